@@ -1,0 +1,17 @@
+//! Reading BPF object files: ELF64 relocatable files for machine `EM_BPF`.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`model`] | [`Object`] and its parts: what a file says, as plain data |
+//! | [`program`] | section names: which program type an entry program has |
+//!
+//! Knows neither the linker nor the kernel.
+
+// Bytes from outside come in here: no unchecked index, no silent cut.
+#![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+pub mod model;
+pub mod program;
+
+pub use model::*;
+pub use program::{AttachType, ProgramSpec, ProgramType};
