@@ -1,1 +1,4 @@
-//! placeholder
+//! Linking: objects and bindings in, [`ImageSet`] out. Makes no system call.
+pub mod image;
+
+pub use image::*;
