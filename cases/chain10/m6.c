@@ -1,0 +1,2 @@
+#define MAP_KIND MAP_ARRAY
+#include "member.h"
