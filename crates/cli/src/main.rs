@@ -1,2 +1,61 @@
-//! placeholder
-fn main() {}
+//! The `bpfweld` command: the library behind a command line. Prints, renders errors, chooses exit
+//! codes; knows nothing about linking.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`args`] | the definition of the command line: help, man pages, completions |
+//! | [`binding`] | the syntax of `--bind` and `--object` |
+//! | [`instances`] | which files, under which labels, bound how |
+//! | [`packets`], [`capture`] | the packets of `run`; pcap and pcapng |
+//! | [`commands`] | one module a command |
+//! | [`output`] | colours, tables, JSON |
+//! | [`error`] | what a failure looks like |
+
+mod args;
+mod binding;
+mod capture;
+mod commands;
+mod error;
+mod instances;
+mod output;
+mod packets;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+
+use args::{Cli, Command};
+use error::Failure;
+use output::Style;
+
+fn main() -> ExitCode {
+    let parsed = Cli::command()
+        .try_get_matches()
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // Help goes to standard output, whose reader may have gone.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match perform(&cli.command, &matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let stderr = io::stderr();
+            // Where standard error is closed, the exit code has to do.
+            let _ = failure.render(&mut stderr.lock(), Style::of(&stderr), cli.command.verbose());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn perform(command: &Command, matches: &ArgMatches) -> Result<(), Failure> {
+    match command {
+        Command::Completions(args) => commands::manual::completions(args),
+        Command::Man(args) => commands::manual::man(args),
+        _ => Err(Failure::new("this command is not there yet")),
+    }
+}

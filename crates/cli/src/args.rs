@@ -1,0 +1,408 @@
+//! The command line's one definition: `--help`, man pages and completions all come from here.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{ArgMatches, Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::binding::parse_label;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const AFTER_MAIN: &str = "\
+Words:
+  OBJECT    A compiled BPF object (`clang -target bpf -g -O2 -c x.c`): a path, or a label that
+            --object gave to one. The first OBJECT is the root.
+  INSTANCE  One use of an object in a link, with maps and data of its own: a path or a label. One
+            path under two labels is two instances.
+  extern    A function that an object declares `extern`, calls, and does not define.
+  B         [INSTANCE:]EXTERN=INSTANCE[:FUNCTION], which function stands behind which extern. The
+            left INSTANCE defaults to the root; FUNCTION to the object's only entry program, else to
+            the function of the extern's own name.
+
+Exit status:
+  0  done
+  1  the job failed: an object is broken, the link is refused, the kernel refuses a program, …
+  2  the command line is wrong
+
+Example: what would the dispatcher, with these two programs behind it, do to these packets?
+  bpfweld run dispatcher.o --bind prog1=filter.o --bind prog2=count.o:xdp_count --pcap web.pcap
+
+`bpfweld COMMAND --help` tells more about each command.";
+
+/// Link BPF programs at load time: call a function of another object.
+///
+/// BPF programs call functions inside one object file. bpfweld resolves their `extern` functions to
+/// functions of other object files, entry programs included, by an explicit mapping: it checks the
+/// types, copies the code, relocates it, merges the BTF, and hands one ordinary program to the
+/// kernel.
+#[derive(Parser, Debug)]
+#[command(
+    name = "bpfweld",
+    version,
+    styles = STYLES,
+    after_help = AFTER_MAIN,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Show what an object holds and what it wants
+    #[command(after_help = AFTER_INSPECT)]
+    Inspect(InspectArgs),
+    /// Link, load and verify every entry program; attach nothing, leave nothing
+    #[command(after_help = AFTER_CHECK)]
+    Check(CheckArgs),
+    /// Link, load and run a program over packets; attach nothing, leave nothing
+    #[command(after_help = AFTER_RUN)]
+    Run(RunArgs),
+    /// Link, load and pin programs and maps
+    #[command(after_help = AFTER_LOAD)]
+    Load(LoadArgs),
+    /// Show what the running kernel can do
+    #[command(after_help = AFTER_FEATURES)]
+    Features(FeaturesArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = AFTER_COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one page a command
+    #[command(after_help = AFTER_MAN)]
+    Man(ManArgs),
+}
+
+impl Command {
+    /// Was `--verbose` given?
+    pub(crate) fn verbose(&self) -> bool {
+        match self {
+            Self::Inspect(InspectArgs { output, .. })
+            | Self::Check(CheckArgs { output, .. })
+            | Self::Run(RunArgs { output, .. })
+            | Self::Load(LoadArgs { output, .. })
+            | Self::Features(FeaturesArgs { output }) => output.verbose,
+            Self::Completions(_) | Self::Man(_) => false,
+        }
+    }
+}
+
+const AFTER_INSPECT: &str = "\
+Reads the file and nothing else: no privilege is needed, and a big-endian object or one for another
+kernel will do.
+
+JSON: {\"name\", \"license\", \"endian\", \"btf\", \"programs\": [{name, section, type, insns, …}],
+\"functions\": [{name, linkage, section, insns}], \"externs\": [{name, kind, weak, type}],
+\"maps\": [{name, type, key_size, value_size, max_entries, …}], \"data\": […], \"notes\": […]}
+
+Examples:
+  bpfweld inspect filter.o
+  bpfweld inspect filter.o --json | jq -r '.externs[] | .type'";
+
+const AFTER_CHECK: &str = "\
+Checks every entry program of the root, or the one that --entry names. Exit status 1 when any of
+them does not link or load.
+
+JSON: {\"programs\": [{\"name\", \"section\", \"type\", \"loaded\": true|false, \"error\": null|string,
+\"insns\", \"functions\"}], \"warnings\": […]}
+
+Needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN.
+
+Examples:
+  bpfweld check dispatcher.o --bind prog1=filter.o --bind prog2=count.o
+  bpfweld check filter.o --log-level 2 -v        the verifier's whole log";
+
+const AFTER_RUN: &str = "\
+Packets of all --pcap and --packet options run in the order given, on one load: map state carries
+over from packet to packet. One that the kernel cannot take (shorter than an Ethernet header) is
+reported as such and the rest go on.
+
+A capture that ends in the middle of a packet runs up to there, with a warning.
+
+JSON: {\"engine\": \"kernel\", \"packets\": [{\"index\", \"verdict\", \"code\", \"length\"} or
+{\"index\", \"length\", \"error\"}], \"ns_per_packet\", \"warnings\"}
+
+Needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN.
+
+Examples:
+  bpfweld run filter.o --pcap web.pcap
+  bpfweld run dispatcher.o --bind prog1=filter.o --bind prog2=count.o:xdp_count --pcap web.pcap
+  bpfweld run chain.o --object a=count.o --object b=count.o \\
+      --bind first=a --bind second=b --packet syn.bin --repeat 100000
+  tcpdump -w - -c 100 | bpfweld run filter.o --pcap -";
+
+const AFTER_LOAD: &str = "\
+DIR must be on a BPF file system (mount -t bpf bpf /sys/fs/bpf) and is made when it is not there.
+Programs are pinned under their own names, maps under INSTANCE/NAME. When any pin fails, none stays.
+
+JSON: {\"pins\": [{\"path\", \"kind\": \"program\"|\"map\", \"name\", \"instance\"}], \"warnings\": […]}
+
+Needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN; and the right to write to DIR.
+
+Examples:
+  bpfweld load dispatcher.o --bind prog1=filter.o --bind prog2=count.o --pin /sys/fs/bpf/chain
+  ip link set dev eth1 xdp pinned /sys/fs/bpf/chain/dispatcher";
+
+const AFTER_FEATURES: &str = "\
+Each feature is probed by trying it, never told from the kernel's version. Without the privilege to
+try, the command fails and names the capability.
+
+JSON: {\"kernel\": release, \"features\": [{\"name\", \"supported\": true|false, \"description\"}]}
+
+Example:
+  bpfweld features --json | jq -r '.features[] | select(.supported | not) | .name'";
+
+const AFTER_COMPLETIONS: &str = "\
+Examples:
+  bpfweld completions bash > /etc/bash_completion.d/bpfweld
+  bpfweld completions zsh  > /usr/share/zsh/site-functions/_bpfweld
+  bpfweld completions fish > ~/.config/fish/completions/bpfweld.fish";
+
+const AFTER_MAN: &str = "\
+Examples:
+  bpfweld man | man -l -
+  bpfweld man /usr/local/share/man/man1";
+
+/// `inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// The object file to read
+    #[arg(value_name = "OBJECT")]
+    pub(crate) object: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `run`.
+#[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("packets").required(true).multiple(true).args(["pcap", "packet"])))]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    /// Run over every packet of a capture
+    ///
+    /// A pcap or pcapng file of either byte order whose link type is Ethernet; `-` reads standard
+    /// input. May be given several times and mixed with --packet; the order counts.
+    #[arg(long, value_name = "FILE", help_heading = "Packets")]
+    pub(crate) pcap: Vec<PathBuf>,
+    /// Run over one packet: the file's bytes are the frame, Ethernet header first
+    ///
+    /// `-` reads standard input. May be given several times and mixed with --pcap; the order counts.
+    #[arg(long, value_name = "FILE", help_heading = "Packets")]
+    pub(crate) packet: Vec<PathBuf>,
+    /// Run every packet N times and take the time of one
+    ///
+    /// Map state sees every one of the N runs.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = "Packets"
+    )]
+    pub(crate) repeat: u32,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `load`.
+#[derive(Args, Debug)]
+pub(crate) struct LoadArgs {
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    /// The directory to pin programs and maps in
+    #[arg(long, value_name = "DIR", required = true)]
+    pub(crate) pin: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `features`.
+#[derive(Args, Debug)]
+pub(crate) struct FeaturesArgs {
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `completions`.
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// `man`.
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// Write bpfweld.1, bpfweld-inspect.1, … into this directory instead
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// How to print.
+#[derive(Args, Debug, Clone, Copy)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// Print JSON on standard output, and nothing else there
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Say more: every packet, every map, whole verifier logs
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+/// What goes into a link and into a load; shared by `check`, `run` and `load`.
+#[derive(Args, Debug)]
+pub(crate) struct LinkArgs {
+    /// The objects to link, the root first
+    ///
+    /// Each is a path or a label of --object. What only a --bind names need not be listed. An extern
+    /// that no --bind names resolves by name among the global and weak functions of all objects.
+    #[arg(value_name = "OBJECT", required = true, num_args = 1..)]
+    pub(crate) objects: Vec<PathBuf>,
+    /// Name an instance of an object file
+    ///
+    /// One path under two labels is two instances, each with its own maps and data.
+    #[arg(long = "object", value_name = "LABEL=PATH", value_parser = parse_label, help_heading = "Link")]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Bind an extern to a function: [INSTANCE:]EXTERN=INSTANCE[:FUNCTION]
+    ///
+    /// INSTANCE is a path or a label; the left one defaults to the root. FUNCTION defaults to the
+    /// object's only entry program, else to the function of the extern's own name. A path may hold
+    /// `=` and `:`; what names a label, a listed object or an existing file is preferred.
+    #[arg(long, value_name = "B", help_heading = "Link")]
+    pub(crate) bind: Vec<String>,
+    /// The root's entry program to take, by its function's name
+    ///
+    /// `run` needs it where the root has several; `check` and `load` take all without it.
+    #[arg(long, value_name = "PROG", help_heading = "Link")]
+    pub(crate) entry: Option<String>,
+    /// Link every function as a static one
+    ///
+    /// Static functions are verified along every path that calls them, and need no BTF; global ones
+    /// once, alone. Without the option, functions go in as global ones where kernel and BTF allow.
+    #[arg(long, help_heading = "Link")]
+    pub(crate) static_functions: bool,
+    /// Take kernel configuration values (CONFIG_…) from this file
+    ///
+    /// In the format of /proc/config.gz or /boot/config-*, compressed or not. Without the option the
+    /// running kernel's own configuration is looked for.
+    #[arg(long, value_name = "FILE", help_heading = "Kernel")]
+    pub(crate) kconfig: Option<PathBuf>,
+    /// Take the kernel's types from this file instead of /sys/kernel/btf/vmlinux
+    #[arg(long, value_name = "FILE", help_heading = "Kernel")]
+    pub(crate) kernel_btf: Option<PathBuf>,
+    /// Ask for the verifier's log: 1 states at branches, 2 every instruction, +4 statistics
+    ///
+    /// The log goes to standard error. Without the option, a log is made only when a program is
+    /// refused.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(0..=7),
+        help_heading = "Kernel"
+    )]
+    pub(crate) log_level: u32,
+    /// Treat a feature of the kernel as missing (names: `bpfweld features`)
+    ///
+    /// Shows how objects load where the feature is not there. May be given several times.
+    #[arg(long, value_name = "FEATURE", help_heading = "Kernel")]
+    pub(crate) without: Vec<String>,
+}
+
+/// One `--pcap` or `--packet` option.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum PacketArg {
+    /// A capture.
+    Capture(PathBuf),
+    /// A raw frame.
+    Frame(PathBuf),
+}
+
+impl RunArgs {
+    /// All `--pcap` and `--packet` options in the order of the command line, which only the raw
+    /// matches of the `run` subcommand know.
+    pub(crate) fn packet_args(&self, matches: &ArgMatches) -> Vec<PacketArg> {
+        let places = |id: &str| matches.indices_of(id).into_iter().flatten().collect::<Vec<_>>();
+        let captures =
+            places("pcap").into_iter().zip(self.pcap.iter().cloned().map(PacketArg::Capture));
+        let frames =
+            places("packet").into_iter().zip(self.packet.iter().cloned().map(PacketArg::Frame));
+        let mut all: Vec<_> = captures.chain(frames).collect();
+        all.sort_by_key(|(place, _)| *place);
+        all.into_iter().map(|(_, arg)| arg).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches};
+
+    use super::*;
+
+    fn run_args(args: &[&str]) -> (RunArgs, ArgMatches) {
+        let matches = Cli::command().try_get_matches_from(args).unwrap();
+        let Command::Run(run) = Cli::from_arg_matches(&matches).unwrap().command else {
+            panic!("not run");
+        };
+        (run, matches.subcommand_matches("run").unwrap().clone())
+    }
+
+    #[test]
+    fn the_definition_holds() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn packets_keep_the_order_of_the_command_line() {
+        let (run, matches) = run_args(&[
+            "bpfweld", "run", "--packet", "1", "a.o", "--pcap=2", "--packet", "3", "--pcap", "4",
+            "--json", "--pcap", "5",
+        ]);
+        let order: Vec<_> = run
+            .packet_args(&matches)
+            .into_iter()
+            .map(|arg| match arg {
+                PacketArg::Capture(p) => format!("c{}", p.display()),
+                PacketArg::Frame(p) => format!("f{}", p.display()),
+            })
+            .collect();
+        assert_eq!(order, ["f1", "c2", "f3", "c4", "c5"]);
+    }
+
+    #[test]
+    fn every_argument_says_what_it_is() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            assert!(command.get_after_help().is_some(), "{}", command.get_name());
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn run_wants_packets() {
+        assert!(Cli::command().try_get_matches_from(["bpfweld", "run", "a.o"]).is_err());
+    }
+}

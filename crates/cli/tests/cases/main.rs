@@ -1,0 +1,104 @@
+//! Runs the cases under `cases/`: links and runs their objects with the `bpfweld` command and
+//! compares what it says with what the case's directives expect.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`directives`] | a case's source or `case` file → [`directives::Run`]s |
+//! | [`scratch`] | files that a run needs and that are made on the spot: packets, broken objects |
+//! | [`query`] | `programs[name=x].loaded`: paths into JSON |
+//! | [`check`] | one run: call the command, compare |
+//! | [`dump`] | what the kernel holds: function names and source lines of a pinned program |
+//! | [`needs`] | what this machine can do, and which runs it therefore passes over |
+//!
+//! Each (case, run) is one test, named `case::run`; one more, `case::run::dump`, when it says what
+//! functions or source files the loaded program has. Adding a case needs no Rust: see
+//! `cases/README.md`. With BPFWELD_FIXTURES=DIR the same cases run once more with the objects of
+//! that tree (`cargo xtask fixtures --clang clang-14 --out DIR`); those tests carry its name.
+
+mod check;
+mod directives;
+mod dump;
+mod needs;
+mod query;
+mod scratch;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+use directives::Run;
+use needs::Machine;
+
+/// Where the sources and the objects of a case are.
+#[derive(Clone)]
+struct Place {
+    /// `cases/`.
+    cases: PathBuf,
+    /// `cases/CASE`: sources, files that runs name.
+    source: PathBuf,
+    /// The directory with the case's objects; the command's working directory.
+    objects: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
+    let cases = cases.canonicalize().expect("cases/ is there");
+    let machine = Arc::new(Machine::look());
+    let runs = directives::read_all(&cases);
+
+    let mut trials = Vec::new();
+    add_trials(&mut trials, &cases, &cases, None, &runs, &machine);
+    if let Some(dir) = std::env::var_os("BPFWELD_FIXTURES") {
+        // cargo runs tests in the package's directory, the user thinks of the workspace's.
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(dir);
+        let dir = dir.canonicalize().expect("BPFWELD_FIXTURES names a directory");
+        let name = dir.file_name().unwrap().to_string_lossy().into_owned();
+        add_trials(&mut trials, &cases, &dir, Some(&name), &runs, &machine);
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn add_trials(
+    trials: &mut Vec<Trial>,
+    cases: &Path,
+    objects: &Path,
+    kind: Option<&str>,
+    runs: &[Run],
+    machine: &Arc<Machine>,
+) {
+    for run in runs {
+        let place = Place {
+            cases: cases.into(),
+            source: cases.join(&run.case),
+            objects: objects.join(&run.case),
+        };
+        let name = format!("{}::{}", run.case, run.name);
+        let test = |name: String, body: fn(&Run, &Place, &Machine) -> Result<(), String>| {
+            let (run, place, machine) = (run.clone(), place.clone(), machine.clone());
+            let trial = Trial::ignorable_test(name, move || {
+                if let Some(reason) = machine.lacks(&run, &place) {
+                    return Ok(Completion::ignored_with(reason));
+                }
+                body(&run, &place, &machine)?;
+                Ok(Completion::Completed)
+            });
+            trial.with_kind(kind.unwrap_or_default())
+        };
+        trials.push(test(name.clone(), check::check));
+        if run.wants_dump() {
+            let (run, place, machine) = (run.clone(), place.clone(), machine.clone());
+            let trial = Trial::ignorable_test(format!("{name}::dump"), move || {
+                let lacks = machine.lacks(&run, &place).or_else(|| machine.lacks_bpftool());
+                if let Some(reason) = lacks {
+                    return Ok(Completion::ignored_with(reason));
+                }
+                dump::check(&run, &place)?;
+                Ok(Completion::Completed)
+            });
+            trials.push(trial.with_kind(kind.unwrap_or_default()));
+        }
+    }
+}
