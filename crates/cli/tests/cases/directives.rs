@@ -212,5 +212,7 @@ pub(crate) fn unhex(digits: &str) -> Result<Vec<u8>, String> {
     let digits: Vec<u8> = digits.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
     let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
     let bytes: Option<Vec<u8>> = digits.chunks(2).map(pair).collect();
-    bytes.filter(|_| digits.len() % 2 == 0).ok_or_else(|| "no hexadecimal bytes".to_string())
+    bytes
+        .filter(|_| digits.len().is_multiple_of(2))
+        .ok_or_else(|| "no hexadecimal bytes".to_string())
 }

@@ -58,10 +58,10 @@ impl Machine {
     /// Why a run cannot be done here.
     pub(crate) fn lacks(&self, run: &Run, place: &Place) -> Option<String> {
         // What only reads files works anywhere.
-        if run.subcommand() != "inspect" && !run.needs.iter().any(|n| n == "nothing") {
-            if let Some(reason) = &self.no_bpf {
-                return Some(reason.clone());
-            }
+        let reads_only =
+            run.subcommand() == "inspect" || run.needs.iter().any(|need| need == "nothing");
+        if !reads_only && self.no_bpf.is_some() {
+            return self.no_bpf.clone();
         }
         for need in &run.needs {
             let missing = match need.as_str() {
