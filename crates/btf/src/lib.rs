@@ -6,6 +6,9 @@
 //! | [`read`] | [`Btf`]: a parsed, checked blob |
 //! | [`view`] | [`Type`] and its members, parameters, … |
 //! | [`ext`] | [`BtfExt`]: func_info, line_info and CO-RE records of `.BTF.ext` |
+//! | [`build`] | [`BtfBuilder`]: BTF in the making |
+//! | [`merge`] | [`SourceMap`]: copying types from parsed blobs into a builder |
+//! | [`validate`] | checks beyond those of parsing |
 //! | [`error`] | [`BtfError`] |
 //!
 //! Nothing here knows about ELF, the linker or the kernel: bytes and types only.
@@ -13,14 +16,20 @@
 // Bytes from outside come in here: no unchecked index, no silent cut.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+pub mod build;
 pub mod error;
 pub mod ext;
+mod intern;
 pub mod kind;
+pub mod merge;
 pub mod read;
+pub mod validate;
 pub mod view;
 
+pub use build::{BtfBuilder, MemberSpec};
 pub use error::BtfError;
 pub use ext::{BtfExt, CoreRecord, ExtSection, FuncInfo, LineRecord};
 pub use kind::{Endian, Kind, Linkage, TypeId};
+pub use merge::SourceMap;
 pub use read::Btf;
 pub use view::{Enumerator, IntEncoding, Member, Param, SectionVar, Type};

@@ -90,10 +90,16 @@ impl Btf {
         Ok(btf)
     }
 
-    /// What a builder made: records and strings of a stand-alone blob, checked by their making.
-    pub(crate) fn from_parts(words: Vec<u32>, starts: Vec<u32>, strings: Vec<u8>) -> Self {
+    /// What a builder made: records and strings of a stand-alone blob.
+    pub(crate) fn from_parts(
+        words: Vec<u32>,
+        starts: Vec<u32>,
+        strings: Vec<u8>,
+    ) -> Result<Self, BtfError> {
         let endian = Endian::NATIVE;
-        Self { words, starts, strings, base: None, first_id: 1, first_str: 0, endian }
+        let btf = Self { words, starts, strings, base: None, first_id: 1, first_str: 0, endian };
+        btf.check_references()?;
+        Ok(btf)
     }
 
     /// The blob in this machine's byte order, as the kernel takes it. Of split BTF: its own part.

@@ -67,7 +67,7 @@ pub struct SectionVar {
 }
 
 /// What the trailing word of a [`Kind::Int`] says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct IntEncoding {
     /// Is it signed?
     pub signed: bool,

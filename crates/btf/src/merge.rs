@@ -1,0 +1,467 @@
+//! Copying types from parsed blobs into a builder, on demand: a root and what it reaches.
+//!
+//! Identical types of different sources become one. A type is what its record says, with names and
+//! referred types for string offsets and ids, together with the declaration tags on it. Types that
+//! reach themselves (`struct list_head`) are compared as groups: two groups are one when walking both in
+//! step meets no difference. A forward declaration stays one, and structs that share no more than
+//! their name stay two.
+//!
+//! The walk finds the groups as strongly connected components (Tarjan's algorithm, without
+//! recursion): when a component is complete, all that it refers to outside has its new id already.
+//! So a type in no cycle is looked up by its finished record; only cycles need comparing.
+
+use std::collections::HashMap;
+
+use crate::build::{BtfBuilder, Tag, hash_tags};
+use crate::intern::{fold, hash_words};
+use crate::kind::Slots;
+use crate::validate::is_identifier;
+use crate::{Btf, BtfError, IntEncoding, Kind, Linkage, TypeId};
+
+/// What has been copied from one source blob into one builder so far. Goes with that pair, and with
+/// no other.
+#[derive(Clone, Debug)]
+pub struct SourceMap {
+    /// New id of each type; 0 for what is not copied.
+    types: Vec<u32>,
+    /// New offset of each string; 0 for what is not copied.
+    strings: Vec<u32>,
+    /// DECL_TAGs by what they are on.
+    tags: HashMap<u32, Vec<TypeId>>,
+    /// Tarjan's numbers: when a type was first seen (0: never), and the earliest type that is
+    /// reachable from it and not complete.
+    seen: Vec<u32>,
+    low: Vec<u32>,
+    clock: u32,
+}
+
+impl SourceMap {
+    /// For a source of which nothing is copied yet.
+    pub fn new(btf: &Btf) -> Self {
+        let types = btf.type_count() as usize;
+        let mut tags: HashMap<_, Vec<_>> = HashMap::new();
+        for tag in btf.types().filter(|t| t.kind() == Kind::DeclTag) {
+            // A tag on a tag means nothing, and would let tags go on for ever.
+            if tag.target().kind() != Kind::DeclTag {
+                tags.entry(tag.type_id().0).or_default().push(tag.id());
+            }
+        }
+        Self {
+            types: vec![0; types],
+            strings: vec![0; btf.string_len() as usize],
+            tags,
+            seen: vec![0; types],
+            low: vec![0; types],
+            clock: 0,
+        }
+    }
+
+    /// The new id of a type, if it is copied.
+    pub fn get(&self, id: TypeId) -> Option<TypeId> {
+        match self.types.get(id.0 as usize) {
+            _ if id == TypeId::VOID => Some(id),
+            Some(&new) if new != 0 => Some(TypeId(new)),
+            _ => None,
+        }
+    }
+
+    fn new_id(&self, id: u32) -> u32 {
+        self.types.get(id as usize).copied().unwrap_or(0)
+    }
+
+    fn low(&self, id: u32) -> u32 {
+        self.low.get(id as usize).copied().unwrap_or(0)
+    }
+}
+
+fn set(list: &mut [u32], at: u32, value: u32) {
+    if let Some(slot) = list.get_mut(at as usize) {
+        *slot = value;
+    }
+}
+
+/// A reference to a type of the same, not yet complete, component. No new id is that high.
+const INTERNAL: u32 = 1 << 31;
+/// How many groups of the same hash are compared. Different ones of one hash take a forger; they end
+/// up as types of their own, which is correct, if longer.
+const MAX_CANDIDATES: usize = 16;
+
+impl BtfBuilder {
+    /// Copies a type and everything that it refers to, with the declaration tags on all of these.
+    /// What an earlier call copied, or what another source had as well, is not copied again.
+    pub fn import(
+        &mut self,
+        map: &mut SourceMap,
+        btf: &Btf,
+        root: TypeId,
+    ) -> Result<TypeId, BtfError> {
+        let count = btf.type_count();
+        if map.types.len() != count as usize || map.strings.len() != btf.string_len() as usize {
+            let problem = "the source map belongs to another blob".to_owned();
+            return Err(BtfError::Type { id: root.0, problem });
+        }
+        if root.0 >= count {
+            let what = "the type to import";
+            return Err(BtfError::TypeId { id: root.0, what, target: root.0, count });
+        }
+        match map.get(root) {
+            Some(new) => Ok(new),
+            None => {
+                self.walk(map, btf, root.0)?;
+                self.first_error()?;
+                Ok(TypeId(map.new_id(root.0)))
+            }
+        }
+    }
+
+    /// Copies a string; for line info and the access strings of CO-RE records.
+    pub fn import_str(&mut self, map: &mut SourceMap, btf: &Btf, offset: u32) -> u32 {
+        match map.strings.get(offset as usize) {
+            Some(&new) if new != 0 => new,
+            _ => {
+                let new = self.add_str(btf.bytes_at(offset).unwrap_or(&[]));
+                set(&mut map.strings, offset, new);
+                new
+            }
+        }
+    }
+
+    /// Copies a FUNC as one with code: with the linkage that it is to have, and with a name for every
+    /// parameter (`arg0`, `arg1`, …), because the kernel refuses a function without. Characters that
+    /// the kernel takes in no name become `_`.
+    pub fn import_func(
+        &mut self,
+        map: &mut SourceMap,
+        btf: &Btf,
+        func: TypeId,
+        linkage: Linkage,
+    ) -> Result<TypeId, BtfError> {
+        let func = btf.ty(func);
+        let proto = func.target();
+        if func.kind() != Kind::Func || proto.kind() != Kind::FuncProto {
+            let problem = "is no FUNC with a FUNC_PROTO".to_owned();
+            return Err(BtfError::Type { id: func.id().0, problem });
+        }
+        let returns = self.import(map, btf, proto.type_id())?;
+        let mut record = vec![0, info(Kind::FuncProto, 0) | low_half(proto.vlen()), returns.0];
+        for (i, param) in proto.params().enumerate() {
+            let type_id = self.import(map, btf, param.type_id)?;
+            let variadic = param.type_id == TypeId::VOID && i + 1 == proto.vlen();
+            let name = match is_identifier(param.name.as_bytes()) {
+                true => self.import_str(map, btf, param.name_off),
+                false if variadic => 0,
+                false => self.add_str(format!("arg{i}").as_bytes()),
+            };
+            record.extend([name, type_id.0]);
+        }
+        let proto = self.intern(&record, &[])?;
+        let name = match is_identifier(func.name().as_bytes()) {
+            true => self.import_str(map, btf, func.name_off()),
+            false => self.add_str(&mend_name(func.name())),
+        };
+        let tags = self.import_tags(map, btf, func.id().0);
+        let id = self.intern(&[name, info(Kind::Func, linkage as u32), proto], &tags)?;
+        self.first_error()?;
+        Ok(TypeId(id))
+    }
+
+    /// Adds a FUNC for code that has none: it returns `int` and takes no parameters.
+    pub fn synth_func(&mut self, name: &str, linkage: Linkage) -> Result<TypeId, BtfError> {
+        let encoding = IntEncoding { signed: true, bits: 32, ..IntEncoding::default() };
+        let int = self.intern_int("int", 4, encoding)?;
+        let proto = self.intern(&[0, info(Kind::FuncProto, 0), int.0], &[])?;
+        let name = self.add_str(&mend_name(name));
+        let id = self.intern(&[name, info(Kind::Func, linkage as u32), proto], &[])?;
+        self.first_error()?;
+        Ok(TypeId(id))
+    }
+
+    /// Finds the components behind a root, dependencies first, and settles each.
+    fn walk(&mut self, map: &mut SourceMap, btf: &Btf, root: u32) -> Result<(), BtfError> {
+        struct Frame<'a> {
+            id: u32,
+            raw: &'a [u32],
+            slots: Slots,
+            next: usize,
+        }
+        let enter = |map: &mut SourceMap, open: &mut Vec<u32>, id: u32| {
+            map.clock += 1;
+            set(&mut map.seen, id, map.clock);
+            set(&mut map.low, id, map.clock);
+            open.push(id);
+            let ty = btf.ty(TypeId(id));
+            Frame { id, raw: ty.raw(), slots: ty.slots(), next: 0 }
+        };
+        let mut open = Vec::new();
+        let mut frames = vec![enter(map, &mut open, root)];
+        let mut group = Group::default();
+        while let Some(frame) = frames.last_mut() {
+            let id = frame.id;
+            if frame.next < frame.slots.ref_count() {
+                let at = frame.slots.nth_ref(frame.next);
+                frame.next += 1;
+                let target = frame.raw.get(at).copied().unwrap_or(0);
+                if target == 0 || map.new_id(target) != 0 {
+                    continue;
+                }
+                match map.seen.get(target as usize).copied().unwrap_or(0) {
+                    0 => frames.push(enter(map, &mut open, target)),
+                    seen => {
+                        let low = map.low(id).min(seen);
+                        set(&mut map.low, id, low);
+                    }
+                }
+                continue;
+            }
+            frames.pop();
+            let low = map.low(id);
+            if let Some(parent) = frames.last() {
+                let joint = map.low(parent.id).min(low);
+                set(&mut map.low, parent.id, joint);
+            }
+            if map.seen.get(id as usize) == Some(&low) {
+                let from = open.iter().rposition(|&o| o == id).unwrap_or(0);
+                let settled = self.settle(map, btf, open.get(from..).unwrap_or(&[]), &mut group);
+                if let Err(error) = settled {
+                    // What is open was never settled; a later call must not take it for a cycle.
+                    open.iter().for_each(|&id| set(&mut map.seen, id, 0));
+                    return Err(error);
+                }
+                open.truncate(from);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the types of one component their new ids. All that they refer to outside has one.
+    fn settle(
+        &mut self,
+        map: &mut SourceMap,
+        btf: &Btf,
+        ids: &[u32],
+        group: &mut Group,
+    ) -> Result<(), BtfError> {
+        group.clear();
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        for (local, &id) in (0..).zip(&ids) {
+            // Tarjan is done with these; the number now says which of the group it is.
+            set(&mut map.low, id, local);
+        }
+        for &id in &ids {
+            let ty = btf.ty(TypeId(id));
+            let (start, edges) = (group.words.len(), group.edges.len());
+            group.words.extend(ty.raw());
+            let slots = ty.slots();
+            for at in slots.names() {
+                if let Some(word) = group.words.get_mut(start + at) {
+                    *word = self.import_str(map, btf, *word);
+                }
+            }
+            for at in slots.refs() {
+                if let Some(word) = group.words.get_mut(start + at)
+                    && *word != 0
+                {
+                    let new = map.new_id(*word);
+                    if new == 0 {
+                        group.edges.push(map.low(*word));
+                    }
+                    *word = if new == 0 { INTERNAL } else { new };
+                }
+            }
+            let tags = self.import_tags(map, btf, id);
+            let words = start..group.words.len();
+            group.nodes.push(Node { words, edges: edges..group.edges.len(), slots, tags });
+        }
+        if let ([id], [node], true) = (&*ids, &*group.nodes, group.edges.is_empty()) {
+            let new = self.intern(&group.words, &node.tags)?;
+            set(&mut map.types, *id, new);
+            return Ok(());
+        }
+        let (hash, anchor) = group.hash();
+        let known = self.cycles.get(&hash).map_or(&[][..], Vec::as_slice);
+        let known = known.iter().take(MAX_CANDIDATES);
+        let news = match known.copied().find_map(|known| group.matches(self, anchor, known)) {
+            Some(news) => news,
+            None => self.add_group(group, hash, anchor)?,
+        };
+        for (&id, new) in ids.iter().zip(news) {
+            set(&mut map.types, id, new);
+        }
+        Ok(())
+    }
+
+    /// Adds the types of a component that none before is like.
+    fn add_group(
+        &mut self,
+        group: &mut Group,
+        hash: u64,
+        anchor: usize,
+    ) -> Result<Vec<u32>, BtfError> {
+        let first = self.type_count();
+        for node in &group.nodes {
+            let mut edges = group.edges.get(node.edges.clone()).unwrap_or(&[]).iter();
+            let words = group.words.get_mut(node.words.clone()).unwrap_or(&mut []);
+            for at in node.slots.refs() {
+                if let Some(word) = words.get_mut(at)
+                    && *word == INTERNAL
+                    && let Some(local) = edges.next()
+                {
+                    *word = first + local;
+                }
+            }
+            self.push(words)?;
+        }
+        let news: Vec<u32> = (first..self.type_count()).collect();
+        // Tags behind the whole group, so that its ids are in one run.
+        for (&id, node) in news.iter().zip(&group.nodes) {
+            self.set_tags(id, &node.tags)?;
+        }
+        let known = self.cycles.entry(hash).or_default();
+        known.extend(news.get(anchor));
+        Ok(news)
+    }
+
+    /// The declaration tags on a source type, in the form in which types are compared.
+    fn import_tags(&mut self, map: &mut SourceMap, btf: &Btf, id: u32) -> Vec<Tag> {
+        let ids = map.tags.get(&id).cloned().unwrap_or_default();
+        let mut tags = Vec::with_capacity(ids.len());
+        for id in ids {
+            let tag = btf.ty(id);
+            let name_off = self.import_str(map, btf, tag.name_off());
+            let component = tag.component().unwrap_or(u32::MAX);
+            tags.push(Tag { component, name_off, kflag: tag.kflag() });
+        }
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+
+    fn intern_int(
+        &mut self,
+        name: &str,
+        size: u32,
+        encoding: IntEncoding,
+    ) -> Result<TypeId, BtfError> {
+        let word = u32::from_le_bytes([encoding.bits, 0, 0, encoding.signed.into()]);
+        let name = self.add_str(name.as_bytes());
+        Ok(TypeId(self.intern(&[name, info(Kind::Int, 0), size, word], &[])?))
+    }
+}
+
+fn info(kind: Kind, vlen: u32) -> u32 {
+    (kind as u32) << 24 | vlen
+}
+
+/// A number of parts, which came from a record's 16 bits.
+fn low_half(vlen: usize) -> u32 {
+    u16::try_from(vlen).unwrap_or(u16::MAX).into()
+}
+
+/// A name that the kernel takes: characters that it does not become `_`.
+pub(crate) fn mend_name(name: &str) -> Vec<u8> {
+    let ok = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
+    let mut mended: Vec<u8> = name.bytes().map(|c| if ok(c) { c } else { b'_' }).collect();
+    if mended.first().is_none_or(u8::is_ascii_digit) {
+        mended.insert(0, b'_');
+    }
+    // The limit of kernels before 6.1 (`KSYM_NAME_LEN`), the zero byte included.
+    mended.truncate(127);
+    mended
+}
+
+/// A component that is about to be settled: its records with new string offsets and new ids, where
+/// these are known.
+#[derive(Default)]
+struct Group {
+    words: Vec<u32>,
+    /// For each [`INTERNAL`] reference, in order, which type of the group it is to.
+    edges: Vec<u32>,
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    words: std::ops::Range<usize>,
+    edges: std::ops::Range<usize>,
+    slots: Slots,
+    tags: Vec<Tag>,
+}
+
+impl Group {
+    fn clear(&mut self) {
+        self.words.clear();
+        self.edges.clear();
+        self.nodes.clear();
+    }
+
+    /// A hash that does not depend on the order of the types in their blob, and the type to start
+    /// comparing at, chosen by hash too.
+    fn hash(&self) -> (u64, usize) {
+        /// Each round lets a type's hash see one reference further. The names of structs lie at most
+        /// this far apart in most cycles (pointer, qualifier, struct).
+        const ROUNDS: usize = 3;
+        // A fixed seed: which types are merged must not differ from run to run.
+        let mut hashes: Vec<u64> = self
+            .nodes
+            .iter()
+            .map(|n| {
+                hash_tags(hash_words(1, self.words.get(n.words.clone()).unwrap_or(&[])), &n.tags)
+            })
+            .collect();
+        for _ in 0..ROUNDS {
+            let next = self.nodes.iter().zip(&hashes).map(|(node, &hash)| {
+                let edges = self.edges.get(node.edges.clone()).unwrap_or(&[]).iter();
+                let targets = edges.filter_map(|&local| hashes.get(local as usize));
+                targets.fold(fold(hash, 2), |hash, &target| fold(hash, target))
+            });
+            hashes = next.collect();
+        }
+        let anchor = (0..hashes.len()).min_by_key(|&i| hashes.get(i)).unwrap_or(0);
+        let sum = hashes.iter().fold(hashes.len() as u64, |sum, &hash| sum.wrapping_add(hash));
+        (sum, anchor)
+    }
+
+    /// Walks the group and, from `known` on, the types of the builder in step. The new ids when both
+    /// are the same throughout.
+    fn matches(&self, builder: &BtfBuilder, anchor: usize, known: u32) -> Option<Vec<u32>> {
+        let mut news = vec![0; self.nodes.len()];
+        *news.get_mut(anchor)? = known;
+        let mut todo = vec![anchor];
+        while let Some(local) = todo.pop() {
+            let node = self.nodes.get(local)?;
+            let new = *news.get(local)?;
+            let ours = self.words.get(node.words.clone())?;
+            let theirs = builder.record(new);
+            // Same kind and vlen, so the same slots.
+            if ours.len() != theirs.len()
+                || ours.get(1) != theirs.get(1)
+                || builder.tags_on(new) != node.tags
+            {
+                return None;
+            }
+            let mut edges = self.edges.get(node.edges.clone())?.iter();
+            let mut refs = node.slots.refs().peekable();
+            for (at, (&our, &their)) in ours.iter().zip(theirs).enumerate() {
+                let is_ref = refs.next_if_eq(&at).is_some();
+                if !is_ref || our != INTERNAL {
+                    if our != their {
+                        return None;
+                    }
+                    continue;
+                }
+                let target = *edges.next()? as usize;
+                match news.get_mut(target)? {
+                    _ if their == 0 => return None,
+                    slot @ 0 => {
+                        *slot = their;
+                        todo.push(target);
+                    }
+                    slot if *slot != their => return None,
+                    _ => {}
+                }
+            }
+        }
+        // A component is reachable from each of its types: nothing is left out.
+        news.iter().all(|&new| new != 0).then_some(news)
+    }
+}
