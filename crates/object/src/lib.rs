@@ -10,8 +10,12 @@
 // Bytes from outside come in here: no unchecked index, no silent cut.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+mod elf;
+pub mod error;
 pub mod model;
 pub mod program;
+pub mod sections;
 
+pub use error::{ReadError, ReadProblem};
 pub use model::*;
 pub use program::{AttachType, ProgramSpec, ProgramType};

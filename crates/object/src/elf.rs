@@ -1,0 +1,449 @@
+//! The ELF layer: sections, symbols and relocations of a 64-bit file of either byte order, checked
+//! and as plain numbers. What they mean for BPF is decided elsewhere.
+
+use object::elf as raw;
+use object::pod;
+use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
+use object::{Endian as _, Endianness, U32Bytes};
+
+use bpfweld_btf::Endian;
+
+use crate::error::ReadProblem;
+
+/// Relocation types of the BPF ABI (LLVM's `ELFRelocs/BPF.def`).
+pub(crate) mod reloc_type {
+    /// `R_BPF_64_64`: a 64-bit immediate load.
+    pub(crate) const LD_IMM64: u32 = 1;
+    /// `R_BPF_64_ABS64`: eight bytes of data.
+    pub(crate) const ABS64: u32 = 2;
+    /// `R_BPF_64_ABS32`: four bytes of data.
+    pub(crate) const ABS32: u32 = 3;
+    /// `R_BPF_64_NODYLD32`: four bytes of `.BTF` and `.BTF.ext`.
+    pub(crate) const NODYLD32: u32 = 4;
+    /// `R_BPF_64_32`: a call.
+    pub(crate) const CALL: u32 = 10;
+}
+
+const EM_BPF: u16 = 247;
+/// Compressed relocations (`SHT_CREL`) and relative ones (`SHT_RELR`): passing over them in silence
+/// would lose references.
+const UNSUPPORTED_RELOCS: [u32; 2] = [0x4000_0014, 19];
+/// No compiler makes longer names; the limit keeps look-ups cheap in hostile string tables.
+const MAX_NAME: usize = 4096;
+
+type Header = raw::FileHeader64<Endianness>;
+type RawSection = raw::SectionHeader64<Endianness>;
+type RawSymbol = raw::Sym64<Endianness>;
+
+/// A checked ELF file.
+pub(crate) struct Elf<'a> {
+    pub(crate) endian: Endian,
+    raw_endian: Endianness,
+    pub(crate) sections: Vec<Section<'a>>,
+    symbols: &'a [RawSymbol],
+    symbol_strings: &'a [u8],
+    /// `SHT_SYMTAB_SHNDX`: section indices that do not fit into 16 bits.
+    wide_indices: &'a [U32Bytes<Endianness>],
+    /// (section that is relocated, relocation section), sorted.
+    reloc_sections: Vec<(usize, usize)>,
+}
+
+/// A section. [`Section::data`] lies within the file, no two sections share bytes.
+pub(crate) struct Section<'a> {
+    pub(crate) name: &'a str,
+    /// `sh_type`.
+    pub(crate) kind: u32,
+    /// `sh_flags`.
+    pub(crate) flags: u64,
+    /// `sh_size`: the length of `data`, but for `SHT_NOBITS`.
+    pub(crate) size: u64,
+    /// Contents; empty for `SHT_NOBITS`.
+    pub(crate) data: &'a [u8],
+    /// `sh_addralign`.
+    pub(crate) align: u64,
+}
+
+impl Section<'_> {
+    pub(crate) fn has_code(&self) -> bool {
+        self.kind == raw::SHT_PROGBITS && self.flags & u64::from(raw::SHF_EXECINSTR) != 0
+    }
+
+    pub(crate) fn is_allocated(&self) -> bool {
+        self.flags & u64::from(raw::SHF_ALLOC) != 0
+    }
+
+    pub(crate) fn is_nobits(&self) -> bool {
+        self.kind == raw::SHT_NOBITS
+    }
+}
+
+/// Where a symbol is defined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    Undefined,
+    /// `SHN_COMMON`.
+    Common,
+    /// `SHN_ABS` or another reserved index.
+    Nowhere,
+    /// A section of this file.
+    Section(usize),
+}
+
+/// A symbol.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Symbol {
+    /// Index in the symbol table.
+    pub(crate) index: usize,
+    /// `STT_*`.
+    pub(crate) kind: u8,
+    /// `STB_*`.
+    pub(crate) bind: u8,
+    /// `STV_*`.
+    pub(crate) visibility: u8,
+    pub(crate) place: Place,
+    pub(crate) value: u64,
+    pub(crate) size: u64,
+}
+
+impl Symbol {
+    pub(crate) fn is_local(&self) -> bool {
+        self.bind == raw::STB_LOCAL
+    }
+
+    pub(crate) fn is_weak(&self) -> bool {
+        self.bind == raw::STB_WEAK
+    }
+
+    /// Hidden or internal: not visible outside its object.
+    pub(crate) fn is_hidden(&self) -> bool {
+        matches!(self.visibility, raw::STV_HIDDEN | raw::STV_INTERNAL)
+    }
+
+    pub(crate) fn is_function(&self) -> bool {
+        self.kind == raw::STT_FUNC
+    }
+
+    pub(crate) fn is_untyped(&self) -> bool {
+        self.kind == raw::STT_NOTYPE
+    }
+
+    /// Names a place in memory (and not a section or a source file).
+    pub(crate) fn names_a_place(&self) -> bool {
+        !matches!(self.kind, raw::STT_SECTION | raw::STT_FILE)
+    }
+}
+
+/// A relocation, of either form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Rel {
+    /// Where, in bytes from the start of the section.
+    pub(crate) offset: u64,
+    /// Index of the symbol.
+    pub(crate) symbol: u32,
+    /// `R_BPF_*`.
+    pub(crate) kind: u32,
+    /// The addend of `SHT_RELA`; with `SHT_REL` it is in the section.
+    pub(crate) addend: Option<i64>,
+}
+
+fn malformed(what: impl Into<String>) -> ReadProblem {
+    ReadProblem::Elf(what.into())
+}
+
+impl<'a> Elf<'a> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ReadProblem> {
+        let header = header(bytes)?;
+        let raw_endian = header.endian().map_err(|_| malformed("the byte order is unknown"))?;
+        let endian = if raw_endian.is_little_endian() { Endian::Little } else { Endian::Big };
+        match header.e_machine(raw_endian) {
+            EM_BPF => {}
+            machine => return Err(ReadProblem::Machine { machine }),
+        }
+        match header.e_type(raw_endian) {
+            raw::ET_REL => {}
+            e_type => return Err(ReadProblem::NotRelocatable { e_type }),
+        }
+        let headers = header
+            .section_headers(raw_endian, bytes)
+            .map_err(|_| malformed("the section headers do not fit into the file"))?;
+        let names = header
+            .shstrndx(raw_endian, bytes)
+            .ok()
+            .and_then(|index| headers.get(usize::try_from(index).ok()?));
+        let names = match names {
+            Some(section) => contents(section, raw_endian, bytes).unwrap_or_default(),
+            None => &[],
+        };
+        let sections = sections(headers, names, raw_endian, bytes)?;
+        let mut elf = Self {
+            endian,
+            raw_endian,
+            sections,
+            symbols: &[],
+            symbol_strings: &[],
+            wide_indices: &[],
+            reloc_sections: Vec::new(),
+        };
+        let table = elf.read_symbols(headers)?;
+        elf.index_relocs(headers, table)?;
+        Ok(elf)
+    }
+
+    pub(crate) fn section(&self, index: usize) -> Option<&Section<'a>> {
+        self.sections.get(index)
+    }
+
+    /// The section's name, for messages.
+    pub(crate) fn section_name(&self, index: usize) -> String {
+        self.section(index).map_or_else(|| format!("#{index}"), |s| s.name.to_owned())
+    }
+
+    pub(crate) fn symbol_count(&self) -> usize {
+        self.symbols.len()
+    }
+
+    /// All symbols but the null one.
+    pub(crate) fn symbols(&self) -> impl Iterator<Item = Symbol> + '_ {
+        (1..self.symbols.len()).filter_map(|i| self.symbol(i))
+    }
+
+    pub(crate) fn symbol(&self, index: usize) -> Option<Symbol> {
+        let symbol = self.symbols.get(index)?;
+        let e = self.raw_endian;
+        let place = match symbol.st_shndx(e) {
+            raw::SHN_UNDEF => Place::Undefined,
+            raw::SHN_COMMON => Place::Common,
+            raw::SHN_XINDEX => match self.wide_indices.get(index) {
+                Some(wide) => Place::Section(usize::try_from(wide.get(e)).unwrap_or(usize::MAX)),
+                None => Place::Nowhere,
+            },
+            reserved if reserved >= raw::SHN_LORESERVE => Place::Nowhere,
+            section => Place::Section(section.into()),
+        };
+        Some(Symbol {
+            index,
+            kind: symbol.st_type(),
+            bind: symbol.st_bind(),
+            visibility: symbol.st_visibility(),
+            place,
+            value: symbol.st_value(e),
+            size: symbol.st_size(e),
+        })
+    }
+
+    /// A symbol's name; empty when it has none.
+    pub(crate) fn symbol_name(&self, symbol: &Symbol) -> Result<&'a str, ReadProblem> {
+        let offset = self.symbols.get(symbol.index).map_or(0, |s| s.st_name(self.raw_endian));
+        string(self.symbol_strings, offset)
+            .ok_or_else(|| malformed(format!("the name of symbol {} cannot be read", symbol.index)))
+    }
+
+    /// What a message can call a symbol: its name, or its section's.
+    pub(crate) fn describe(&self, symbol: &Symbol) -> Option<String> {
+        match self.symbol_name(symbol) {
+            Ok(name) if !name.is_empty() => Some(name.to_owned()),
+            _ => match symbol.place {
+                Place::Section(index) => Some(self.section_name(index)),
+                _ => None,
+            },
+        }
+    }
+
+    /// The relocations of a section, by rising offset.
+    pub(crate) fn relocs(&self, section: usize) -> Vec<Rel> {
+        let from = self.reloc_sections.partition_point(|&(target, _)| target < section);
+        let of_section = self.reloc_sections.get(from..).unwrap_or_default().iter();
+        let mut rels = Vec::new();
+        for &(_, index) in of_section.take_while(|&&(target, _)| target == section) {
+            if let Some(section) = self.section(index) {
+                self.read_relocs(section, &mut rels);
+            }
+        }
+        // Compilers write them sorted.
+        if !rels.is_sorted_by_key(|r| r.offset) {
+            rels.sort_by_key(|r| r.offset);
+        }
+        rels
+    }
+
+    fn read_relocs(&self, section: &Section<'a>, rels: &mut Vec<Rel>) {
+        let e = self.raw_endian;
+        // Sizes were checked in `index_relocs`.
+        if section.kind == raw::SHT_RELA {
+            let list = pod::slice_from_all_bytes::<raw::Rela64<Endianness>>(section.data);
+            rels.extend(list.unwrap_or_default().iter().map(|r| Rel {
+                offset: r.r_offset.get(e),
+                symbol: r.r_sym(e, false),
+                kind: r.r_type(e, false),
+                addend: Some(r.r_addend.get(e)),
+            }));
+        } else {
+            let list = pod::slice_from_all_bytes::<raw::Rel64<Endianness>>(section.data);
+            rels.extend(list.unwrap_or_default().iter().map(|r| Rel {
+                offset: r.r_offset.get(e),
+                symbol: r.r_sym(e),
+                kind: r.r_type(e),
+                addend: None,
+            }));
+        }
+    }
+
+    /// Finds the symbol table. Gives its section index; 0 when there is none.
+    fn read_symbols(&mut self, headers: &'a [RawSection]) -> Result<usize, ReadProblem> {
+        let e = self.raw_endian;
+        let mut tables =
+            headers.iter().enumerate().filter(|(_, h)| h.sh_type(e) == raw::SHT_SYMTAB);
+        let Some((index, header)) = tables.next() else { return Ok(0) };
+        if tables.next().is_some() {
+            return Err(malformed("there are two symbol tables"));
+        }
+        let data = self.section(index).map(|s| s.data).unwrap_or_default();
+        self.symbols = pod::slice_from_all_bytes(data)
+            .ok()
+            .filter(|_| header.sh_entsize(e) == size_of::<RawSymbol>() as u64)
+            .ok_or_else(|| malformed("the symbol table is not made of 24-byte symbols"))?;
+        let strings = usize::try_from(header.sh_link(e)).unwrap_or(usize::MAX);
+        self.symbol_strings = self
+            .section(strings)
+            .filter(|s| s.kind == raw::SHT_STRTAB)
+            .ok_or_else(|| malformed("the symbol table names no string table"))?
+            .data;
+        let wide = headers.iter().zip(&self.sections).find(|(h, s)| {
+            s.kind == raw::SHT_SYMTAB_SHNDX && usize::try_from(h.sh_link(e)) == Ok(index)
+        });
+        if let Some((_, section)) = wide {
+            self.wide_indices = pod::slice_from_all_bytes(section.data)
+                .map_err(|()| malformed("the table of wide section indices is cut"))?;
+        }
+        for symbol in self.symbols() {
+            if let Place::Section(section) = symbol.place
+                && section >= self.sections.len()
+            {
+                let (symbol, count) = (symbol.index, self.sections.len());
+                return Err(malformed(format!(
+                    "symbol {symbol} is in section {section}, there are only {count}"
+                )));
+            }
+        }
+        Ok(index)
+    }
+
+    fn index_relocs(&mut self, headers: &[RawSection], table: usize) -> Result<(), ReadProblem> {
+        let e = self.raw_endian;
+        for (index, (header, section)) in headers.iter().zip(&self.sections).enumerate() {
+            let name = section.name;
+            if UNSUPPORTED_RELOCS.contains(&section.kind) {
+                let kind = section.kind;
+                return Err(malformed(format!(
+                    "section {name}: relocations of section type {kind:#x} are not supported"
+                )));
+            }
+            let entry = match section.kind {
+                raw::SHT_REL => size_of::<raw::Rel64<Endianness>>(),
+                raw::SHT_RELA => size_of::<raw::Rela64<Endianness>>(),
+                _ => continue,
+            };
+            let target = usize::try_from(header.sh_info(e)).unwrap_or(usize::MAX);
+            if target == 0 || target >= self.sections.len() {
+                let count = self.sections.len();
+                return Err(malformed(format!(
+                    "section {name} relocates section {target}, there are only {count}"
+                )));
+            }
+            if usize::try_from(header.sh_link(e)) != Ok(table) || table == 0 {
+                return Err(malformed(format!("section {name} does not name the symbol table")));
+            }
+            if header.sh_entsize(e) != entry as u64 || !section.data.len().is_multiple_of(entry) {
+                return Err(malformed(format!(
+                    "section {name} is not made of {entry}-byte entries"
+                )));
+            }
+            self.reloc_sections.push((target, index));
+        }
+        self.reloc_sections.sort_unstable();
+        Ok(())
+    }
+}
+
+fn header(bytes: &[u8]) -> Result<&Header, ReadProblem> {
+    if bytes.is_empty() {
+        return Err(ReadProblem::EmptyFile);
+    }
+    if !bytes.starts_with(&raw::ELFMAG) {
+        return Err(ReadProblem::NotElf);
+    }
+    match bytes.get(4) {
+        Some(&raw::ELFCLASS32) => return Err(ReadProblem::Elf32),
+        Some(&raw::ELFCLASS64) => {}
+        _ => return Err(malformed("the class is neither 32 nor 64 bit")),
+    }
+    let (header, _) =
+        pod::from_bytes::<Header>(bytes).map_err(|()| malformed("the header is cut"))?;
+    match header.is_supported() {
+        true => Ok(header),
+        false => Err(malformed("the header is of an unknown version")),
+    }
+}
+
+fn contents<'a>(section: &RawSection, e: Endianness, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let Some((offset, size)) = section.file_range(e) else { return Some(&[]) };
+    let start = usize::try_from(offset).ok()?;
+    bytes.get(start..start.checked_add(usize::try_from(size).ok()?)?)
+}
+
+fn sections<'a>(
+    headers: &[RawSection],
+    names: &'a [u8],
+    e: Endianness,
+    bytes: &'a [u8],
+) -> Result<Vec<Section<'a>>, ReadProblem> {
+    let mut sections = Vec::with_capacity(headers.len());
+    let mut ranges = Vec::with_capacity(headers.len());
+    for (index, header) in headers.iter().enumerate() {
+        let name = string(names, header.sh_name(e))
+            .ok_or_else(|| malformed(format!("the name of section {index} cannot be read")))?;
+        let kind = header.sh_type(e);
+        let flags = header.sh_flags(e);
+        let mut data: &[u8] = &[];
+        // The first header may hold counts that are too large for the file header.
+        if kind != raw::SHT_NULL {
+            data = contents(header, e, bytes).ok_or_else(|| {
+                let (offset, size) = (header.sh_offset(e), header.sh_size(e));
+                let total = bytes.len();
+                malformed(format!(
+                    "section {name} of {size} bytes at {offset} does not fit into the file of \
+                     {total} bytes"
+                ))
+            })?;
+            if flags & u64::from(raw::SHF_COMPRESSED) != 0 && flags & u64::from(raw::SHF_ALLOC) != 0
+            {
+                return Err(malformed(format!("section {name} is compressed")));
+            }
+            if !data.is_empty() {
+                ranges.push((header.sh_offset(e), data.len() as u64, index));
+            }
+        }
+        let (size, align) = (header.sh_size(e), header.sh_addralign(e));
+        sections.push(Section { name, kind, flags, size, data, align });
+    }
+    // Sections that share bytes would let a small file ask for any amount of work.
+    ranges.sort_unstable();
+    for pair in ranges.array_windows() {
+        let &[(offset, len, one), (next, _, other)] = pair;
+        if offset.saturating_add(len) > next {
+            return Err(malformed(format!("sections {one} and {other} overlap")));
+        }
+    }
+    Ok(sections)
+}
+
+fn string(table: &[u8], offset: u32) -> Option<&str> {
+    let start = usize::try_from(offset).ok()?;
+    if start == 0 && table.is_empty() {
+        return Some("");
+    }
+    let tail = table.get(start..)?;
+    let tail = tail.get(..MAX_NAME).unwrap_or(tail);
+    let end = tail.iter().position(|&b| b == 0)?;
+    std::str::from_utf8(tail.get(..end)?).ok()
+}
