@@ -457,3 +457,6 @@ fn halves(value: i64) -> [u32; 2] {
 fn no_target(id: TypeId) -> String {
     format!("type [{}] refers to no other type that could be changed", id.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,8 @@ mod intern;
 pub mod kind;
 pub mod merge;
 pub mod read;
+#[cfg(test)]
+mod testing;
 pub mod validate;
 pub mod view;
 

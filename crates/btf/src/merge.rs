@@ -465,3 +465,6 @@ impl Group {
         news.iter().all(|&new| new != 0).then_some(news)
     }
 }
+
+#[cfg(test)]
+mod tests;
