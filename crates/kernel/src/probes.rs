@@ -1,0 +1,404 @@
+//! One probe for every [`Feature`]: the smallest thing that a kernel without it refuses.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use bpfweld_btf::Kind;
+use bpfweld_insn::{CALL, EXIT, Insn, LD_IMM64, pseudo};
+
+use crate::facts::{attach_type, map_flag, map_type, prog_flag, prog_type};
+use crate::features::Feature;
+use crate::sys::{MapCreate, ProgLoad, Sys, TestRun};
+
+/// Numbers of helpers that tell kernels apart (`enum bpf_func_id`).
+mod helper {
+    pub(super) const TAIL_CALL: i32 = 12;
+    /// Came with the release that stopped charging RLIMIT_MEMLOCK.
+    pub(super) const KTIME_GET_COARSE_NS: i32 = 160;
+    pub(super) const FOR_EACH_MAP_ELEM: i32 = 164;
+    pub(super) const GET_ATTACH_COOKIE: i32 = 174;
+    pub(super) const LOOP: i32 = 181;
+}
+
+/// `ldimm64` of a map by its place in the array of fds (`BPF_PSEUDO_MAP_IDX`).
+const PSEUDO_MAP_IDX: u8 = 5;
+
+pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
+    match feature {
+        Feature::Bpf => load(sys, &[mov(0, 0), exit()]),
+        Feature::Btf => btf(sys, |_| {}),
+        Feature::BtfFunc => btf(sys, |b| {
+            b.proto_and_func("f", 0);
+        }),
+        Feature::BtfDatasec => btf(sys, |b| {
+            let var = b.var("x");
+            b.add(".d", Kind::Datasec, 1, 4, &[var, 0, 4]);
+        }),
+        Feature::BtfFuncGlobal => btf(sys, |b| {
+            b.proto_and_func("f", 1);
+        }),
+        Feature::BtfFloat => btf(sys, |b| {
+            b.add("float", Kind::Float, 0, 4, &[]);
+        }),
+        Feature::BtfDeclTag => btf(sys, |b| {
+            let var = b.var("x");
+            b.add("tag", Kind::DeclTag, 0, var, &[u32::MAX]);
+        }),
+        Feature::BtfTypeTag => btf(sys, |b| {
+            let tag = b.add("tag", Kind::TypeTag, 0, INT, &[]);
+            b.add("", Kind::Ptr, 0, tag, &[]);
+        }),
+        Feature::BtfEnum64 => btf(sys, |b| {
+            let name = b.string("E");
+            b.add("e", Kind::Enum64, 1, 8, &[name, 0, 1]);
+        }),
+        Feature::BtfEnumKflag => btf(sys, |b| {
+            let name = b.string("E");
+            b.add("e", Kind::Enum, KFLAG | 1, 4, &[name, u32::MAX]);
+        }),
+        Feature::BtfTagKflag => btf(sys, |b| {
+            let tag = b.add("attr", Kind::TypeTag, KFLAG, INT, &[]);
+            b.add("", Kind::Ptr, 0, tag, &[]);
+        }),
+        Feature::FuncInfo => {
+            let mut b = Types::new();
+            let main = b.proto_and_func("main", 0);
+            let line = b.string("line");
+            let line_info = words(&[0, line, line, 1 << 10]);
+            load_typed(sys, &b, &[mov(0, 0), exit()], &[(0, main)], &line_info)
+        }
+        Feature::Names => {
+            let insns = encode(&[mov(0, 0), exit()]);
+            done(sys.load_program(&ProgLoad { name: "probe", ..filter(&insns) }, None))?;
+            done(sys.create_map(&MapCreate { name: "probe", ..ARRAY }))
+        }
+        Feature::ExpectedAttachType => {
+            // The type means nothing to an XDP program by itself; a kernel that does not know the
+            // field refuses anything but 0 in it.
+            let insns = encode(&[mov(0, 0), exit()]);
+            let expected_attach_type = attach_type::XDP;
+            done(sys.load_program(
+                &ProgLoad { prog_type: prog_type::XDP, expected_attach_type, ..filter(&insns) },
+                None,
+            ))
+        }
+        Feature::GlobalData => {
+            let map = sys.create_map(&ARRAY)?;
+            let [first, second] = ld_imm64(1, pseudo::MAP_VALUE, map.as_raw_fd());
+            load(sys, &[first, second, mov(0, 0), exit()])
+        }
+        Feature::MmapableArray => {
+            done(sys.create_map(&MapCreate { map_flags: map_flag::MMAPABLE, ..ARRAY }))
+        }
+        Feature::MapFreeze => {
+            let map = sys.create_map(&MapCreate { map_flags: map_flag::RDONLY_PROG, ..ARRAY })?;
+            sys.freeze(map.as_fd())
+        }
+        Feature::BpfCalls => load(sys, &[call_function(1), exit(), mov(0, 0), exit()]),
+        Feature::GlobalFunctions => {
+            let mut b = Types::new();
+            let main = b.proto_and_func("main", 0);
+            let sub = b.proto_and_func("sub", 1);
+            let insns = [call_function(1), exit(), mov(0, 0), exit()];
+            load_typed(sys, &b, &insns, &[(0, main), (2, sub)], &[])
+        }
+        Feature::FuncPointers => {
+            let map = sys.create_map(&ARRAY)?;
+            let map = ld_imm64(1, pseudo::MAP_FD, map.as_raw_fd());
+            with_callback(sys, &map, helper::FOR_EACH_MAP_ELEM)
+        }
+        Feature::BpfLoop => with_callback(sys, &[mov(1, 1)], helper::LOOP),
+        Feature::Kfuncs => {
+            // A call of kernel function 0 stands for one that is not there: kernels that know such
+            // calls drop it when it cannot be reached; those that cannot make any refuse it.
+            // Kernels before kernel functions would drop it too, but have no array of fds, which
+            // this feature requires.
+            let call = ins(CALL, 0, pseudo::KFUNC_CALL, 0, 0);
+            load(sys, &[mov(0, 0), ins(0x15, 0, 0, 1, 0), call, exit()])
+        }
+        Feature::MixedTailCalls => {
+            let map = sys.create_map(&MapCreate { map_type: map_type::PROG_ARRAY, ..ARRAY })?;
+            let [first, second] = ld_imm64(2, pseudo::MAP_FD, map.as_raw_fd());
+            let mut b = Types::new();
+            let main = b.proto_and_func("main", 0);
+            let sub = b.proto_and_func("sub", 0);
+            let tail_call = call_helper(helper::TAIL_CALL);
+            let insns =
+                [call_function(1), exit(), first, second, mov(3, 0), tail_call, mov(0, 0), exit()];
+            load_typed(sys, &b, &insns, &[(0, main), (2, sub)], &[])
+        }
+        Feature::XdpFrags => {
+            let insns = encode(&[mov(0, 0), exit()]);
+            let prog_flags = prog_flag::XDP_HAS_FRAGS;
+            done(sys.load_program(
+                &ProgLoad { prog_type: prog_type::XDP, prog_flags, ..filter(&insns) },
+                None,
+            ))
+        }
+        Feature::Sleepable => {
+            let insns = encode(&[mov(0, 0), exit()]);
+            let prog_flags = prog_flag::SLEEPABLE;
+            let try_type = |prog_type| {
+                done(sys.load_program(&ProgLoad { prog_type, prog_flags, ..filter(&insns) }, None))
+            };
+            // The two types that need nothing to attach to.
+            try_type(prog_type::SYSCALL).or_else(|_| try_type(prog_type::KPROBE))
+        }
+        Feature::TestRunXdp => test_run(sys, prog_type::XDP),
+        Feature::TestRunSkb => test_run(sys, prog_type::SCHED_CLS),
+        Feature::BpfLink => match sys.create_link(None, 0, 0, 0) {
+            // A kernel that knows the command stumbles over the fd.
+            Err(e) if e.raw_os_error() == Some(libc::EBADF) => Ok(()),
+            other => done(other),
+        },
+        Feature::MemcgAccounting => {
+            load(sys, &[call_helper(helper::KTIME_GET_COARSE_NS), mov(0, 0), exit()])
+        }
+        Feature::FdArray => {
+            let map = sys.create_map(&ARRAY)?;
+            let [first, second] = ld_imm64(1, PSEUDO_MAP_IDX, 0);
+            let insns = encode(&[first, second, mov(0, 0), exit()]);
+            let fds = [map.as_raw_fd()];
+            done(sys.load_program(&ProgLoad { fd_array: &fds, ..filter(&insns) }, None))
+        }
+        Feature::KernelCore => {
+            // The id of a type in the program's own BTF: the one relocation that needs no BTF of
+            // the kernel.
+            const TYPE_ID_LOCAL: u32 = 6;
+            let mut b = Types::new();
+            let main = b.proto_and_func("main", 0);
+            let access = b.string("0");
+            let btf = sys.load_btf(&b.blob(), None)?;
+            let insns = encode(&[mov(0, 1), mov(0, 0), exit()]);
+            let program = ProgLoad {
+                btf: Some(btf.as_fd()),
+                func_info: &words(&[0, main]),
+                core_relos: &words(&[0, INT, access, TYPE_ID_LOCAL]),
+                ..filter(&insns)
+            };
+            done(sys.load_program(&program, None))
+        }
+        Feature::RingBuffer => done(sys.create_map(&MapCreate {
+            map_type: map_type::RINGBUF,
+            max_entries: sys.page_size()?,
+            ..Default::default()
+        })),
+        Feature::BpfCookie => {
+            let insns = encode(&[call_helper(helper::GET_ATTACH_COOKIE), mov(0, 0), exit()]);
+            let prog_type = prog_type::TRACEPOINT;
+            done(sys.load_program(&ProgLoad { prog_type, ..filter(&insns) }, None))
+        }
+        // r0 < 1 by JLT, r0 == 0 by JMP32, long jump and sign extension.
+        Feature::IsaV2 => load(sys, &[mov(0, 0), ins(0xa5, 0, 0, 0, 1), exit()]),
+        Feature::IsaV3 => load(sys, &[mov(0, 0), ins(0x16, 0, 0, 0, 0), exit()]),
+        Feature::IsaV4 => {
+            let long_jump = ins(bpfweld_insn::JA32, 0, 0, 0, 0);
+            load(sys, &[mov(0, 0), long_jump, ins(0xbf, 0, 0, 8, 0), exit()])
+        }
+    }
+}
+
+const ARRAY: MapCreate<'static> = MapCreate {
+    map_type: map_type::ARRAY,
+    key_size: 4,
+    value_size: 4,
+    max_entries: 1,
+    map_flags: 0,
+    inner_map: None,
+    numa_node: 0,
+    name: "",
+    btf: None,
+    btf_key_type_id: 0,
+    btf_value_type_id: 0,
+    map_extra: 0,
+};
+
+/// The program type that needs the fewest privileges.
+fn filter(insns: &[u8]) -> ProgLoad<'_> {
+    ProgLoad { prog_type: prog_type::SOCKET_FILTER, insns, license: "GPL", ..Default::default() }
+}
+
+fn done(result: io::Result<OwnedFd>) -> io::Result<()> {
+    result.map(drop)
+}
+
+fn load(sys: &dyn Sys, insns: &[Insn]) -> io::Result<()> {
+    done(sys.load_program(&filter(&encode(insns)), None))
+}
+
+fn load_typed(
+    sys: &dyn Sys,
+    types: &Types,
+    insns: &[Insn],
+    functions: &[(u32, u32)],
+    line_info: &[u8],
+) -> io::Result<()> {
+    let btf = sys.load_btf(&types.blob(), None)?;
+    let func_info: Vec<u32> = functions.iter().flat_map(|&(start, id)| [start, id]).collect();
+    let insns = encode(insns);
+    let program = ProgLoad {
+        btf: Some(btf.as_fd()),
+        func_info: &words(&func_info),
+        line_info,
+        ..filter(&insns)
+    };
+    done(sys.load_program(&program, None))
+}
+
+/// Calls `helper` with `first` in r1, a callback in r2 and zeros behind.
+fn with_callback(sys: &dyn Sys, first: &[Insn], helper: i32) -> io::Result<()> {
+    let mut b = Types::new();
+    let main = b.proto_and_func("main", 0);
+    let callback = b.proto_and_func("callback", 0);
+    // From the load's second slot it is five instructions to the callback.
+    let address = ld_imm64(2, pseudo::FUNC, 6);
+    let rest = [mov(3, 0), mov(4, 0), call_helper(helper), mov(0, 0), exit(), mov(0, 0), exit()];
+    let insns = [first, &address, &rest].concat();
+    let start = first.len() + address.len() + 5;
+    // A handful of instructions.
+    load_typed(sys, &b, &insns, &[(0, main), (start as u32, callback)], &[])
+}
+
+fn test_run(sys: &dyn Sys, prog_type: u32) -> io::Result<()> {
+    let insns = encode(&[mov(0, 1), exit()]);
+    let program = sys.load_program(&ProgLoad { prog_type, ..filter(&insns) }, None)?;
+    let reply = sys.test_run(TestRun {
+        program: program.as_fd(),
+        data_in: &[0; 64],
+        data_out: &mut [],
+        ctx_in: &[],
+        ctx_out: &mut [],
+        repeat: 1,
+        flags: 0,
+    })?;
+    if reply.retval == 1 { Ok(()) } else { Err(io::Error::other("the test run ran nothing")) }
+}
+
+fn ins(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
+    Insn { code, dst, src, off, imm }
+}
+
+fn mov(dst: u8, imm: i32) -> Insn {
+    ins(0xb7, dst, 0, 0, imm)
+}
+
+fn exit() -> Insn {
+    ins(EXIT, 0, 0, 0, 0)
+}
+
+fn call_helper(number: i32) -> Insn {
+    ins(CALL, 0, 0, 0, number)
+}
+
+fn call_function(delta: i32) -> Insn {
+    ins(CALL, 0, pseudo::CALL, 0, delta)
+}
+
+fn ld_imm64(dst: u8, src: u8, imm: i32) -> [Insn; 2] {
+    [ins(LD_IMM64, dst, src, 0, imm), Insn::default()]
+}
+
+/// Instructions as the kernel of this machine reads them.
+pub(crate) fn encode(insns: &[Insn]) -> Vec<u8> {
+    let one = |insn: &Insn| {
+        let [code, regs, o0, o1, i0, i1, i2, i3] = insn.to_le();
+        match cfg!(target_endian = "little") {
+            true => [code, regs, o0, o1, i0, i1, i2, i3],
+            // The two registers share a byte as bit fields, which swap too.
+            false => [code, regs.rotate_left(4), o1, o0, i3, i2, i1, i0],
+        }
+    };
+    insns.iter().flat_map(one).collect()
+}
+
+pub(crate) fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|w| w.to_ne_bytes()).collect()
+}
+
+/// The type that every probe's BTF begins with.
+const INT: u32 = 1;
+const KFLAG: u32 = 1 << 31;
+
+/// A handful of types, written down record by record: a probe must give the kernel exactly the kind
+/// that it asks about, which a builder with checks of its own might not.
+struct Types {
+    types: Vec<u8>,
+    strings: Vec<u8>,
+    count: u32,
+}
+
+impl Types {
+    fn new() -> Self {
+        let mut new = Self { types: Vec::new(), strings: vec![0], count: 0 };
+        // A signed integer of 32 bits.
+        new.add("int", Kind::Int, 0, 4, &[1 << 24 | 32]);
+        new
+    }
+
+    fn string(&mut self, text: &str) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        let at = self.strings.len() as u32;
+        self.strings.extend_from_slice(text.as_bytes());
+        self.strings.push(0);
+        at
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        flags_vlen: u32,
+        size_or_type: u32,
+        tail: &[u32],
+    ) -> u32 {
+        let name = self.string(name);
+        let info = (kind as u32) << 24 | flags_vlen;
+        self.types.extend(words(&[name, info, size_or_type]));
+        self.types.extend(words(tail));
+        self.count += 1;
+        self.count
+    }
+
+    /// `int name(void)`.
+    fn proto_and_func(&mut self, name: &str, linkage: u32) -> u32 {
+        let proto = self.add("", Kind::FuncProto, 0, INT, &[]);
+        self.add(name, Kind::Func, linkage, proto, &[])
+    }
+
+    /// `static int name`.
+    fn var(&mut self, name: &str) -> u32 {
+        self.add(name, Kind::Var, 0, INT, &[0])
+    }
+
+    fn blob(&self) -> Vec<u8> {
+        let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
+        let mut blob = 0xeb9f_u16.to_ne_bytes().to_vec();
+        blob.extend([1, 0]); // version, flags
+        blob.extend(words(&[24, 0, types, types, strings]));
+        blob.extend(&self.types);
+        blob.extend(&self.strings);
+        blob
+    }
+}
+
+fn btf(sys: &dyn Sys, add: impl FnOnce(&mut Types)) -> io::Result<()> {
+    let mut types = Types::new();
+    add(&mut types);
+    done(sys.load_btf(&types.blob(), None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probe_types_are_btf() {
+        let mut types = Types::new();
+        let func = types.proto_and_func("f", 1);
+        let parsed = bpfweld_btf::Btf::parse(&types.blob()).unwrap();
+        assert_eq!(parsed.ty(bpfweld_btf::TypeId(func)).name(), "f");
+        assert_eq!(parsed.ty(bpfweld_btf::TypeId(INT)).size(), 4);
+    }
+}
