@@ -1,0 +1,8 @@
+#include "weld.h"
+
+int maybe(struct xdp_md *ctx)
+{
+	return unknown(3);
+}
+
+LICENSE("GPL");
