@@ -1,0 +1,8 @@
+#include "weld.h"
+
+int prog(struct xdp_md *ctx)
+{
+	return unknown(5);
+}
+
+LICENSE("GPL");
