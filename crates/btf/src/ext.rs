@@ -240,3 +240,6 @@ impl Part<'_> {
 fn ext(problem: String) -> BtfError {
     BtfError::Ext(problem)
 }
+
+#[cfg(test)]
+mod tests;
