@@ -8,15 +8,18 @@
 //! | [`ext`] | [`BtfExt`]: func_info, line_info and CO-RE records of `.BTF.ext` |
 //! | [`build`] | [`BtfBuilder`]: BTF in the making |
 //! | [`merge`] | [`SourceMap`]: copying types from parsed blobs into a builder |
+//! | [`cdecl`] | types printed as C |
 //! | [`validate`] | checks beyond those of parsing |
 //! | [`error`] | [`BtfError`] |
 //!
 //! Nothing here knows about ELF, the linker or the kernel: bytes and types only.
 
 // Bytes from outside come in here: no unchecked index, no silent cut.
-#![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![warn(clippy::indexing_slicing)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod build;
+pub mod cdecl;
 pub mod error;
 pub mod ext;
 mod intern;
