@@ -71,10 +71,6 @@ impl Section<'_> {
     pub(crate) fn is_allocated(&self) -> bool {
         self.flags & u64::from(raw::SHF_ALLOC) != 0
     }
-
-    pub(crate) fn is_nobits(&self) -> bool {
-        self.kind == raw::SHT_NOBITS
-    }
 }
 
 /// Where a symbol is defined.

@@ -124,7 +124,7 @@ pub enum ReadProblem {
     /// A map definition makes no sense.
     #[error("map {map}{}: {problem}", member_of(member.as_deref()))]
     Map {
-        /// The map; an inner map definition is called after its outer one (`outer.values`).
+        /// The map; an inner map definition is called after its outer one (`outer.inner`).
         map: String,
         /// The member of its definition, where the problem is with one.
         member: Option<String>,

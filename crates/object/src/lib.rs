@@ -3,18 +3,35 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`model`] | [`Object`] and its parts: what a file says, as plain data |
-//! | [`program`] | section names: which program type an entry program has |
+//! | [`program`] | program types, attach types, their names |
+//! | [`sections`] | section names: which program type an entry program has |
+//! | [`error`] | [`ReadError`]: what can be wrong with a file |
+//! | `read` | [`Object::open`], [`Object::parse`]: the steps from bytes to [`Object`] |
+//! | `elf` | sections, symbols, relocations as numbers |
+//! | `types` | what is looked up in BTF |
+//! | `functions`, `relocs`, `info` | functions; their references; their types and lines |
+//! | `entries` | which functions are entry programs |
+//! | `externs`, `data`, `maps` | the other parts of an object |
 //!
 //! Knows neither the linker nor the kernel.
 
 // Bytes from outside come in here: no unchecked index, no silent cut.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+mod data;
 mod elf;
+mod entries;
 pub mod error;
+mod externs;
+mod functions;
+mod info;
+mod maps;
 pub mod model;
 pub mod program;
+mod read;
+mod relocs;
 pub mod sections;
+mod types;
 
 pub use error::{ReadError, ReadProblem};
 pub use model::*;

@@ -184,7 +184,7 @@ pub struct CoreReloc {
 }
 
 /// A map definition (a variable of the `.maps` section, described by BTF).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MapDef {
     /// Name of the variable.
     pub name: String,
@@ -243,6 +243,8 @@ pub struct DataSection {
     pub kind: DataKind,
     /// Size in bytes.
     pub size: u32,
+    /// Alignment in bytes that its variables need, a power of two in files from a compiler.
+    pub align: u32,
     /// Contents; empty for [`DataKind::Bss`].
     pub bytes: Vec<u8>,
     /// The DATASEC in the object's BTF, if there is one.

@@ -1,0 +1,148 @@
+//! Externs: undefined symbols, and what BTF says they are.
+
+use std::collections::HashMap;
+
+use bpfweld_btf::{Kind, Type, TypeId};
+
+use crate::elf::{Elf, Place};
+use crate::error::{ExternProblem, ReadProblem};
+use crate::model::{Extern, ExternId, ExternKind, KconfigType};
+use crate::types::{TypeIndex, describe};
+
+/// The externs of an object while it is read.
+pub(crate) struct Externs {
+    list: Vec<Candidate>,
+    by_symbol: HashMap<usize, ExternId>,
+}
+
+struct Candidate {
+    external: Extern,
+    /// BTF says nothing about it: a function if it is called, else a variable.
+    by_use: bool,
+}
+
+impl Externs {
+    pub(crate) fn read(elf: &Elf<'_>, types: &TypeIndex<'_>) -> Result<Self, ReadProblem> {
+        let mut externs = Self { list: Vec::new(), by_symbol: HashMap::new() };
+        let mut by_name: HashMap<&str, ExternId> = HashMap::new();
+        for symbol in elf.symbols() {
+            if symbol.place != Place::Undefined || !symbol.names_a_place() {
+                continue;
+            }
+            let name = elf.symbol_name(&symbol)?;
+            if name.is_empty() {
+                continue;
+            }
+            let id = match by_name.get(name) {
+                Some(&id) => id,
+                None => {
+                    let id = ExternId(u32::try_from(externs.list.len()).unwrap_or(u32::MAX));
+                    externs.list.push(classify(name, symbol.is_weak(), types)?);
+                    by_name.insert(name, id);
+                    id
+                }
+            };
+            externs.by_symbol.insert(symbol.index, id);
+        }
+        Ok(externs)
+    }
+
+    /// The extern that a symbol stands for.
+    pub(crate) fn of_symbol(&self, symbol: usize) -> Option<ExternId> {
+        self.by_symbol.get(&symbol).copied()
+    }
+
+    /// Notes that code calls it. `false` when it is nothing that can be called.
+    pub(crate) fn call(&mut self, id: ExternId) -> bool {
+        let Some(candidate) = self.list.get_mut(id.index()) else { return false };
+        if candidate.by_use {
+            candidate.external.kind = ExternKind::Function;
+        }
+        matches!(candidate.external.kind, ExternKind::Function | ExternKind::KernelFunction)
+    }
+
+    pub(crate) fn finish(self) -> Vec<Extern> {
+        self.list.into_iter().map(|c| c.external).collect()
+    }
+}
+
+fn classify(name: &str, weak: bool, types: &TypeIndex<'_>) -> Result<Candidate, ReadProblem> {
+    let described = types.external(name).map(|ty| (ty, types.section_of(ty.id()).unwrap_or("")));
+    let Some((ty, section)) = described else {
+        let kind = ExternKind::Variable;
+        let external = Extern { name: name.to_owned(), kind, weak, btf: None, type_id: None };
+        return Ok(Candidate { external, by_use: true });
+    };
+    let kind = match ty.kind() {
+        Kind::Func if section == ".ksyms" => ExternKind::KernelFunction,
+        Kind::Func => ExternKind::Function,
+        _ => variable_kind(ty, section)
+            .map_err(|problem| ReadProblem::Extern { name: name.to_owned(), problem })?,
+    };
+    let type_id = match kind {
+        // Behind a typedef, too, a function's type is its prototype.
+        ExternKind::Function | ExternKind::KernelFunction => prototype(ty).or(Some(ty.type_id())),
+        _ => Some(ty.type_id()),
+    };
+    let external = Extern { name: name.to_owned(), kind, weak, btf: Some(ty.id()), type_id };
+    Ok(Candidate { external, by_use: false })
+}
+
+/// What a VAR of linkage extern stands for, by the DATASEC that lists it.
+fn variable_kind(var: Type<'_>, section: &str) -> Result<ExternKind, ExternProblem> {
+    let ty = var.btf().resolve(var.type_id());
+    Ok(match section {
+        // The encoding of 2019: a function is a VAR with a prototype for a type.
+        _ if ty.kind() == Kind::FuncProto => match section {
+            ".ksyms" => ExternKind::KernelFunction,
+            _ => ExternKind::Function,
+        },
+        ".ksyms" if ty.kind() == Kind::Void => ExternKind::TypelessKsym,
+        ".ksyms" => ExternKind::TypedKsym,
+        // `.extern` is what `.kconfig` was called in 2019.
+        ".kconfig" | ".extern" => match kconfig_type(ty) {
+            Some(kconfig) => ExternKind::Kconfig(kconfig),
+            None => return Err(ExternProblem::KconfigType(describe(ty))),
+        },
+        ".maps" => ExternKind::Map,
+        _ => ExternKind::Variable,
+    })
+}
+
+fn prototype(var: Type<'_>) -> Option<TypeId> {
+    let ty = var.btf().resolve(var.type_id());
+    (ty.kind() == Kind::FuncProto).then_some(ty.id())
+}
+
+/// `ty` is behind typedefs and qualifiers already.
+fn kconfig_type(ty: Type<'_>) -> Option<KconfigType> {
+    match ty.kind() {
+        Kind::Int => int_type(ty),
+        Kind::Enum if ty.name() == "libbpf_tristate" && ty.size() == 4 => {
+            Some(KconfigType::Tristate)
+        }
+        Kind::Array => {
+            let element = ty.btf().resolve(ty.type_id());
+            let one_byte = element.kind() == Kind::Int
+                && element.size() == 1
+                && !element.int_encoding().is_bool;
+            (one_byte && ty.array_len() > 0).then(|| KconfigType::CharArray { len: ty.array_len() })
+        }
+        _ => None,
+    }
+}
+
+fn int_type(ty: Type<'_>) -> Option<KconfigType> {
+    let encoding = ty.int_encoding();
+    let signed = encoding.signed;
+    match (ty.size(), encoding.is_bool) {
+        (1, true) => Some(KconfigType::Bool),
+        (_, true) => None,
+        // `signed char` and `unsigned char` (`__u8`) are numbers; plain `char` is a letter.
+        (1, _) if ty.name() == "char" => Some(KconfigType::Char { signed }),
+        (size @ (1 | 2 | 4 | 8), _) => {
+            Some(KconfigType::Int { size: u8::try_from(size).ok()?, signed })
+        }
+        _ => None,
+    }
+}

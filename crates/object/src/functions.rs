@@ -1,0 +1,216 @@
+//! Functions: where they start and end, their instructions and linkage. References are resolved in
+//! [`crate::relocs`].
+
+use std::sync::Arc;
+
+use bpfweld_btf::Endian;
+use bpfweld_insn::{INSN_SIZE, Insn};
+
+use crate::elf::{Elf, Place, Section, Symbol};
+use crate::error::{FunctionProblem, ReadProblem};
+use crate::model::{FuncId, Function, Linkage};
+
+/// Instructions in all functions of an object. The kernel takes a million a program; what this bounds
+/// is the work that alias symbols can ask for.
+const MAX_INSNS: usize = 1 << 22;
+
+/// The functions of an object, and where to find them by their place in the file.
+pub(crate) struct Code {
+    pub(crate) functions: Vec<Function>,
+    /// Symbol table index of each function.
+    symbols: Vec<usize>,
+}
+
+impl Code {
+    pub(crate) fn read(elf: &Elf<'_>) -> Result<Self, ReadProblem> {
+        let mut starts = Vec::new();
+        for (index, section) in elf.sections.iter().enumerate() {
+            if section.has_code() && section.size > 0 {
+                starts.push(CodeSection { index, section, symbols: Vec::new() });
+            }
+        }
+        sort_symbols(elf, &mut starts);
+        let mut code = Self { functions: Vec::new(), symbols: Vec::new() };
+        let mut total = 0;
+        for section in &starts {
+            code.read_section(elf, section, &mut total)?;
+        }
+        Ok(code)
+    }
+
+    /// Indices of the functions of a section, by rising offset.
+    pub(crate) fn of_section(&self, section: usize) -> std::ops::Range<usize> {
+        let from = self.functions.partition_point(|f| f.section_index < section);
+        let to = self.functions.partition_point(|f| f.section_index <= section);
+        from..to
+    }
+
+    /// The function that starts at this place. Of several names for one place: the one of this symbol
+    /// if it is among them, else the first.
+    pub(crate) fn at(&self, section: usize, offset: u64, symbol: Option<usize>) -> Option<FuncId> {
+        let key = |f: &Function| (f.section_index, f.offset);
+        let first = self.functions.partition_point(|f| key(f) < (section, offset));
+        let here = self.functions.get(first..)?.iter();
+        let here = here.take_while(|f| key(f) == (section, offset)).count();
+        let named = (first..first + here).find(|&i| self.symbols.get(i).copied() == symbol);
+        let index = named.or((here > 0).then_some(first))?;
+        Some(FuncId(u32::try_from(index).ok()?))
+    }
+
+    fn read_section(
+        &mut self,
+        elf: &Elf<'_>,
+        code: &CodeSection<'_>,
+        total: &mut usize,
+    ) -> Result<(), ReadProblem> {
+        let section = code.section;
+        let name: Arc<str> = section.name.into();
+        // End of the functions so far, and which of them ends there.
+        let mut last: Option<(u64, u64, String)> = None;
+        for (i, symbol) in code.symbols.iter().enumerate() {
+            let function = elf.symbol_name(symbol)?;
+            let fail = |problem| ReadProblem::Function {
+                section: section.name.to_owned(),
+                function: function.to_owned(),
+                offset: symbol.value,
+                problem,
+            };
+            let size = match symbol.size {
+                // Assemblers leave sizes out: up to the next function, or the end.
+                0 => {
+                    let rest = code.symbols.get(i..).unwrap_or_default();
+                    let next = rest.iter().find(|s| s.value > symbol.value || s.size > 0);
+                    let end = next.map_or(section.size, |s| s.value.min(section.size));
+                    end.saturating_sub(symbol.value)
+                }
+                size => size,
+            };
+            let end = symbol.value.saturating_add(size);
+            if end > section.size {
+                let section_end = section.size;
+                return Err(fail(FunctionProblem::OutOfSection { end, section_end }));
+            }
+            if size == 0 {
+                return Err(fail(FunctionProblem::NoInstructions));
+            }
+            if !symbol.value.is_multiple_of(8) || !size.is_multiple_of(8) {
+                return Err(fail(FunctionProblem::Unaligned { size }));
+            }
+            match &last {
+                // A second name for the same code is a function of its own.
+                Some((start, before, _)) if (*start, *before) == (symbol.value, end) => {}
+                Some((_, before, other)) if *before > symbol.value => {
+                    return Err(fail(FunctionProblem::Overlap(other.clone())));
+                }
+                _ => {}
+            }
+            let bytes = slice(section.data, symbol.value, end).unwrap_or_default();
+            *total = total.saturating_add(bytes.len() / INSN_SIZE);
+            if *total > MAX_INSNS {
+                return Err(fail(FunctionProblem::TooLong { limit: MAX_INSNS }));
+            }
+            let insns = decode(bytes, elf.endian);
+            check_loads(&insns).map_err(|(slot, problem)| ReadProblem::Function {
+                section: section.name.to_owned(),
+                function: function.to_owned(),
+                offset: symbol.value + slot * INSN_SIZE as u64,
+                problem,
+            })?;
+            self.symbols.push(symbol.index);
+            self.functions.push(Function {
+                name: function.to_owned(),
+                section: name.clone(),
+                section_index: code.index,
+                offset: symbol.value,
+                linkage: linkage(symbol),
+                program: None,
+                insns,
+                relocs: Vec::new(),
+                btf_func: None,
+                lines: Vec::new(),
+                core_relocs: Vec::new(),
+            });
+            last = Some((symbol.value, end, function.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// A section with code and the symbols at which functions start, by rising offset.
+struct CodeSection<'a> {
+    index: usize,
+    section: &'a Section<'a>,
+    symbols: Vec<Symbol>,
+}
+
+/// Gives each section its function symbols. Where a section has none, its global labels count: that
+/// is how hand-written assembly may look.
+fn sort_symbols(elf: &Elf<'_>, sections: &mut [CodeSection<'_>]) {
+    let mut labels: Vec<(usize, Symbol)> = Vec::new();
+    for symbol in elf.symbols() {
+        let Place::Section(index) = symbol.place else { continue };
+        let Ok(at) = sections.binary_search_by_key(&index, |s| s.index) else { continue };
+        if symbol.is_function() {
+            if let Some(section) = sections.get_mut(at) {
+                section.symbols.push(symbol);
+            }
+        } else if symbol.is_untyped() && !symbol.is_local() {
+            labels.push((at, symbol));
+        }
+    }
+    let lacking: Vec<bool> = sections.iter().map(|s| s.symbols.is_empty()).collect();
+    for (at, symbol) in labels {
+        if let Some(section) = sections.get_mut(at)
+            && lacking.get(at) == Some(&true)
+        {
+            section.symbols.push(symbol);
+        }
+    }
+    for section in sections {
+        section.symbols.sort_by_key(|s| (s.value, s.index));
+    }
+}
+
+fn linkage(symbol: &Symbol) -> Linkage {
+    match symbol {
+        s if s.is_local() => Linkage::Static,
+        s if s.is_hidden() => Linkage::Hidden,
+        s if s.is_weak() => Linkage::Weak,
+        _ => Linkage::Global,
+    }
+}
+
+fn decode(bytes: &[u8], endian: Endian) -> Vec<Insn> {
+    let (slots, _) = bytes.as_chunks::<INSN_SIZE>();
+    match endian {
+        Endian::Little => slots.iter().map(|&b| Insn::from_le(b)).collect(),
+        Endian::Big => slots.iter().map(|&b| Insn::from_be(b)).collect(),
+    }
+}
+
+/// Both halves of each 64-bit immediate load must be there.
+fn check_loads(insns: &[Insn]) -> Result<(), (u64, FunctionProblem)> {
+    let mut slots = insns.iter().zip(0u64..);
+    while let Some((insn, slot)) = slots.next() {
+        if insn.is_ld_imm64() {
+            match slots.next() {
+                None => return Err((slot, FunctionProblem::CutLoad)),
+                Some((second, _)) if second.code != 0 => {
+                    return Err((slot, FunctionProblem::BadLoad));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a function ends in its section, in bytes.
+pub(crate) fn end(function: &Function) -> u64 {
+    function.offset + (function.insns.len() * INSN_SIZE) as u64
+}
+
+/// `data[start..end]`, or `None` when outside.
+pub(crate) fn slice(data: &[u8], start: u64, end: u64) -> Option<&[u8]> {
+    data.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+}

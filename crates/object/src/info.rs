@@ -1,0 +1,149 @@
+//! What `.BTF.ext` says about functions: their types, source lines and CO-RE relocations.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bpfweld_btf::{ExtSection, Kind, TypeId};
+use bpfweld_insn::{INSN_SIZE, Insn};
+
+use crate::error::{ReadProblem, RelocProblem};
+use crate::functions::{Code, end};
+use crate::model::{CoreReloc, Function, LineInfo, Linkage};
+use crate::types::{TypeIndex, TypeInfo};
+
+/// Gives each function its FUNC, lines and CO-RE relocations.
+pub(crate) fn attach(
+    code: &mut Code,
+    info: &TypeInfo,
+    types: &TypeIndex<'_>,
+    notes: &mut Vec<String>,
+) -> Result<(), ReadProblem> {
+    let sections = sections(code, info, notes);
+    let places: Vec<_> = code.functions.iter().map(|f| (f.section_index, f.offset)).collect();
+    let mut dropped = 0;
+    for (i, function) in code.functions.iter_mut().enumerate() {
+        let ext = sections.get(&function.section_index).copied().flatten();
+        let near = [i.checked_sub(1), i.checked_add(1)];
+        let here = (function.section_index, function.offset);
+        let alias = near.into_iter().flatten().any(|j| places.get(j) == Some(&here));
+        function.btf_func = func(function, ext, types, alias);
+        if let Some(ext) = ext {
+            dropped += add_lines(function, ext);
+            add_core_relocs(function, ext)?;
+        }
+    }
+    if dropped > 0 {
+        notes.push(format!("{dropped} line_info record(s) are out of place and left out"));
+    }
+    Ok(())
+}
+
+/// What `.BTF.ext` says about each section with code, by the section's index. It knows sections by
+/// name only: with two of one name its records are worth nothing.
+fn sections<'a>(
+    code: &Code,
+    info: &'a TypeInfo,
+    notes: &mut Vec<String>,
+) -> HashMap<usize, Option<&'a ExtSection>> {
+    let mut by_name: HashMap<&Arc<str>, usize> = HashMap::new();
+    let mut by_index = HashMap::new();
+    for function in &code.functions {
+        let index = function.section_index;
+        let first = *by_name.entry(&function.section).or_insert(index);
+        if first == index {
+            by_index.entry(index).or_insert_with(|| info.ext.section(&function.section));
+        } else if by_index.insert(index, None).is_none() {
+            let lost = by_index.insert(first, None).flatten().is_some();
+            if lost {
+                let name = &function.section;
+                notes.push(format!(
+                    "there are several sections {name}: line info and CO-RE relocations of their \
+                     functions are lost"
+                ));
+            }
+        }
+    }
+    by_index
+}
+
+fn func(
+    function: &Function,
+    ext: Option<&ExtSection>,
+    types: &TypeIndex<'_>,
+    alias: bool,
+) -> Option<TypeId> {
+    let by_offset = ext.and_then(|ext| {
+        let offset = u32::try_from(function.offset).ok()?;
+        let at = ext.funcs.binary_search_by_key(&offset, |r| r.insn_off).ok()?;
+        Some(ext.funcs.get(at)?.type_id)
+    });
+    let by_name = || types.function(&function.name, function.linkage == Linkage::Static);
+    let id = match by_offset {
+        // Of several names for the same code func_info knows only one.
+        Some(id) if alias => by_name().or(Some(id)),
+        Some(id) => Some(id),
+        None => by_name(),
+    };
+    let btf = types.btf?;
+    id.filter(|&id| btf.ty(id).target().kind() == Kind::FuncProto)
+}
+
+/// The records of a list that lie in the function.
+fn within<'a, T>(records: &'a [T], function: &Function, at: impl Fn(&T) -> u32) -> &'a [T] {
+    let from = records.partition_point(|r| u64::from(at(r)) < function.offset);
+    let to = records.partition_point(|r| u64::from(at(r)) < end(function));
+    records.get(from..to).unwrap_or_default()
+}
+
+/// The instruction that a record is about: its slot, which must be the first of its instruction.
+fn slot(function: &Function, insn_off: u32) -> Result<u32, RelocProblem> {
+    let distance = u64::from(insn_off).saturating_sub(function.offset);
+    if !distance.is_multiple_of(INSN_SIZE as u64) {
+        return Err(RelocProblem::Unaligned);
+    }
+    let slot = u32::try_from(distance / INSN_SIZE as u64).map_err(|_| RelocProblem::Unaligned)?;
+    let before = (slot as usize).checked_sub(1).and_then(|i| function.insns.get(i));
+    // A second slot is never taken for a first: its opcode is 0.
+    if before.copied().is_some_and(Insn::is_ld_imm64) {
+        return Err(RelocProblem::MiddleOfLoad);
+    }
+    Ok(slot)
+}
+
+/// Gives the number of records that are of no use: out of place, or two for one instruction.
+fn add_lines(function: &mut Function, ext: &ExtSection) -> usize {
+    let records = within(&ext.lines, function, |r| r.insn_off);
+    let mut lines: Vec<LineInfo> = Vec::with_capacity(records.len());
+    for record in records {
+        let Ok(insn) = slot(function, record.insn_off) else { continue };
+        if lines.last().is_none_or(|last| last.insn < insn) {
+            let (file_off, line_off) = (record.file_off, record.line_off);
+            lines.push(LineInfo { insn, file_off, line_off, line_col: record.line_col });
+        }
+    }
+    let dropped = records.len() - lines.len();
+    function.lines = lines;
+    dropped
+}
+
+fn add_core_relocs(function: &mut Function, ext: &ExtSection) -> Result<(), ReadProblem> {
+    let records = within(&ext.core, function, |r| r.insn_off);
+    let mut relocs = Vec::with_capacity(records.len());
+    for record in records {
+        // Unlike a line, a lost relocation makes the program wrong.
+        let insn = slot(function, record.insn_off).map_err(|problem| ReadProblem::Reloc {
+            section: function.section.to_string(),
+            offset: record.insn_off.into(),
+            symbol: Some("CO-RE record".to_owned()),
+            problem,
+        })?;
+        relocs.push(CoreReloc {
+            insn,
+            type_id: record.type_id,
+            access_off: record.access_off,
+            kind: record.kind,
+        });
+    }
+    function.core_relocs = relocs;
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! References from code: every call and every address of a function, map or variable becomes a
+//! [`Reloc`], whether the file has a relocation for it or only a distance (calls within a section).
+
+use bpfweld_insn::{INSN_SIZE, Insn, pseudo};
+
+use crate::data::Data;
+use crate::elf::{Elf, Place, Rel, Section, Symbol, reloc_type};
+use crate::error::{ReadProblem, RelocProblem};
+use crate::externs::Externs;
+use crate::functions::{Code, end};
+use crate::maps::{self, Maps};
+use crate::model::{Function, Reloc, RelocTarget};
+
+/// Everything that a reference can lead to.
+pub(crate) struct Resolver<'r, 'a> {
+    pub(crate) elf: &'r Elf<'a>,
+    pub(crate) code: &'r Code,
+    pub(crate) data: &'r Data,
+    pub(crate) maps: &'r Maps,
+    pub(crate) externs: &'r mut Externs,
+}
+
+impl Resolver<'_, '_> {
+    /// The references of all functions, in the order of the functions.
+    pub(crate) fn resolve(&mut self) -> Result<Vec<Vec<Reloc>>, ReadProblem> {
+        let mut all = Vec::with_capacity(self.code.functions.len());
+        for (index, section) in self.elf.sections.iter().enumerate() {
+            if !section.has_code() {
+                continue;
+            }
+            let rels = self.elf.relocs(index);
+            self.check_places(section, &rels)?;
+            for i in self.code.of_section(index) {
+                if let Some(function) = self.code.functions.get(i) {
+                    all.push(self.function(function, section, &rels)?);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// What is wrong with a relocation wherever it is, in a gap between functions, too.
+    fn check_places(&self, section: &Section<'_>, rels: &[Rel]) -> Result<(), ReadProblem> {
+        let mut last = None;
+        for rel in rels {
+            let problem = match rel.offset {
+                offset if offset.saturating_add(INSN_SIZE as u64) > section.size => {
+                    RelocProblem::OutOfSection { size: section.size }
+                }
+                offset if !offset.is_multiple_of(INSN_SIZE as u64) => RelocProblem::Unaligned,
+                offset if last == Some(offset) => RelocProblem::Twice,
+                offset => {
+                    last = Some(offset);
+                    continue;
+                }
+            };
+            return Err(self.error(section, rel.offset, Some(rel), problem));
+        }
+        Ok(())
+    }
+
+    fn function(
+        &mut self,
+        function: &Function,
+        section: &Section<'_>,
+        rels: &[Rel],
+    ) -> Result<Vec<Reloc>, ReadProblem> {
+        let from = rels.partition_point(|r| r.offset < function.offset);
+        let to = rels.partition_point(|r| r.offset < end(function));
+        let mut rels = rels.get(from..to).unwrap_or_default().iter().peekable();
+        let mut found = Vec::with_capacity(to.saturating_sub(from));
+        let mut slots = (0u32..).zip(&function.insns);
+        while let Some((slot, &insn)) = slots.next() {
+            let offset = function.offset + u64::from(slot) * INSN_SIZE as u64;
+            let rel = rels.next_if(|r| r.offset == offset);
+            let target = match rel {
+                Some(rel) => self.relocated(insn, rel).map(Some),
+                None => self.bare(function, insn, offset),
+            };
+            match target {
+                Ok(Some(target)) => found.push(Reloc { insn: slot, target }),
+                Ok(None) => {}
+                Err(problem) => return Err(self.error(section, offset, rel, problem)),
+            }
+            if insn.is_ld_imm64() {
+                slots.next();
+                let second = offset + INSN_SIZE as u64;
+                if let Some(rel) = rels.next_if(|r| r.offset == second) {
+                    return Err(self.error(section, second, Some(rel), RelocProblem::MiddleOfLoad));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn error(
+        &self,
+        section: &Section<'_>,
+        offset: u64,
+        rel: Option<&Rel>,
+        problem: RelocProblem,
+    ) -> ReadProblem {
+        let symbol = rel.and_then(|rel| self.elf.symbol(usize::try_from(rel.symbol).ok()?));
+        ReadProblem::Reloc {
+            section: section.name.to_owned(),
+            offset,
+            symbol: symbol.and_then(|s| self.elf.describe(&s)),
+            problem,
+        }
+    }
+
+    /// A reference that has a relocation.
+    fn relocated(&mut self, insn: Insn, rel: &Rel) -> Result<RelocTarget, RelocProblem> {
+        let index = usize::try_from(rel.symbol).unwrap_or(usize::MAX);
+        let Some(symbol) = self.elf.symbol(index) else {
+            let count = self.elf.symbol_count();
+            return Err(RelocProblem::SymbolIndex { index: rel.symbol, count });
+        };
+        let call = insn.code == bpfweld_insn::CALL && matches!(insn.src, 0 | pseudo::CALL);
+        match rel.kind {
+            reloc_type::LD_IMM64 if insn.is_ld_imm64() => {
+                self.address(symbol, rel.addend.unwrap_or_else(|| insn.imm.into()))
+            }
+            reloc_type::CALL if call => {
+                // With REL the addend is counted in slots and one less, as in a relative call.
+                let slots = i64::from(insn.imm).saturating_add(1);
+                self.call(symbol, rel.addend.unwrap_or(slots * INSN_SIZE as i64))
+            }
+            kind @ (reloc_type::LD_IMM64
+            | reloc_type::ABS64
+            | reloc_type::ABS32
+            | reloc_type::NODYLD32
+            | reloc_type::CALL) => Err(RelocProblem::WrongInstruction { kind, code: insn.code }),
+            kind => Err(RelocProblem::UnknownType(kind)),
+        }
+    }
+
+    fn call(&mut self, symbol: Symbol, addend: i64) -> Result<RelocTarget, RelocProblem> {
+        let section = match self.place(symbol)? {
+            Some(section) => section,
+            None => {
+                let id = self.externs.of_symbol(symbol.index).ok_or(RelocProblem::NoSymbol)?;
+                // GNU as leaves 0 where clang leaves -1.
+                if !matches!(addend, 0 | 8) {
+                    return Err(RelocProblem::ExternOffset(addend / INSN_SIZE as i64));
+                }
+                return match self.externs.call(id) {
+                    true => Ok(RelocTarget::CallExtern(id)),
+                    false => {
+                        let name = self.elf.describe(&symbol).unwrap_or_default();
+                        Err(RelocProblem::CallOfData(name))
+                    }
+                };
+            }
+        };
+        if !self.elf.section(section).is_some_and(Section::has_code) {
+            let name = self.elf.describe(&symbol).unwrap_or_default();
+            return Err(RelocProblem::CallOfData(name));
+        }
+        self.function_at(section, symbol, addend).map(RelocTarget::Call)
+    }
+
+    fn address(&mut self, symbol: Symbol, addend: i64) -> Result<RelocTarget, RelocProblem> {
+        let Some(index) = self.place(symbol)? else {
+            let id = self.externs.of_symbol(symbol.index).ok_or(RelocProblem::NoSymbol)?;
+            let addend = i32::try_from(addend).map_err(|_| RelocProblem::ExternOffset(addend))?;
+            return Ok(RelocTarget::ExternAddr { id, addend });
+        };
+        let Some(section) = self.elf.section(index) else { return Err(RelocProblem::NoSection) };
+        let name = || section.name.to_owned();
+        if section.has_code() {
+            return self.function_at(index, symbol, addend).map(RelocTarget::FuncAddr);
+        }
+        let offset = symbol.value.checked_add_signed(addend);
+        let shown = shown_offset(symbol, addend);
+        if maps::is_described(section) || maps::is_legacy(section) {
+            let map = offset.and_then(|offset| self.maps.at(index, offset));
+            let no_map = RelocProblem::NoMap { section: name(), offset: shown };
+            return map.map(RelocTarget::Map).ok_or(no_map);
+        }
+        let Some((data, content)) = self.data.of_section(index) else {
+            return Err(RelocProblem::WrongSection(name()));
+        };
+        // One past the end is a place that C lets a pointer go to.
+        let offset = offset.and_then(|o| u32::try_from(o).ok()).filter(|&o| o <= content.size);
+        match offset {
+            Some(offset) => Ok(RelocTarget::Data { data, offset }),
+            None => {
+                let size = section.size;
+                Err(RelocProblem::OutOfData { section: name(), offset: shown, size })
+            }
+        }
+    }
+
+    /// The section that a symbol is in; `None` for an extern.
+    fn place(&self, symbol: Symbol) -> Result<Option<usize>, RelocProblem> {
+        match symbol.place {
+            Place::Section(index) => Ok(Some(index)),
+            Place::Undefined => Ok(None),
+            Place::Common => Err(RelocProblem::Common),
+            Place::Nowhere => Err(RelocProblem::NoSection),
+        }
+    }
+
+    fn function_at(
+        &self,
+        section: usize,
+        symbol: Symbol,
+        addend: i64,
+    ) -> Result<crate::model::FuncId, RelocProblem> {
+        let offset = symbol.value.checked_add_signed(addend);
+        let found = offset.and_then(|o| self.code.at(section, o, Some(symbol.index)));
+        found.ok_or_else(|| RelocProblem::NoFunction {
+            section: self.elf.section_name(section),
+            offset: shown_offset(symbol, addend),
+        })
+    }
+
+    /// A reference without a relocation: the distance in the instruction leads to a function of the
+    /// same section.
+    fn bare(
+        &self,
+        function: &Function,
+        insn: Insn,
+        offset: u64,
+    ) -> Result<Option<RelocTarget>, RelocProblem> {
+        let make = match (insn.code, insn.src) {
+            (bpfweld_insn::CALL, pseudo::CALL) => RelocTarget::Call,
+            (bpfweld_insn::LD_IMM64, pseudo::FUNC) => RelocTarget::FuncAddr,
+            (bpfweld_insn::CALL, pseudo::KFUNC_CALL) => {
+                return Err(RelocProblem::ByNumber("a kernel function"));
+            }
+            // A file descriptor or BTF id that a file brings along would mean whatever bears that
+            // number in the process that loads it.
+            (bpfweld_insn::LD_IMM64, pseudo::BTF_ID) => {
+                return Err(RelocProblem::ByNumber("a kernel variable"));
+            }
+            (bpfweld_insn::LD_IMM64, 1..) => return Err(RelocProblem::ByNumber("a map")),
+            _ => return Ok(None),
+        };
+        let distance = (i64::from(insn.imm) + 1) * INSN_SIZE as i64;
+        let target = offset.checked_add_signed(distance);
+        let index = function.section_index;
+        match target.and_then(|target| self.code.at(index, target, None)) {
+            Some(id) => Ok(Some(make(id))),
+            None => Err(RelocProblem::NoFunction {
+                section: function.section.to_string(),
+                offset: i64::try_from(offset).unwrap_or(i64::MAX).saturating_add(distance),
+            }),
+        }
+    }
+}
+
+/// Where a reference leads, for messages.
+fn shown_offset(symbol: Symbol, addend: i64) -> i64 {
+    i64::try_from(symbol.value).unwrap_or(i64::MAX).saturating_add(addend)
+}
+
+/// Relocations of variables are not applied, by no loader: addresses do not exist when the values are
+/// set. Checks that they are in bounds and says so.
+pub(crate) fn note_data(
+    elf: &Elf<'_>,
+    data: &Data,
+    notes: &mut Vec<String>,
+) -> Result<(), ReadProblem> {
+    for (index, section) in elf.sections.iter().enumerate() {
+        if data.of_section(index).is_none() {
+            continue;
+        }
+        let rels = elf.relocs(index);
+        let outside = |r: &&Rel| match r.kind {
+            reloc_type::ABS32 | reloc_type::NODYLD32 => r.offset.saturating_add(4) > section.size,
+            _ => r.offset.saturating_add(8) > section.size,
+        };
+        if let Some(rel) = rels.iter().find(outside) {
+            return Err(ReadProblem::Reloc {
+                section: section.name.to_owned(),
+                offset: rel.offset,
+                symbol: None,
+                problem: RelocProblem::OutOfSection { size: section.size },
+            });
+        }
+        if !rels.is_empty() {
+            notes.push(format!(
+                "section {}: {} initial value(s) that are addresses stay 0; set them at run time",
+                section.name,
+                rels.len()
+            ));
+        }
+    }
+    Ok(())
+}
