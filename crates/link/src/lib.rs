@@ -1,4 +1,35 @@
-//! Linking: objects and bindings in, [`ImageSet`] out. Makes no system call.
-pub mod image;
+//! Linking: objects and bindings in, [`ImageSet`] out. Makes no system call, asks no kernel.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`resolve`] | [`Link`]: instances and bindings; [`Linked`]: what stands behind each extern |
+//! | `plan` | which functions an entry program needs; cycles, limits |
+//! | `liveness` | is an extern's address only compared with 0? |
+//! | `program` | program type, flags and licence of an image |
+//! | `tail_calls` | which functions may tail-call |
+//! | `types` | the merged BTF; global or static |
+//! | `maps` | the maps of all instances; kconfig externs get their places |
+//! | [`core_reloc`] | CO-RE relocations |
+//! | [`lay_out`] | [`Linked::images`]: the pipeline; instructions patched, lines merged |
+//! | [`image`] | [`ImageSet`]: what backends take |
+//! | [`kconfig`] | values of kconfig externs, for backends |
+//! | [`read_back`] | checks what was made |
+//! | [`error`] | [`LinkError`] |
 
+pub mod core_reloc;
+pub mod error;
+pub mod image;
+pub mod kconfig;
+pub mod lay_out;
+mod liveness;
+mod maps;
+mod plan;
+mod program;
+pub mod read_back;
+pub mod resolve;
+mod tail_calls;
+mod types;
+
+pub use error::{FunctionRef, LinkError, Site, SourceLine, UnresolvedExtern};
 pub use image::*;
+pub use resolve::{Entry, ExistingMaps, Instance, Link, LinkOptions, Linked};

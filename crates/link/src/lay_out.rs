@@ -1,0 +1,406 @@
+//! From a resolved link to images: reachable functions in one stream, references patched, types and
+//! line info merged. [`Linked::images`] is the linker's pipeline and reads like one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bpfweld_btf::TypeId;
+use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
+use bpfweld_object::{ExternId, ExternKind, Function, RelocTarget};
+
+use crate::core_reloc::{CoreKind, Relocator};
+use crate::error::LinkError;
+use crate::image::{
+    Image, ImageFunction, ImageLine, ImageReloc, ImageSet, ImageTarget, InstanceId, KernelRef,
+    MapIndex,
+};
+use crate::maps::MapTable;
+use crate::plan::{EdgeKind, Plan};
+use crate::program::{merge_licences, merge_specs};
+use crate::resolve::{Entry, Instance, Linked, get};
+use crate::tail_calls::TailCalls;
+use crate::types::Types;
+
+/// The kernel's limit on maps of one program (`MAX_USED_MAPS`, linux/bpf_verifier.h).
+const MAX_MAPS: usize = 64;
+/// The kernel's limit on instructions that the verifier looks at; no longer program can pass.
+const MAX_INSNS: usize = 1_000_000;
+/// `BPF_MAP_TYPE_ARENA`.
+const ARENA: u32 = 33;
+
+/// Helper number in the call of a weak extern that stayed unresolved, plus the extern's number. No
+/// helper has such a number: a path that reaches the call is refused by the verifier, one that it
+/// prunes (`if (f)` with `f` = 0) is not looked at.
+pub const POISONED_CALL: i32 = 0x0bad_0000;
+
+impl Linked {
+    /// Lays out the images of some entry programs. They share maps and BTF.
+    ///
+    /// Pipeline, with what holds after each step:
+    pub fn images(&self, entries: &[Entry]) -> Result<ImageSet, LinkError> {
+        let mut warnings = self.warnings.clone();
+        // Every function that an entry needs is in its plan, externs have targets of their type,
+        // calls are free of cycles. Programs that prog arrays name have plans too.
+        let plans = plan_all(self, entries, &mut warnings)?;
+        // Every instance that contributes code has all its maps in the table.
+        let mut types = Types::new(self);
+        let maps = MapTable::new(self, &plans, &mut types)?;
+        // One stream per program; what is left to patch is listed.
+        let mut images = Vec::with_capacity(plans.len());
+        let mut relocators = Relocators::new();
+        for (_, plan) in &plans {
+            let emitter =
+                Emitter::new(self, plan, &maps, &mut types, &mut relocators, &mut warnings)?;
+            images.push(emitter.emit()?);
+        }
+        // Types and strings of all images and maps, each once.
+        let btf = types.finish()?;
+        let maps = maps.into_maps();
+        let mut seen = BTreeSet::new();
+        warnings.retain(|w| seen.insert(w.clone()));
+        let set = ImageSet { maps, btf, images, entries: entries.len(), warnings };
+        debug_assert_eq!(crate::read_back::check(&set), Ok(()));
+        Ok(set)
+    }
+}
+
+/// Plans of the entries asked for, then of those that slots of prog arrays name.
+fn plan_all(
+    linked: &Linked,
+    entries: &[Entry],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<(Entry, Plan)>, LinkError> {
+    let mut plans: Vec<(Entry, Plan)> = Vec::new();
+    for &entry in entries {
+        get(&linked.instances, entry.instance)?;
+        plans.push((entry, Plan::new(linked, entry, warnings)?));
+    }
+    let mut done = BTreeSet::new();
+    loop {
+        let contributing = contributors(&plans);
+        let Some(&next) = contributing.iter().find(|i| !done.contains(*i)) else {
+            return Ok(plans);
+        };
+        done.insert(next);
+        for function in MapTable::slot_programs(linked, next) {
+            let entry = Entry { instance: next, function };
+            if !plans.iter().any(|(e, _)| *e == entry) {
+                plans.push((entry, Plan::new(linked, entry, warnings)?));
+            }
+        }
+    }
+}
+
+/// Instances that have a function in some plan.
+pub(crate) fn contributors(plans: &[(Entry, Plan)]) -> BTreeSet<InstanceId> {
+    plans.iter().flat_map(|(_, p)| p.functions.iter().map(|f| f.instance)).collect()
+}
+
+/// CO-RE relocators by instance: what one found out about an object's types serves all its functions.
+type Relocators<'l> = BTreeMap<InstanceId, Relocator<'l>>;
+
+/// Makes one image of a plan.
+struct Emitter<'a, 'l> {
+    linked: &'l Linked,
+    plan: &'a Plan,
+    maps: &'a MapTable,
+    types: &'a mut Types<'l>,
+    relocators: &'a mut Relocators<'l>,
+    warnings: &'a mut Vec<String>,
+    /// Start of each function of the plan, in slots.
+    starts: Vec<u32>,
+    image: Image,
+}
+
+impl<'a, 'l> Emitter<'a, 'l> {
+    fn new(
+        linked: &'l Linked,
+        plan: &'a Plan,
+        maps: &'a MapTable,
+        types: &'a mut Types<'l>,
+        relocators: &'a mut Relocators<'l>,
+        warnings: &'a mut Vec<String>,
+    ) -> Result<Self, LinkError> {
+        let program = merge_specs(linked, plan, warnings)?;
+        let license = merge_licences(linked, plan)?;
+        let (instance, function) = parts(linked, plan, 0)?;
+        let mut starts = Vec::with_capacity(plan.functions.len());
+        let mut end = 0usize;
+        for i in 0..plan.functions.len() {
+            starts.push(end as u32);
+            end += parts(linked, plan, i)?.1.insns.len();
+            if end > MAX_INSNS {
+                let entry = plan.name(linked, 0);
+                return Err(LinkError::TooLong { entry, limit: MAX_INSNS });
+            }
+        }
+        let image = Image {
+            name: function.name.clone(),
+            instance: instance.label.clone(),
+            section: function.section.to_string(),
+            program,
+            license,
+            kernel_version: instance.object.kernel_version,
+            insns: Vec::with_capacity(end),
+            functions: Vec::with_capacity(plan.functions.len()),
+            relocs: Vec::new(),
+            lines: Vec::new(),
+        };
+        Ok(Self { linked, plan, maps, types, relocators, warnings, starts, image })
+    }
+
+    fn emit(mut self) -> Result<Image, LinkError> {
+        let tail_calls = TailCalls::new(self.linked, self.plan);
+        for i in 0..self.plan.functions.len() {
+            self.function(i, &tail_calls)?;
+        }
+        self.lines()?;
+        self.check_maps()?;
+        Ok(self.image)
+    }
+
+    /// Copies a function behind those that are there and patches what is known by now.
+    fn function(&mut self, i: usize, tail_calls: &TailCalls) -> Result<(), LinkError> {
+        let planned = &self.plan.functions[i];
+        let (instance, function) = parts(self.linked, self.plan, i)?;
+        let start = self.starts[i];
+        let linkage = self.types.function(self.plan, i, &self.image.program, tail_calls)?;
+        if let Some(warning) = linkage.warning {
+            self.warnings.push(warning);
+        }
+        self.image.functions.push(ImageFunction {
+            name: function.name.clone(),
+            origin: (planned.instance, planned.func),
+            start,
+            len: function.insns.len() as u32,
+            type_id: linkage.type_id,
+            global: linkage.global,
+        });
+        self.image.insns.extend_from_slice(&function.insns);
+        self.core_relocs(planned.instance, function, start)?;
+        let mut edges = planned.edges.iter().peekable();
+        for (reloc_index, reloc) in function.relocs.iter().enumerate() {
+            let at = start + reloc.insn;
+            let target = match edges.next_if(|e| e.reloc == reloc_index) {
+                Some(edge) => {
+                    self.patch_code(edge.kind, at);
+                    continue;
+                }
+                None => reloc.target,
+            };
+            let target = match target {
+                RelocTarget::Map(id) => {
+                    self.maps.defined(planned.instance, id).map(ImageTarget::Map)
+                }
+                RelocTarget::Data { data, offset } => self
+                    .maps
+                    .data(planned.instance, data)
+                    .map(|map| ImageTarget::MapValue { map, offset }),
+                RelocTarget::CallExtern(id) => {
+                    let kernel = self.kernel_ref(planned.instance, instance, id, 0)?;
+                    kernel.map(|(_, k)| ImageTarget::KernelFunction(k))
+                }
+                RelocTarget::ExternAddr { id, addend } => {
+                    self.extern_address(planned.instance, instance, id, addend)?
+                }
+                RelocTarget::Call(_) | RelocTarget::FuncAddr(_) => None,
+            };
+            let target = target.ok_or_else(|| LinkError::BrokenReference {
+                function: instance.function_ref(planned.func),
+                insn: reloc.insn,
+            })?;
+            self.image.relocs.push(ImageReloc { insn: at, target });
+        }
+        Ok(())
+    }
+
+    /// Patches a reference to code.
+    fn patch_code(&mut self, kind: EdgeKind, at: u32) {
+        // Distances count from the slot behind the instruction. Both are below MAX_INSNS.
+        let distance = |to: usize| self.starts[to] as i32 - at as i32 - 1;
+        let (first, second) = match kind {
+            EdgeKind::Call(to) => {
+                (Insn { code: CALL, src: pseudo::CALL, imm: distance(to), ..Insn::default() }, None)
+            }
+            EdgeKind::Address(to) => (self.load(at, pseudo::FUNC, distance(to)), Some(0)),
+            // Any value but 0 says that the function is there.
+            EdgeKind::Exists => (self.load(at, 0, 1), Some(0)),
+            EdgeKind::Null => (self.load(at, 0, 0), Some(0)),
+            EdgeKind::PoisonedCall(id) => {
+                let imm = POISONED_CALL.wrapping_add((id.0 & 0xffff) as i32);
+                (Insn { code: CALL, imm, ..Insn::default() }, None)
+            }
+        };
+        let at = at as usize;
+        if let Some(slot) = self.image.insns.get_mut(at) {
+            *slot = first;
+        }
+        if let Some((slot, imm)) = self.image.insns.get_mut(at + 1).zip(second) {
+            *slot = Insn { imm, ..Insn::default() };
+        }
+    }
+
+    fn load(&self, at: u32, src: u8, imm: i32) -> Insn {
+        let dst = self.image.insns.get(at as usize).map_or(0, |i| i.dst);
+        Insn { code: LD_IMM64, dst, src, off: 0, imm }
+    }
+
+    fn extern_address(
+        &mut self,
+        instance_id: InstanceId,
+        instance: &Instance,
+        id: ExternId,
+        addend: i32,
+    ) -> Result<Option<ImageTarget>, LinkError> {
+        if let Some((map, offset)) = self.maps.kconfig(instance_id, id) {
+            let offset = offset.checked_add_signed(addend);
+            return Ok(offset.map(|offset| ImageTarget::MapValue { map, offset }));
+        }
+        let kernel = self.kernel_ref(instance_id, instance, id, addend)?;
+        Ok(kernel.and_then(|(kind, k)| match kind {
+            ExternKind::TypedKsym => Some(ImageTarget::TypedKsym(k)),
+            ExternKind::TypelessKsym => Some(ImageTarget::TypelessKsym(k)),
+            ExternKind::KernelFunction => Some(ImageTarget::KernelFunctionAddr(k)),
+            _ => None,
+        }))
+    }
+
+    fn kernel_ref(
+        &mut self,
+        instance_id: InstanceId,
+        instance: &Instance,
+        id: ExternId,
+        addend: i32,
+    ) -> Result<Option<(ExternKind, KernelRef)>, LinkError> {
+        let Some(ext) = instance.extern_(id) else { return Ok(None) };
+        let type_id = match ext.type_id {
+            Some(type_id) => Some(self.types.import(instance_id, type_id)?),
+            None => None,
+        };
+        let kernel = KernelRef {
+            name: ext.name.clone(),
+            weak: ext.weak,
+            instance: instance.label.clone(),
+            type_id,
+            addend,
+        };
+        Ok(Some((ext.kind, kernel)))
+    }
+
+    /// CO-RE relocations, on the copy of the function.
+    fn core_relocs(
+        &mut self,
+        at: InstanceId,
+        function: &Function,
+        start: u32,
+    ) -> Result<(), LinkError> {
+        let linked = self.linked;
+        let instance = get(&linked.instances, at)?;
+        let Some(btf) = instance.object.btf.as_deref().filter(|_| !function.core_relocs.is_empty())
+        else {
+            return Ok(());
+        };
+        let targets = linked.options.core_targets.as_deref();
+        let relocator = self
+            .relocators
+            .entry(at)
+            .or_insert_with(|| Relocator::new(&instance.object.name, btf, targets));
+        let Some(insns) = self.image.insns.get_mut(start as usize..) else { return Ok(()) };
+        for reloc in &function.core_relocs {
+            let failed = |source| LinkError::Core {
+                site: Box::new(instance.site(function, reloc.insn)),
+                source,
+            };
+            relocator.apply(&function.name, reloc, insns).map_err(failed)?;
+            if CoreKind::from_raw(reloc.kind) == Some(CoreKind::TypeIdLocal) {
+                // A local type id means one in the BTF that the kernel gets: the merged one.
+                let merged = self.types.import(at, reloc.type_id)?;
+                set_type_id(insns, reloc.insn as usize, merged);
+            }
+        }
+        Ok(())
+    }
+
+    /// Line info of all functions. The kernel wants a record at the start of each function if there
+    /// are any at all; a function that has none gets one that names its object.
+    fn lines(&mut self) -> Result<(), LinkError> {
+        let mut lines: Vec<ImageLine> = Vec::new();
+        let mut any = false;
+        for (i, planned) in self.plan.functions.iter().enumerate() {
+            let (instance, function) = parts(self.linked, self.plan, i)?;
+            let start = self.starts[i];
+            let first = lines.len();
+            for line in &function.lines {
+                lines.push(ImageLine {
+                    insn: start + line.insn,
+                    file_off: self.types.string(planned.instance, line.file_off)?,
+                    line_off: self.types.string(planned.instance, line.line_off)?,
+                    line_col: line.line_col,
+                });
+                any = true;
+            }
+            match lines.get(first).copied() {
+                Some(line) if line.insn == start => {}
+                Some(line) => lines.insert(first, ImageLine { insn: start, ..line }),
+                None => {
+                    let file_off = self.types.text(instance.object.name.as_bytes());
+                    let text = format!("{}: no line info", function.name);
+                    let line_off = self.types.text(text.as_bytes());
+                    lines.push(ImageLine { insn: start, file_off, line_off, line_col: 0 });
+                }
+            }
+        }
+        if any {
+            self.image.lines = lines;
+        }
+        Ok(())
+    }
+
+    /// The kernel's limits on maps.
+    fn check_maps(&self) -> Result<(), LinkError> {
+        let mut used: BTreeSet<MapIndex> = BTreeSet::new();
+        for reloc in &self.image.relocs {
+            if let ImageTarget::Map(map) | ImageTarget::MapValue { map, .. } = reloc.target {
+                used.insert(map);
+            }
+        }
+        let entry = || self.plan.name(self.linked, 0);
+        if used.len() > MAX_MAPS {
+            return Err(LinkError::TooManyMaps {
+                entry: entry(),
+                count: used.len(),
+                limit: MAX_MAPS,
+            });
+        }
+        let mut arenas = used.iter().filter(|&&m| self.maps.map_type(m) == Some(ARENA));
+        if let (Some(&first), Some(&second)) = (arenas.next(), arenas.next()) {
+            return Err(LinkError::TwoArenas {
+                entry: entry(),
+                first: self.maps.name(first),
+                second: self.maps.name(second),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Puts a type id into the immediate of the instruction, whichever width it has.
+fn set_type_id(insns: &mut [Insn], at: usize, id: TypeId) {
+    if let Some(insn) = insns.get_mut(at) {
+        insn.imm = id.0 as i32;
+    }
+}
+
+/// The instance and function at a place of a plan.
+fn parts<'l>(
+    linked: &'l Linked,
+    plan: &Plan,
+    i: usize,
+) -> Result<(&'l Instance, &'l Function), LinkError> {
+    let planned = &plan.functions[i];
+    let instance = get(&linked.instances, planned.instance)?;
+    let function = instance.function(planned.func).ok_or_else(|| LinkError::BrokenReference {
+        function: instance.function_ref(planned.func),
+        insn: 0,
+    })?;
+    Ok((instance, function))
+}

@@ -1,0 +1,229 @@
+//! The maps of a link: every map of every instance that contributes code, each instance its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bpfweld_object::{
+    DataId, Extern, ExternId, ExternKind, FuncId, KconfigType, MapDef, MapId, RelocTarget,
+    SlotValue,
+};
+
+use crate::error::LinkError;
+use crate::image::{ImageMap, InstanceId, KconfigVar, MapContent, MapIndex, MapSpec, SlotRef};
+use crate::lay_out::contributors;
+use crate::plan::Plan;
+use crate::resolve::{Entry, Instance, Linked};
+use crate::types::Types;
+
+/// Name of the kconfig map of an instance.
+pub(crate) const KCONFIG: &str = ".kconfig";
+
+/// A map of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Defined(MapId),
+    Data(DataId),
+    Kconfig,
+}
+
+/// The maps of a link and where each is.
+pub(crate) struct MapTable {
+    maps: Vec<ImageMap>,
+    index: BTreeMap<(InstanceId, Key), MapIndex>,
+    /// Offset of each kconfig extern in its instance's map.
+    kconfig: BTreeMap<(InstanceId, ExternId), u32>,
+}
+
+impl MapTable {
+    pub(crate) fn new(
+        linked: &Linked,
+        plans: &[(Entry, Plan)],
+        types: &mut Types<'_>,
+    ) -> Result<Self, LinkError> {
+        let mut table = Self { maps: Vec::new(), index: BTreeMap::new(), kconfig: BTreeMap::new() };
+        for at in contributors(plans) {
+            let instance = &linked.instances[at.index()];
+            table.number(at, instance);
+            for (data_id, data) in (0..).map(DataId).zip(&instance.object.data) {
+                let content = MapContent::Data {
+                    kind: data.kind,
+                    size: data.size,
+                    bytes: data.bytes.clone(),
+                    datasec: types.data_section(at, data)?,
+                };
+                table.put(at, instance, Key::Data(data_id), &data.name, content);
+            }
+            let used = used_externs(linked, plans, at);
+            let externs = (0..).map(ExternId).zip(&instance.object.externs);
+            let wanted: Vec<_> = externs.filter(|(id, _)| used.contains(id)).collect();
+            let (size, vars) = place_kconfig(&wanted);
+            if !vars.is_empty() {
+                table.kconfig.extend(vars.iter().map(|v| ((at, v.id), v.offset)));
+                let datasec = types.kconfig_section(at, instance, size, &vars)?;
+                let content = MapContent::Kconfig { size, vars, datasec };
+                table.put(at, instance, Key::Kconfig, KCONFIG, content);
+            }
+            // Behind the numbers of this instance's maps, so that slots can name them.
+            for (id, def) in (0..).map(MapId).zip(&instance.object.maps) {
+                let spec = table.spec(at, def, plans, types)?;
+                table.fill(at, id, MapContent::Defined(spec));
+            }
+        }
+        Ok(table)
+    }
+
+    /// The entry programs that slots of an instance's prog arrays name.
+    pub(crate) fn slot_programs(linked: &Linked, at: InstanceId) -> Vec<FuncId> {
+        let Some(instance) = linked.instances.get(at.index()) else { return Vec::new() };
+        // The slots of a map that exists are as they are.
+        if instance.existing.is_some() {
+            return Vec::new();
+        }
+        let values = instance.object.maps.iter().flat_map(|m| &m.values);
+        let programs = values.filter_map(|(_, v)| match v {
+            SlotValue::Program(func) => Some(*func),
+            SlotValue::Map(_) => None,
+        });
+        programs.collect()
+    }
+
+    pub(crate) fn defined(&self, at: InstanceId, id: MapId) -> Option<MapIndex> {
+        self.index.get(&(at, Key::Defined(id))).copied()
+    }
+
+    pub(crate) fn data(&self, at: InstanceId, id: DataId) -> Option<MapIndex> {
+        self.index.get(&(at, Key::Data(id))).copied()
+    }
+
+    /// Where a kconfig extern is: its map and its offset.
+    pub(crate) fn kconfig(&self, at: InstanceId, id: ExternId) -> Option<(MapIndex, u32)> {
+        let offset = self.kconfig.get(&(at, id))?;
+        Some((*self.index.get(&(at, Key::Kconfig))?, *offset))
+    }
+
+    pub(crate) fn map_type(&self, map: MapIndex) -> Option<u32> {
+        match &self.maps.get(map.index())?.content {
+            MapContent::Defined(spec) => Some(spec.map_type),
+            _ => None,
+        }
+    }
+
+    /// A map as `instance:map`.
+    pub(crate) fn name(&self, map: MapIndex) -> String {
+        self.maps.get(map.index()).map_or_else(String::new, |m| format!("{}:{}", m.label, m.name))
+    }
+
+    pub(crate) fn into_maps(self) -> Vec<ImageMap> {
+        self.maps
+    }
+
+    /// Gives the defined maps of an instance their places: a map of maps behind those that it may
+    /// hold.
+    fn number(&mut self, at: InstanceId, instance: &Instance) {
+        let all = || (0..).map(MapId).zip(&instance.object.maps);
+        let holds = |m: &MapDef| m.values.iter().any(|(_, v)| matches!(v, SlotValue::Map(_)));
+        let order = all().filter(|(_, m)| !holds(m)).chain(all().filter(|(_, m)| holds(m)));
+        for (id, map) in order {
+            // A place; `fill` puts the real content there.
+            let empty = MapContent::Kconfig { size: 0, vars: Vec::new(), datasec: None };
+            self.put(at, instance, Key::Defined(id), &map.name, empty);
+        }
+    }
+
+    fn put(
+        &mut self,
+        at: InstanceId,
+        instance: &Instance,
+        key: Key,
+        name: &str,
+        content: MapContent,
+    ) {
+        let existing = instance.existing.as_ref().and_then(|maps| maps.get(name)).cloned();
+        self.index.insert((at, key), MapIndex(self.maps.len() as u32));
+        self.maps.push(ImageMap {
+            name: name.to_owned(),
+            instance: at,
+            label: instance.label.clone(),
+            content,
+            existing,
+        });
+    }
+
+    fn fill(&mut self, at: InstanceId, id: MapId, content: MapContent) {
+        let place = self.defined(at, id).and_then(|m| self.maps.get_mut(m.index()));
+        if let Some(map) = place {
+            map.content = content;
+        }
+    }
+
+    fn spec(
+        &self,
+        at: InstanceId,
+        def: &MapDef,
+        plans: &[(Entry, Plan)],
+        types: &mut Types<'_>,
+    ) -> Result<MapSpec, LinkError> {
+        let mut import = |id: Option<_>| id.map(|id| types.import(at, id)).transpose();
+        let (key_type, value_type) = (import(def.key_type)?, import(def.value_type)?);
+        let inner = match &def.inner {
+            Some(inner) => Some(Box::new(self.spec(at, inner, plans, types)?)),
+            None => None,
+        };
+        let mut values = Vec::with_capacity(def.values.len());
+        for &(slot, value) in &def.values {
+            let value = match value {
+                SlotValue::Map(id) => self.defined(at, id).map(SlotRef::Map),
+                SlotValue::Program(function) => {
+                    let entry = Entry { instance: at, function };
+                    let image = plans.iter().position(|(e, _)| *e == entry);
+                    image.map(|i| SlotRef::Image(i as u32))
+                }
+            };
+            values.extend(value.map(|v| (slot, v)));
+        }
+        Ok(MapSpec {
+            map_type: def.map_type,
+            key_size: def.key_size,
+            value_size: def.value_size,
+            max_entries: def.max_entries,
+            map_flags: def.map_flags,
+            numa_node: def.numa_node,
+            map_extra: def.map_extra,
+            pin_by_name: def.pin_by_name,
+            key_type,
+            value_type,
+            inner,
+            values,
+        })
+    }
+}
+
+/// Externs that the functions of the plans refer to.
+fn used_externs(linked: &Linked, plans: &[(Entry, Plan)], at: InstanceId) -> BTreeSet<ExternId> {
+    let instance = &linked.instances[at.index()];
+    let planned = plans.iter().flat_map(|(_, p)| &p.functions).filter(|f| f.instance == at);
+    let relocs = planned.filter_map(|f| instance.function(f.func)).flat_map(|f| &f.relocs);
+    let ids = relocs.filter_map(|r| match r.target {
+        RelocTarget::ExternAddr { id, .. } => Some(id),
+        _ => None,
+    });
+    ids.collect()
+}
+
+/// Lays out the kconfig externs one behind the other, each aligned to its size.
+fn place_kconfig(externs: &[(ExternId, &Extern)]) -> (u32, Vec<KconfigVar>) {
+    let mut vars = Vec::new();
+    let mut end: u32 = 0;
+    for &(id, ext) in externs {
+        let ExternKind::Kconfig(ty) = ext.kind else { continue };
+        let (size, align) = match ty {
+            KconfigType::Bool | KconfigType::Char { .. } => (1, 1),
+            KconfigType::Tristate => (4, 4),
+            KconfigType::Int { size, .. } => (u32::from(size), u32::from(size).max(1)),
+            KconfigType::CharArray { len } => (len, 1),
+        };
+        let offset = end.saturating_add(align - 1) / align * align;
+        end = offset.saturating_add(size);
+        vars.push(KconfigVar { id, name: ext.name.clone(), ty, weak: ext.weak, offset, size });
+    }
+    (end, vars)
+}

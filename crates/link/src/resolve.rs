@@ -1,0 +1,506 @@
+//! From names to functions: the instances of a link, explicit bindings, resolution by name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use bpfweld_btf::{Endian, compat};
+use bpfweld_object::{
+    Extern, ExternId, ExternKind, FuncId, Function, Linkage, Object, RelocTarget,
+};
+
+use crate::error::{FunctionRef, LinkError, Site, SourceLine, UnresolvedExtern};
+use crate::image::InstanceId;
+
+/// Maps of an instance that is loaded already, by name (data sections by section name, the kconfig
+/// map as `.kconfig`).
+pub type ExistingMaps = HashMap<String, Arc<OwnedFd>>;
+
+/// One use of an object in a link.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// What messages and pins call it.
+    pub label: String,
+    /// The object.
+    pub object: Arc<Object>,
+    /// Set for an instance that is loaded already: its maps.
+    pub existing: Option<ExistingMaps>,
+}
+
+impl Instance {
+    pub(crate) fn function(&self, id: FuncId) -> Option<&Function> {
+        self.object.functions.get(id.index())
+    }
+
+    pub(crate) fn extern_(&self, id: ExternId) -> Option<&Extern> {
+        self.object.externs.get(id.index())
+    }
+
+    pub(crate) fn function_ref(&self, id: FuncId) -> FunctionRef {
+        let name = self.function(id).map_or("?", |f| &f.name);
+        FunctionRef { instance: self.label.clone(), function: name.to_owned() }
+    }
+
+    /// Names of the entry programs.
+    pub fn entry_names(&self) -> Vec<String> {
+        self.entries().map(|(_, f)| f.name.clone()).collect()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (FuncId, &Function)> {
+        self.functions().filter(|(_, f)| f.program.is_some())
+    }
+
+    fn functions(&self) -> impl Iterator<Item = (FuncId, &Function)> {
+        (0..).map(FuncId).zip(&self.object.functions)
+    }
+
+    /// A function by name. A name may be there twice (statics of two files that libbpf's linker
+    /// joined): the visible one is meant.
+    fn find(&self, name: &str) -> Option<(FuncId, &Function)> {
+        let named = || self.functions().filter(|(_, f)| f.name == name);
+        named().find(|(_, f)| visible(f)).or_else(|| named().next())
+    }
+
+    /// What the instruction was made from, as far as the object tells.
+    pub(crate) fn site(&self, function: &Function, insn: u32) -> Site {
+        let name = FunctionRef { instance: self.label.clone(), function: function.name.clone() };
+        let line = function.lines.iter().rev().find(|l| l.insn <= insn);
+        let source = line.zip(self.object.btf.as_ref()).map(|(line, btf)| {
+            let text = |off| String::from_utf8_lossy(btf.bytes_at(off).unwrap_or(&[])).into_owned();
+            SourceLine {
+                file: text(line.file_off),
+                line: line.line(),
+                column: line.column(),
+                text: text(line.line_off),
+            }
+        });
+        Site { function: name, insn, source }
+    }
+
+    /// The extern as a C declaration, where BTF tells.
+    pub(crate) fn declaration(&self, ext: &Extern) -> Option<String> {
+        let btf = self.object.btf.as_ref()?;
+        Some(btf.c_declaration(ext.type_id?, &ext.name))
+    }
+}
+
+/// Visible outside its object? A static entry program is: nothing else could ever run it.
+fn visible(f: &Function) -> bool {
+    matches!(f.linkage, Linkage::Global | Linkage::Weak) || f.program.is_some()
+}
+
+/// A link that is being put together: instances and bindings.
+///
+/// Next phase: [`Link::link`].
+#[derive(Debug, Clone, Default)]
+pub struct Link {
+    instances: Vec<Instance>,
+    bindings: BTreeMap<(InstanceId, ExternId), (InstanceId, FuncId)>,
+}
+
+impl Link {
+    /// An empty link.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a use of an object. The label is what messages, bindings and pins call it.
+    pub fn add(
+        &mut self,
+        label: &str,
+        object: impl Into<Arc<Object>>,
+    ) -> Result<InstanceId, LinkError> {
+        self.push(Instance { label: label.into(), object: object.into(), existing: None })
+    }
+
+    /// Adds an instance that is loaded already: code linked from it uses the maps that exist.
+    pub fn add_existing(
+        &mut self,
+        label: &str,
+        object: Arc<Object>,
+        maps: ExistingMaps,
+    ) -> Result<InstanceId, LinkError> {
+        self.push(Instance { label: label.into(), object, existing: Some(maps) })
+    }
+
+    fn push(&mut self, instance: Instance) -> Result<InstanceId, LinkError> {
+        if self.instances.iter().any(|i| i.label == instance.label) {
+            return Err(LinkError::DuplicateLabel(instance.label));
+        }
+        if instance.object.endian != Endian::Little {
+            return Err(LinkError::BigEndian(instance.label));
+        }
+        self.instances.push(instance);
+        Ok(InstanceId(self.instances.len() as u32 - 1))
+    }
+
+    /// The instances, in the order in which they were added.
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// Does any object carry CO-RE records, so that [`Link::link`] wants the kernel's BTF?
+    pub fn has_core_relocs(&self) -> bool {
+        let functions = self.instances.iter().flat_map(|i| &i.object.functions);
+        functions.into_iter().any(|f| !f.core_relocs.is_empty())
+    }
+
+    /// Says which function stands behind an extern.
+    ///
+    /// Without a function name: the target's only entry program, else its function of the extern's
+    /// own name.
+    pub fn bind(
+        &mut self,
+        from: InstanceId,
+        extern_name: &str,
+        to: InstanceId,
+        function: Option<&str>,
+    ) -> Result<(), LinkError> {
+        let caller = get(&self.instances, from)?;
+        let target = get(&self.instances, to)?;
+        let ext = find_extern(caller, extern_name)?;
+        let func = match function {
+            Some(name) => find_target(target, name)?,
+            None => default_target(target, extern_name)?,
+        };
+        let new = (to, func);
+        match self.bindings.insert((from, ext), new) {
+            Some(old) if old != new => Err(LinkError::BoundTwice {
+                instance: caller.label.clone(),
+                name: extern_name.into(),
+                first: get(&self.instances, old.0)?.function_ref(old.1),
+                second: target.function_ref(func),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Resolves every extern of every instance. What is missing or ambiguous is an error only where
+    /// an image comes to need it, see [`Linked::images`].
+    pub fn link(self, options: &LinkOptions) -> Result<Linked, LinkError> {
+        let exports = exports(&self.instances);
+        let mut resolutions = Vec::with_capacity(self.instances.len());
+        let mut warnings = Vec::new();
+        for (at, instance) in (0..).map(InstanceId).zip(&self.instances) {
+            let mut of_instance = Vec::with_capacity(instance.object.externs.len());
+            for (id, ext) in (0..).map(ExternId).zip(&instance.object.externs) {
+                of_instance.push(match self.bindings.get(&(at, id)) {
+                    Some(&(to, func)) => {
+                        let target = get(&self.instances, to)?;
+                        check_types(instance, id, ext, target, func, &mut warnings)?;
+                        Resolution::Function(to, func)
+                    }
+                    None => by_name(ext, &exports),
+                });
+            }
+            resolutions.push(of_instance);
+        }
+        let options = options.clone();
+        Ok(Linked { instances: self.instances, resolutions, warnings, options })
+    }
+}
+
+/// How to link.
+#[derive(Debug, Clone, Default)]
+pub struct LinkOptions {
+    /// All linked functions go in as static ones: verified along every path that calls them.
+    pub static_functions: bool,
+    /// BTF of the kernel to relocate CO-RE accesses against.
+    pub core_targets: Option<Arc<crate::core_reloc::Targets>>,
+}
+
+/// What stands behind an extern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// A function of an instance.
+    Function(InstanceId, FuncId),
+    /// Nothing, and that is allowed.
+    Absent,
+    /// Nothing, and that is an error.
+    Unresolved,
+    /// Two strong definitions.
+    Ambiguous((InstanceId, FuncId), (InstanceId, FuncId)),
+    /// The backend resolves it: kconfig values, kernel symbols, kernel functions.
+    Backend,
+}
+
+/// A resolved link.
+///
+/// Invariants: every instance has one resolution per extern; ids in resolutions are valid; explicit
+/// bindings agree in type. Next phase: [`Linked::images`].
+#[derive(Debug, Clone)]
+pub struct Linked {
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) resolutions: Vec<Vec<Resolution>>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) options: LinkOptions,
+}
+
+impl Linked {
+    /// The instances, by id.
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// The entry program of an instance: the one of that name, or its only one.
+    pub fn entry(&self, instance: InstanceId, name: Option<&str>) -> Result<Entry, LinkError> {
+        let at = get(&self.instances, instance)?;
+        let function = match name {
+            Some(name) => {
+                let found = at.entries().find(|(_, f)| f.name == name);
+                found.map(|(id, _)| id).ok_or_else(|| LinkError::UnknownEntry {
+                    instance: at.label.clone(),
+                    name: name.into(),
+                    nearest: nearest(name, at.entry_names()),
+                })?
+            }
+            None => only_entry(at)?,
+        };
+        Ok(Entry { instance, function })
+    }
+
+    /// All entry programs of an instance that are loaded unless asked not to.
+    pub fn entries(&self, instance: InstanceId) -> Result<Vec<Entry>, LinkError> {
+        let at = get(&self.instances, instance)?;
+        let wanted = at.entries().filter(|(_, f)| f.program.as_ref().is_some_and(|p| p.autoload));
+        let entries: Vec<_> = wanted.map(|(function, _)| Entry { instance, function }).collect();
+        match entries.is_empty() {
+            true => Err(LinkError::NoEntry { instance: at.label.clone() }),
+            false => Ok(entries),
+        }
+    }
+
+    /// What stands behind a function extern of an instance, where it is a function of an instance.
+    pub fn target(&self, instance: InstanceId, ext: ExternId) -> Option<(InstanceId, FuncId)> {
+        match self.resolutions.get(instance.index())?.get(ext.index())? {
+            Resolution::Function(to, func) => Some((*to, *func)),
+            _ => None,
+        }
+    }
+
+    /// Describes an unresolved extern: where it is called from, what is on offer.
+    pub(crate) fn unresolved(&self, at: InstanceId, id: ExternId) -> Option<UnresolvedExtern> {
+        let instance = self.instances.get(at.index())?;
+        let ext = instance.extern_(id)?;
+        let mut sites = Vec::new();
+        for f in &instance.object.functions {
+            let refers = |r: &&bpfweld_object::Reloc| match r.target {
+                RelocTarget::CallExtern(e) | RelocTarget::ExternAddr { id: e, .. } => e == id,
+                _ => false,
+            };
+            sites.extend(f.relocs.iter().filter(refers).map(|r| instance.site(f, r.insn)));
+        }
+        let mut offered: Vec<(f64, FunctionRef)> = Vec::new();
+        for (other_at, other) in (0..).map(InstanceId).zip(&self.instances) {
+            for (func, f) in other.functions().filter(|(_, f)| other_at != at && visible(f)) {
+                let likeness = strsim::jaro_winkler(&ext.name, &f.name);
+                if likeness > 0.75 || f.program.is_some() {
+                    offered.push((likeness, other.function_ref(func)));
+                }
+            }
+        }
+        offered.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        offered.truncate(5);
+        Some(UnresolvedExtern {
+            instance: instance.label.clone(),
+            name: ext.name.clone(),
+            kind: kind_name(ext.kind),
+            declaration: instance.declaration(ext),
+            sites,
+            nearest: offered.into_iter().map(|(_, f)| f).collect(),
+        })
+    }
+}
+
+/// An entry program of an instance, found by [`Linked::entry`] or [`Linked::entries`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Entry {
+    pub(crate) instance: InstanceId,
+    pub(crate) function: FuncId,
+}
+
+impl Entry {
+    /// The instance that it is in.
+    pub fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    /// The function.
+    pub fn function(&self) -> FuncId {
+        self.function
+    }
+}
+
+pub(crate) fn get(instances: &[Instance], id: InstanceId) -> Result<&Instance, LinkError> {
+    instances.get(id.index()).ok_or(LinkError::ForeignInstance(id.0))
+}
+
+fn kind_name(kind: ExternKind) -> &'static str {
+    match kind {
+        ExternKind::Function => "function",
+        ExternKind::Map => "map",
+        ExternKind::Variable => "variable",
+        ExternKind::Kconfig(_) => "kconfig value",
+        ExternKind::TypedKsym | ExternKind::TypelessKsym => "kernel symbol",
+        ExternKind::KernelFunction => "kernel function",
+    }
+}
+
+fn find_extern(caller: &Instance, name: &str) -> Result<ExternId, LinkError> {
+    let found = (0..).map(ExternId).zip(&caller.object.externs).find(|(_, e)| e.name == name);
+    let instance = caller.label.clone();
+    match found {
+        Some((id, e)) if matches!(e.kind, ExternKind::Function | ExternKind::KernelFunction) => {
+            Ok(id)
+        }
+        Some((_, e)) => {
+            Err(LinkError::NotAFunction { instance, name: name.into(), kind: kind_name(e.kind) })
+        }
+        None => {
+            let functions = caller.object.externs.iter().filter(|e| e.kind == ExternKind::Function);
+            Err(LinkError::UnknownExtern {
+                instance,
+                name: name.into(),
+                defined: caller.find(name).is_some(),
+                nearest: nearest(name, functions.map(|e| e.name.clone()).collect()),
+            })
+        }
+    }
+}
+
+fn find_target(target: &Instance, name: &str) -> Result<FuncId, LinkError> {
+    match target.find(name) {
+        Some((id, f)) if visible(f) => Ok(id),
+        Some((id, f)) => Err(LinkError::NotVisible {
+            function: target.function_ref(id),
+            linkage: if f.linkage == Linkage::Hidden { "hidden" } else { "static" },
+        }),
+        None => {
+            let offered = target.functions().filter(|(_, f)| visible(f));
+            Err(LinkError::UnknownFunction {
+                instance: target.label.clone(),
+                function: name.into(),
+                nearest: nearest(name, offered.map(|(_, f)| f.name.clone()).collect()),
+            })
+        }
+    }
+}
+
+fn default_target(target: &Instance, extern_name: &str) -> Result<FuncId, LinkError> {
+    if let Ok(only) = only_entry(target) {
+        return Ok(only);
+    }
+    find_target(target, extern_name).map_err(|e| match e {
+        LinkError::UnknownFunction { instance, .. } => LinkError::NoDefaultTarget {
+            instance,
+            name: extern_name.into(),
+            entries: target.entry_names(),
+        },
+        other => other,
+    })
+}
+
+fn only_entry(at: &Instance) -> Result<FuncId, LinkError> {
+    let mut entries = at.entries();
+    match (entries.next(), entries.next()) {
+        (Some((id, _)), None) => Ok(id),
+        (None, _) => Err(LinkError::NoEntry { instance: at.label.clone() }),
+        (Some(_), Some(_)) => {
+            Err(LinkError::SeveralEntries { instance: at.label.clone(), entries: at.entry_names() })
+        }
+    }
+}
+
+/// The candidates, those of a like name first, at most eight.
+fn nearest(name: &str, mut candidates: Vec<String>) -> Vec<String> {
+    let likeness = |c: &String| strsim::jaro_winkler(name, c);
+    candidates.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)).then_with(|| a.cmp(b)));
+    candidates.truncate(8);
+    candidates
+}
+
+/// Functions that are visible outside their objects, by name: the strong ones, then the weak ones,
+/// each in the order of the instances.
+struct Exports<'a> {
+    strong: HashMap<&'a str, Vec<(InstanceId, FuncId)>>,
+    weak: HashMap<&'a str, (InstanceId, FuncId)>,
+}
+
+fn exports(instances: &[Instance]) -> Exports<'_> {
+    let mut exports = Exports { strong: HashMap::new(), weak: HashMap::new() };
+    for (at, instance) in (0..).map(InstanceId).zip(instances) {
+        for (id, f) in instance.functions() {
+            match f.linkage {
+                Linkage::Global => {
+                    exports.strong.entry(f.name.as_str()).or_default().push((at, id));
+                }
+                Linkage::Weak => {
+                    exports.weak.entry(f.name.as_str()).or_insert((at, id));
+                }
+                Linkage::Static | Linkage::Hidden => {}
+            }
+        }
+    }
+    exports
+}
+
+fn by_name(ext: &Extern, exports: &Exports<'_>) -> Resolution {
+    match ext.kind {
+        ExternKind::Function => {}
+        ExternKind::Map | ExternKind::Variable if ext.weak => return Resolution::Absent,
+        ExternKind::Map | ExternKind::Variable => return Resolution::Unresolved,
+        _ => return Resolution::Backend,
+    }
+    match exports.strong.get(ext.name.as_str()).map_or(&[][..], Vec::as_slice) {
+        &[first, second, ..] => return Resolution::Ambiguous(first, second),
+        &[(i, f)] => return Resolution::Function(i, f),
+        [] => {}
+    }
+    match exports.weak.get(ext.name.as_str()) {
+        Some(&(i, f)) => Resolution::Function(i, f),
+        None if ext.weak => Resolution::Absent,
+        None => Resolution::Unresolved,
+    }
+}
+
+/// Do extern and target agree in type? One side without BTF: a warning.
+pub(crate) fn check_types(
+    caller: &Instance,
+    id: ExternId,
+    ext: &Extern,
+    target: &Instance,
+    func: FuncId,
+    warnings: &mut Vec<String>,
+) -> Result<(), LinkError> {
+    let wanted = caller.object.btf.as_ref().zip(ext.type_id);
+    let function = target.function(func);
+    let found = target.object.btf.as_ref().zip(function.and_then(|f| f.btf_func));
+    let (Some((wanted_btf, wanted)), Some((found_btf, found))) = (wanted, found) else {
+        let missing = if wanted.is_none() { &caller.label } else { &target.label };
+        let to = target.function_ref(func);
+        let note = format!(
+            "{missing} has no BTF: the type of extern `{}` of {} was not checked against {to}",
+            ext.name, caller.label
+        );
+        if !warnings.contains(&note) {
+            warnings.push(note);
+        }
+        return Ok(());
+    };
+    let found = found_btf.ty(found).type_id();
+    compat::check_prototype((wanted_btf, wanted), (found_btf, found)).map_err(|mismatch| {
+        let name = function.map_or("", |f| &f.name);
+        let uses = |r: &&bpfweld_object::Reloc| r.target == RelocTarget::CallExtern(id);
+        let calls = caller.object.functions.iter();
+        let site = calls.flat_map(|f| f.relocs.iter().filter(uses).map(move |r| (f, r))).next();
+        LinkError::Mismatch {
+            instance: caller.label.clone(),
+            name: ext.name.clone(),
+            target: target.function_ref(func),
+            wanted: wanted_btf.c_declaration(wanted, &ext.name),
+            found: found_btf.c_declaration(found, name),
+            reason: mismatch.to_string(),
+            site: site.map(|(f, r)| caller.site(f, r.insn)),
+        }
+    })
+}
