@@ -1,0 +1,8 @@
+#include "weld.h"
+
+SEC("xdp") int length(struct xdp_md *ctx)
+{
+	return ctx->data_end - ctx->data;
+}
+
+LICENSE("GPL");

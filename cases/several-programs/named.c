@@ -1,0 +1,18 @@
+#include "weld.h"
+
+SEC("xdp") int one(struct xdp_md *ctx)
+{
+	return 1;
+}
+
+SEC("xdp") int two(struct xdp_md *ctx)
+{
+	return 2;
+}
+
+int prog(struct xdp_md *ctx)
+{
+	return unknown(3);
+}
+
+LICENSE("GPL");

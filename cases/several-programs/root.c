@@ -1,0 +1,94 @@
+// Objects with several entry programs in one section, and bindings that do not say enough or name
+// what is not there.
+#include "weld.h"
+
+extern int prog(struct xdp_md *ctx);
+
+SEC("xdp") int first(struct xdp_md *ctx)
+{
+	return prog(ctx) + 100;
+}
+
+SEC("xdp") int second(struct xdp_md *ctx)
+{
+	return prog(ctx) + 200;
+}
+
+LICENSE("GPL");
+
+//@ objects: root.o
+//@ packet: 64
+
+//@ run: entry-first
+//@ entry: first
+//@ bind: prog=targets.o:two
+//@ codes: 102
+
+//@ run: entry-second
+//@ entry: second
+//@ bind: prog=targets.o:one
+//@ codes: 201
+
+//@ run: no-entry
+//@ bind: prog=targets.o:one
+//@ error: first.*second
+
+//@ run: no-such-entry
+//@ entry: thrid
+//@ bind: prog=targets.o:one
+//@ error: thrid
+
+// Two entry programs, neither named like the extern.
+//@ run: ambiguous-target
+//@ entry: first
+//@ bind: prog=targets.o
+//@ error: prog
+
+// Two entry programs, but a function of the extern's own name.
+//@ run: own-name
+//@ entry: first
+//@ bind: prog=named.o
+//@ codes: 103
+
+//@ run: no-such-function
+//@ entry: first
+//@ bind: prog=targets.o:oen
+//@ error: oen.*one
+
+//@ run: no-such-extern
+//@ entry: first
+//@ bind: prog=targets.o:one porg=targets.o:one
+//@ error: porg.*prog
+
+// Bound twice, to two functions.
+//@ run: bound-twice
+//@ entry: first
+//@ bind: prog=targets.o:one prog=targets.o:two
+//@ exit: 2
+//@ error: prog
+
+//@ run: no-such-label
+//@ entry: first
+//@ object: a=targets.o
+//@ bind: prog=b:one
+//@ error: \bb\b
+
+// Not of the form EXTERN=TARGET: the command line is wrong.
+//@ run: binding-without-target
+//@ entry: first
+//@ bind: prog
+//@ exit: 2
+//@ error: prog
+
+//@ run: check-both
+//@ command: check
+//@ bind: prog=targets.o:one
+//@ json: programs[*].name == ["first","second"]
+//@ json: programs[*].loaded == [true,true]
+
+//@ run: inspect
+//@ command: inspect
+//@ objects: targets.o
+//@ json: programs[*].name == ["one","two"]
+//@ json: programs[*].section == ["xdp","xdp"]
+//@ json: externs.length == 0
