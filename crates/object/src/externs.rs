@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use bpfweld_btf::{Kind, Type, TypeId};
 
-use crate::elf::{Elf, Place};
+use crate::elf::{Elf, Place, Symbol};
 use crate::error::{ExternProblem, ReadProblem};
+use crate::maps::is_described as is_maps;
 use crate::model::{Extern, ExternId, ExternKind, KconfigType};
 use crate::types::{TypeIndex, describe};
 
@@ -26,11 +27,19 @@ impl Externs {
         let mut externs = Self { list: Vec::new(), by_symbol: HashMap::new() };
         let mut by_name: HashMap<&str, ExternId> = HashMap::new();
         for symbol in elf.symbols() {
-            if symbol.place != Place::Undefined || !symbol.names_a_place() {
+            let wanted = match symbol.place {
+                Place::Undefined => symbol.names_a_place(),
+                // libbpf's linker gives an extern map that it did not find a place at the start of
+                // `.maps`, where another map is.
+                Place::Section(at) => is_label(&symbol) && elf.section(at).is_some_and(is_maps),
+                _ => false,
+            };
+            if !wanted {
                 continue;
             }
             let name = elf.symbol_name(&symbol)?;
-            if name.is_empty() {
+            let defined = symbol.place != Place::Undefined;
+            if name.is_empty() || defined && types.external(name).is_none() {
                 continue;
             }
             let id = match by_name.get(name) {
@@ -64,6 +73,11 @@ impl Externs {
     pub(crate) fn finish(self) -> Vec<Extern> {
         self.list.into_iter().map(|c| c.external).collect()
     }
+}
+
+/// A global name without type and size, as undefined symbols are.
+fn is_label(symbol: &Symbol) -> bool {
+    symbol.is_untyped() && !symbol.is_local() && symbol.size == 0
 }
 
 fn classify(name: &str, weak: bool, types: &TypeIndex<'_>) -> Result<Candidate, ReadProblem> {

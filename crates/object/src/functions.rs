@@ -25,7 +25,7 @@ impl Code {
     pub(crate) fn read(elf: &Elf<'_>) -> Result<Self, ReadProblem> {
         let mut starts = Vec::new();
         for (index, section) in elf.sections.iter().enumerate() {
-            if section.has_code() && section.size > 0 {
+            if section.has_code() {
                 starts.push(CodeSection { index, section, symbols: Vec::new() });
             }
         }
@@ -158,7 +158,8 @@ fn sort_symbols(elf: &Elf<'_>, sections: &mut [CodeSection<'_>]) {
             labels.push((at, symbol));
         }
     }
-    let lacking: Vec<bool> = sections.iter().map(|s| s.symbols.is_empty()).collect();
+    let lacks = |s: &CodeSection<'_>| s.symbols.is_empty() && s.section.size > 0;
+    let lacking: Vec<bool> = sections.iter().map(lacks).collect();
     for (at, symbol) in labels {
         if let Some(section) = sections.get_mut(at)
             && lacking.get(at) == Some(&true)

@@ -195,6 +195,7 @@ impl Resolver<'_, '_> {
     /// The section that a symbol is in; `None` for an extern.
     fn place(&self, symbol: Symbol) -> Result<Option<usize>, RelocProblem> {
         match symbol.place {
+            _ if self.externs.of_symbol(symbol.index).is_some() => Ok(None),
             Place::Section(index) => Ok(Some(index)),
             Place::Undefined => Ok(None),
             Place::Common => Err(RelocProblem::Common),
@@ -282,7 +283,7 @@ pub(crate) fn note_data(
         }
         if !rels.is_empty() {
             notes.push(format!(
-                "section {}: {} initial value(s) that are addresses stay 0; set them at run time",
+                "section {}: {} initial value(s) are addresses and not filled in; set them at run time",
                 section.name,
                 rels.len()
             ));
