@@ -9,6 +9,7 @@
 //! | [`build`] | [`BtfBuilder`]: BTF in the making |
 //! | [`merge`] | [`SourceMap`]: copying types from parsed blobs into a builder |
 //! | [`cdecl`] | types printed as C |
+//! | [`compat`] | do two prototypes agree? |
 //! | [`validate`] | checks beyond those of parsing |
 //! | [`error`] | [`BtfError`] |
 //!
@@ -20,6 +21,7 @@
 
 pub mod build;
 pub mod cdecl;
+pub mod compat;
 pub mod error;
 pub mod ext;
 mod intern;
@@ -32,6 +34,7 @@ pub mod validate;
 pub mod view;
 
 pub use build::{BtfBuilder, MemberSpec};
+pub use compat::{Mismatch, check_prototype};
 pub use error::BtfError;
 pub use ext::{BtfExt, CoreRecord, ExtSection, FuncInfo, LineRecord};
 pub use kind::{Endian, Kind, Linkage, TypeId};

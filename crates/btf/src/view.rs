@@ -124,9 +124,14 @@ impl<'a> Type<'a> {
         self.btf.str_at(self.word(0))
     }
 
+    /// Its name, whether UTF-8 or not.
+    pub(crate) fn name_bytes(&self) -> &'a [u8] {
+        self.btf.bytes_at(self.name_off()).unwrap_or(&[])
+    }
+
     /// Is this its name, byte by byte?
     pub(crate) fn name_is(&self, name: &str) -> bool {
-        self.btf.bytes_at(self.name_off()) == Some(name.as_bytes())
+        self.name_bytes() == name.as_bytes()
     }
 
     /// String offset of its name.
