@@ -5,13 +5,42 @@
 //! | [`sys`] | every system call, and all `unsafe` of the project |
 //! | [`facts`] | numbers of the kernel's interface |
 //! | [`features`] | what the kernel can do, found out by trying |
+//! | [`loader`] | the pipeline: BTF, maps, programs |
+//! | [`maps`] | maps: made, filled, frozen; their values |
+//! | [`programs`] | programs: patched, loaded; the log of one that is refused |
+//! | `upload` | the BTF as the kernel takes it |
+//! | `running` | the running kernel's configuration, version, BTF and symbols |
+//! | [`log`] | [`VerifierLog`] |
+//! | [`run`] | test runs on packets |
+//! | [`pin`] | pinning, all or nothing |
+//! | [`privilege`] | what EPERM means |
+//! | [`error`] | [`LoadError`] |
 
+pub mod error;
 pub mod facts;
 pub mod features;
+pub mod loader;
+pub mod log;
+pub mod maps;
+pub mod pin;
+pub mod privilege;
 mod probes;
+pub mod programs;
+pub mod run;
+mod running;
 pub mod sys;
 #[cfg(test)]
 mod testing;
+mod upload;
 
+pub use error::{LoadError, MapProblem, Rejected, SymbolProblem};
 pub use features::{Feature, Features, Support};
+pub use loader::{LoadOptions, Loaded, Prepared, load_all};
+pub use log::VerifierLog;
+pub use maps::{Map, MapKind};
+pub use pin::{Pin, PinError, PinKind};
+pub use privilege::{Capability, Privilege};
+pub use programs::Program;
+pub use run::{Outcome, RunError, RunOptions, Runner, Verdict, XdpContext};
+pub use running::KERNEL_BTF;
 pub use sys::{RealSys, Sys};

@@ -264,7 +264,7 @@ fn map_create(map: &MapCreate<'_>) -> io::Result<OwnedFd> {
 fn prog_load(program: &ProgLoad<'_>, log: Option<Log<'_>>) -> io::Result<OwnedFd> {
     let license = CString::new(program.license).map_err(|_| invalid("zero byte in a licence"))?;
     let records = |bytes: &[u8], size: usize| -> io::Result<(u64, u32, u32)> {
-        if bytes.len() % size != 0 {
+        if !bytes.len().is_multiple_of(size) {
             return Err(invalid("records of another size"));
         }
         // The record sizes are below 100.

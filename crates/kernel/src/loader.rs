@@ -1,0 +1,286 @@
+//! Loading an [`ImageSet`]: BTF, maps, then programs one by one.
+//!
+//! Between the steps:
+//! * after [`Prepared::new`]: the kernel has the BTF (or a warning says why not), every map exists,
+//!   data sections are filled and read-only ones frozen. No program can change that.
+//! * after [`Prepared::load`]: one program is verified. Others are not affected, so a check of many
+//!   programs goes on behind one that is refused.
+//! * after [`Prepared::finish`]: prog arrays are filled. What was not finished leaves nothing behind:
+//!   file descriptors close, pins that were made on the way are removed.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bpfweld_btf::{Btf, TypeId};
+use bpfweld_link::kconfig::Config;
+use bpfweld_link::{ImageSet, InstanceId, MapContent};
+
+use crate::error::LoadError;
+use crate::features::{Feature, Features};
+use crate::maps::{Map, MapMaker, fill_programs};
+use crate::privilege::{Capability, Privilege};
+use crate::programs::{Program, ProgramLoader};
+use crate::running::Running;
+use crate::sys::{Log, Sys};
+use crate::upload::Upload;
+
+/// How to load.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Level of the verifier's log: 0 for one on failure only, 1 or 2 for always, plus 4 for
+    /// statistics.
+    pub log_level: u32,
+    /// Largest log in bytes; what is longer is cut.
+    pub log_limit: usize,
+    /// Configuration for kconfig externs; without one, the running kernel's.
+    pub kconfig: Option<Config>,
+    /// The kernel's BTF; without one, `/sys/kernel/btf/vmlinux`.
+    pub kernel_btf: Option<Arc<Btf>>,
+    /// Directory on a BPF file system where maps that ask to be pinned by name are shared; without
+    /// one they are not pinned.
+    pub pin_root: Option<PathBuf>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { log_level: 0, log_limit: 64 << 20, kconfig: None, kernel_btf: None, pin_root: None }
+    }
+}
+
+/// A set whose BTF and maps the kernel has, and whose programs can be loaded.
+pub struct Prepared<'a> {
+    set: &'a ImageSet,
+    features: Arc<Features>,
+    options: &'a LoadOptions,
+    running: Running,
+    upload: Upload,
+    btf: Option<OwnedFd>,
+    maps: Vec<Map>,
+    pins: Pins,
+    warnings: Vec<String>,
+}
+
+impl std::fmt::Debug for Prepared<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("maps", &self.maps).finish_non_exhaustive()
+    }
+}
+
+/// Loads all programs of a set.
+pub fn load_all(
+    set: &ImageSet,
+    features: &Arc<Features>,
+    options: &LoadOptions,
+) -> Result<Loaded, LoadError> {
+    let mut prepared = Prepared::new(set, features, options)?;
+    let mut programs = Vec::with_capacity(set.images.len());
+    for index in 0..set.images.len() {
+        programs.push(prepared.load(index)?);
+    }
+    prepared.finish(programs)
+}
+
+impl<'a> Prepared<'a> {
+    /// Loads the BTF and makes the maps.
+    pub fn new(
+        set: &'a ImageSet,
+        features: &Arc<Features>,
+        options: &'a LoadOptions,
+    ) -> Result<Self, LoadError> {
+        let sys = &**features.sys();
+        if !features.get(Feature::Bpf) {
+            return Err(no_bpf(features));
+        }
+        features.prepare_memory();
+        let mut warnings = Vec::new();
+        let upload = Upload::new(&set.btf, features);
+        let btf = load_btf(sys, features, &upload, &mut warnings);
+        let running = Running::default();
+        let mut pins = Pins::default();
+        let mut maps = Vec::with_capacity(set.maps.len());
+        for map in &set.maps {
+            let kconfig = match (&map.content, &map.existing) {
+                (MapContent::Kconfig { size, vars, .. }, None) => {
+                    let given = options.kconfig.as_ref();
+                    Some(running.kconfig(features, given, &map.label, vars, *size)?)
+                }
+                _ => None,
+            };
+            let mut maker = MapMaker {
+                features,
+                btf: btf.as_ref().map(AsFd::as_fd),
+                type_id: &|id| upload.type_id(id),
+                pin_root: options.pin_root.as_deref(),
+                pins: &mut pins.0,
+                warnings: &mut warnings,
+            };
+            let map = maker.make(map, &maps, kconfig)?;
+            maps.push(map);
+        }
+        let features = features.clone();
+        Ok(Self { set, features, options, running, upload, btf, maps, pins, warnings })
+    }
+
+    /// Loads (and so verifies) one program: the image of this index.
+    pub fn load(&mut self, index: usize) -> Result<Program, LoadError> {
+        let count = self.set.images.len();
+        let image = self.set.images.get(index).ok_or(LoadError::NoImage { index, count })?;
+        let loader = ProgramLoader {
+            features: &self.features,
+            running: &self.running,
+            kernel_btf: self.options.kernel_btf.as_deref(),
+            maps: &self.maps,
+            btf: self.btf.as_ref().map(AsFd::as_fd),
+            type_id: &|id: TypeId| self.upload.type_id(id),
+            log_level: self.options.log_level,
+            log_limit: self.options.log_limit,
+        };
+        let (fd, log, warnings) = loader.load(image)?;
+        self.warnings.extend(warnings);
+        Ok(Program {
+            sys: self.features.sys().clone(),
+            name: image.name.clone(),
+            instance: image.instance.clone(),
+            section: image.section.clone(),
+            prog_type: image.program.prog_type,
+            fd: Arc::new(fd),
+            log,
+        })
+    }
+
+    /// Fills the prog arrays. `programs` are those of all images, in order.
+    pub fn finish(mut self, programs: Vec<Program>) -> Result<Loaded, LoadError> {
+        let fd = |image: u32| programs.get(image as usize).map(|p| p.fd().as_fd());
+        fill_programs(&**self.features.sys(), &self.set.maps, &self.maps, fd)?;
+        self.pins.keep();
+        Ok(Loaded {
+            sys: self.features.sys().clone(),
+            programs,
+            entries: self.set.entries,
+            maps: std::mem::take(&mut self.maps),
+            warnings: std::mem::take(&mut self.warnings),
+        })
+    }
+
+    /// The maps.
+    pub fn maps(&self) -> &[Map] {
+        &self.maps
+    }
+
+    /// What was not as one might expect and did not stop the load.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// A set that is loaded. Programs and maps live as long as this or another owner of their file
+/// descriptors, or a pin.
+#[derive(Clone)]
+pub struct Loaded {
+    pub(crate) sys: Arc<dyn Sys>,
+    programs: Vec<Program>,
+    entries: usize,
+    maps: Vec<Map>,
+    warnings: Vec<String>,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded")
+            .field("programs", &self.programs)
+            .field("maps", &self.maps)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Loaded {
+    /// The programs, in the order of [`ImageSet::images`].
+    pub fn programs(&self) -> &[Program] {
+        &self.programs
+    }
+
+    /// The programs that were asked for: those that are not there only for a prog array.
+    pub fn entries(&self) -> &[Program] {
+        self.programs.get(..self.entries).unwrap_or(&self.programs)
+    }
+
+    /// The maps, in the order of [`ImageSet::maps`].
+    pub fn maps(&self) -> &[Map] {
+        &self.maps
+    }
+
+    /// What was not as one might expect and did not stop the load.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The map of this name (a section name for data) of an instance.
+    pub fn map(&self, instance: InstanceId, name: &str) -> Option<&Map> {
+        self.maps.iter().find(|m| m.instance() == instance && m.name() == name)
+    }
+
+    /// Its file descriptor, for a later link that shares it.
+    pub fn map_fd(&self, instance: InstanceId, name: &str) -> Option<Arc<OwnedFd>> {
+        self.map(instance, name).map(|m| m.fd().clone())
+    }
+}
+
+/// Pins of maps made during a load; removed unless the load comes to its end.
+#[derive(Default)]
+struct Pins(Vec<PathBuf>);
+
+impl Pins {
+    fn keep(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // Nothing more can be done about one that cannot be removed.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// The BTF's fd; `None`, with a warning, where the kernel refuses it: programs run without.
+fn load_btf(
+    sys: &dyn Sys,
+    features: &Features,
+    upload: &Upload,
+    warnings: &mut Vec<String>,
+) -> Option<OwnedFd> {
+    if upload.is_empty() {
+        return None;
+    }
+    if !features.get(Feature::Btf) {
+        warnings.push("the kernel has no BTF: programs are loaded without types".into());
+        return None;
+    }
+    let error = match sys.load_btf(upload.blob(), None) {
+        Ok(fd) => return Some(fd),
+        Err(e) => e,
+    };
+    let mut buf = vec![0; 64 << 10];
+    let log = match sys.load_btf(upload.blob(), Some(Log { level: 1, buf: &mut buf })) {
+        Ok(fd) => return Some(fd),
+        Err(_) => crate::log::VerifierLog::from_buffer(&buf, false),
+    };
+    let reason = log.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+    warnings.push(format!(
+        "the kernel refused the BTF, programs are loaded without types: {error}{reason}"
+    ));
+    None
+}
+
+fn no_bpf(features: &Features) -> LoadError {
+    let sys = &**features.sys();
+    match features.support(Feature::Bpf) {
+        crate::features::Support::Denied => {
+            LoadError::Privilege(Privilege::find_out(sys, "use bpf(2)".into(), &[Capability::Bpf]))
+        }
+        _ => LoadError::Unsupported { what: "loading".into(), feature: Feature::Bpf },
+    }
+}

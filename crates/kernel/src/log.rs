@@ -1,0 +1,161 @@
+//! The verifier's log: kept whole, shown in part.
+
+use std::fmt::Write as _;
+
+/// Lines shown at the log's beginning by [`VerifierLog::condensed`].
+const HEAD_LINES: usize = 4;
+/// Lines shown at its end, where the reason is.
+const TAIL_LINES: usize = 24;
+/// Longest line shown whole: register dumps grow long.
+const LINE_LEN: usize = 200;
+
+/// What the verifier wrote on a program.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct VerifierLog {
+    text: String,
+    truncated: bool,
+}
+
+impl VerifierLog {
+    /// From what the kernel left in a buffer: text up to the first zero byte.
+    pub(crate) fn from_buffer(buf: &[u8], truncated: bool) -> Self {
+        let end = buf.iter().position(|&b| b == 0).unwrap_or(buf.len());
+        let text = String::from_utf8_lossy(buf.get(..end).unwrap_or_default()).into_owned();
+        Self { text, truncated }
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Was it longer than the largest buffer? Kernels from 6.4 on then keep its end, older ones its
+    /// beginning.
+    pub fn truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// Is there nothing in it?
+    pub fn is_empty(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
+    /// Its lines.
+    pub fn lines(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.text.lines()
+    }
+
+    /// The first `lines` lines.
+    pub fn head(&self, lines: usize) -> &str {
+        let end = self.text.split_inclusive('\n').take(lines).map(str::len).sum();
+        self.text.get(..end).unwrap_or(&self.text)
+    }
+
+    /// The last `lines` lines.
+    pub fn tail(&self, lines: usize) -> &str {
+        let len: usize = self.text.split_inclusive('\n').rev().take(lines).map(str::len).sum();
+        self.text.get(self.text.len() - len..).unwrap_or(&self.text)
+    }
+
+    /// The line that says why: the last one before the statistics.
+    pub fn reason(&self) -> Option<&str> {
+        self.lines().rev().map(str::trim).find(|line| !line.is_empty() && !is_statistics(line))
+    }
+
+    /// A few lines of the beginning and more of the end, each cut to a width that can be read, equal
+    /// neighbours shown once.
+    pub fn condensed(&self) -> String {
+        let mut lines: Vec<(&str, usize)> = Vec::new();
+        for line in self.lines() {
+            match lines.last_mut() {
+                Some((last, times)) if *last == line => *times += 1,
+                _ => lines.push((line, 1)),
+            }
+        }
+        let left_out = lines.len().saturating_sub(HEAD_LINES + TAIL_LINES);
+        // Leaving out one or two lines saves nothing over saying so.
+        let left_out = if left_out > 2 { left_out } else { 0 };
+        let mut out = String::new();
+        for (at, &(line, times)) in lines.iter().enumerate() {
+            if left_out > 0 && at == HEAD_LINES {
+                // Writing to a string cannot fail.
+                let _ = writeln!(out, "… {left_out} lines left out …");
+            }
+            if left_out > 0 && (HEAD_LINES..HEAD_LINES + left_out).contains(&at) {
+                continue;
+            }
+            push_cut(&mut out, line);
+            if times > 1 {
+                let _ = write!(out, " (×{times})");
+            }
+            out.push('\n');
+        }
+        out
+    }
+}
+
+impl std::fmt::Display for VerifierLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn is_statistics(line: &str) -> bool {
+    ["processed ", "verification time", "stack depth", "peak_states"]
+        .iter()
+        .any(|start| line.starts_with(start))
+}
+
+fn push_cut(out: &mut String, line: &str) {
+    match line.char_indices().nth(LINE_LEN) {
+        Some((cut, _)) => {
+            out.push_str(line.get(..cut).unwrap_or(line));
+            out.push('…');
+        }
+        None => out.push_str(line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(text: &str) -> VerifierLog {
+        VerifierLog::from_buffer(text.as_bytes(), false)
+    }
+
+    #[test]
+    fn stops_at_the_zero_byte() {
+        assert_eq!(VerifierLog::from_buffer(b"a\nb\0junk", false).text(), "a\nb");
+        assert_eq!(VerifierLog::from_buffer(b"\xff", false).text(), "\u{fffd}");
+    }
+
+    #[test]
+    fn head_and_tail() {
+        let log = log("1\n2\n3\n");
+        assert_eq!(log.head(2), "1\n2\n");
+        assert_eq!(log.tail(2), "2\n3\n");
+        assert_eq!(log.head(9), log.tail(9));
+        assert_eq!(log.tail(0), "");
+    }
+
+    #[test]
+    fn the_reason_stands_before_the_statistics() {
+        let text = "0: (95) exit\nR0 !read_ok\nprocessed 1 insns (limit 1000000) max_states…\n\n";
+        assert_eq!(log(text).reason(), Some("R0 !read_ok"));
+        assert_eq!(log("\n").reason(), None);
+    }
+
+    #[test]
+    fn condensing_keeps_both_ends() {
+        let text: String = (0..1000).map(|n| format!("line {n}\n")).collect();
+        let short = log(&text).condensed();
+        assert!(short.starts_with("line 0\n"));
+        assert!(short.contains("… 972 lines left out …\nline 976\n"));
+        assert!(short.ends_with("line 999\n"));
+        assert_eq!(log("same\nsame\nsame\nend\n").condensed(), "same (×3)\nend\n");
+        let wide = "ä".repeat(500);
+        assert_eq!(log(&wide).condensed().chars().count(), LINE_LEN + 2);
+        assert_eq!(log("a\nb").condensed(), "a\nb\n");
+    }
+}

@@ -1,0 +1,477 @@
+//! Programs: the image patched on a copy, loaded, its log fetched when the verifier refuses it.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use bpfweld_btf::{Btf, Kind, TypeId};
+use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
+use bpfweld_link::{Image, ImageTarget, KernelRef};
+use bpfweld_object::ProgramType;
+
+use crate::error::{LoadError, Rejected, SymbolProblem};
+use crate::facts::{attach_type, prog_flag, prog_type};
+use crate::features::{Feature, Features};
+use crate::log::VerifierLog;
+use crate::maps::{Map, kernel_name};
+use crate::privilege::{self, Privilege};
+use crate::probes::{encode, words};
+use crate::running::{self, Running};
+use crate::sys::{Log, ProgInfo, ProgLoad, Sys};
+
+/// How often a load is tried again that the kernel broke off (a signal was pending).
+const EAGAIN_TRIES: usize = 5;
+/// Bytes of the first log buffer.
+const FIRST_LOG: usize = 64 << 10;
+
+/// A loaded program.
+#[derive(Clone)]
+pub struct Program {
+    pub(crate) sys: Arc<dyn Sys>,
+    pub(crate) name: String,
+    pub(crate) instance: String,
+    pub(crate) section: String,
+    pub(crate) prog_type: ProgramType,
+    pub(crate) fd: Arc<OwnedFd>,
+    pub(crate) log: Option<VerifierLog>,
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program")
+            .field("name", &self.name)
+            .field("instance", &self.instance)
+            .field("fd", &self.fd)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Program {
+    /// Name of its entry function.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Label of the instance that its entry function is from.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Name of the ELF section of its entry function.
+    pub fn section(&self) -> &str {
+        &self.section
+    }
+
+    /// Its type.
+    pub fn prog_type(&self) -> ProgramType {
+        self.prog_type
+    }
+
+    /// Its file descriptor.
+    pub fn fd(&self) -> &Arc<OwnedFd> {
+        &self.fd
+    }
+
+    /// The verifier's log, where one was asked for.
+    pub fn log(&self) -> Option<&VerifierLog> {
+        self.log.as_ref()
+    }
+
+    /// What the kernel says of it.
+    pub fn info(&self) -> io::Result<ProgInfo> {
+        self.sys.prog_info(self.fd.as_fd())
+    }
+}
+
+/// What loading one image draws on.
+pub(crate) struct ProgramLoader<'a> {
+    pub(crate) features: &'a Features,
+    pub(crate) running: &'a Running,
+    pub(crate) kernel_btf: Option<&'a Btf>,
+    pub(crate) maps: &'a [Map],
+    pub(crate) btf: Option<BorrowedFd<'a>>,
+    /// From type ids of the images' BTF to those of the BTF that the kernel has.
+    pub(crate) type_id: &'a dyn Fn(TypeId) -> Option<u32>,
+    pub(crate) log_level: u32,
+    pub(crate) log_limit: usize,
+}
+
+/// What [`ProgramLoader::load`] gives beside the program.
+type Loaded = (OwnedFd, Option<VerifierLog>, Vec<String>);
+
+impl ProgramLoader<'_> {
+    pub(crate) fn load(&self, image: &Image) -> Result<Loaded, LoadError> {
+        let mut warnings = Vec::new();
+        let insns = encode(&self.patch(image)?);
+        let (func_info, line_info) = self.debug_info(image);
+        let kind = image.program.prog_type.0;
+        let name = match self.features.get(Feature::Names) {
+            true => kernel_name(&image.name, false),
+            false => String::new(),
+        };
+        let expected = image.program.attach_type.map_or(0, |a| a.0);
+        let program = ProgLoad {
+            prog_type: kind,
+            insns: &insns,
+            license: &image.license,
+            kern_version: self.kern_version(image),
+            prog_flags: self.flags(image, &mut warnings),
+            name: &name,
+            expected_attach_type: match self.features.get(Feature::ExpectedAttachType) {
+                true => expected,
+                false => 0,
+            },
+            btf: self.btf.filter(|_| !func_info.is_empty()),
+            func_info: &func_info,
+            line_info: &line_info,
+            attach_btf_id: self.attach_btf_id(image)?,
+            ..Default::default()
+        };
+        let (fd, log) = self.load_with_log(image, &program)?;
+        Ok((fd, log, warnings))
+    }
+
+    /// The instructions with every reference filled in.
+    fn patch(&self, image: &Image) -> Result<Vec<Insn>, LoadError> {
+        let mut insns = image.insns.clone();
+        for reloc in &image.relocs {
+            let at = reloc.insn as usize;
+            let place = insns.get_mut(at..).unwrap_or_default();
+            match &reloc.target {
+                ImageTarget::Map(map) => {
+                    let fd = self.map_fd(image, map.index())?;
+                    set_imm64(image, at, place, pseudo::MAP_FD, fd, 0)?;
+                }
+                ImageTarget::MapValue { map, offset } => {
+                    if !self.features.get(Feature::GlobalData) {
+                        return Err(LoadError::Unsupported {
+                            what: format!("program `{}` of `{}`", image.name, image.instance),
+                            feature: Feature::GlobalData,
+                        });
+                    }
+                    let fd = self.map_fd(image, map.index())?;
+                    let offset = offset.cast_signed();
+                    set_imm64(image, at, place, pseudo::MAP_VALUE, fd, offset)?;
+                }
+                ImageTarget::KernelFunction(wanted) => {
+                    let call = match place {
+                        [call, ..] if call.code == CALL => call,
+                        _ => return Err(broken(image, at, "is no call")),
+                    };
+                    *call = match self.kernel_id(image, wanted, Kind::Func)? {
+                        Some(id) => {
+                            Insn { src: pseudo::KFUNC_CALL, off: 0, imm: id.cast_signed(), ..*call }
+                        }
+                        // A helper that no kernel has: fine where it cannot be reached, and the
+                        // verifier names it where it can.
+                        None => Insn { src: 0, off: 0, imm: poison(at), ..*call },
+                    };
+                }
+                ImageTarget::KernelFunctionAddr(wanted) => {
+                    match self.kernel_id(image, wanted, Kind::Func)? {
+                        Some(id) => {
+                            let id = id.cast_signed();
+                            set_imm64(image, at, place, pseudo::BTF_ID, id, 0)?;
+                        }
+                        None => set_imm64(image, at, place, 0, 0, 0)?,
+                    }
+                }
+                ImageTarget::TypedKsym(wanted) => {
+                    match self.kernel_id(image, wanted, Kind::Var)? {
+                        Some(_) if wanted.addend != 0 => {
+                            let problem = SymbolProblem::Addend(wanted.addend);
+                            return Err(symbol_error(image, wanted, problem));
+                        }
+                        Some(id) => {
+                            let id = id.cast_signed();
+                            set_imm64(image, at, place, pseudo::BTF_ID, id, 0)?;
+                        }
+                        None => set_imm64(image, at, place, 0, 0, 0)?,
+                    }
+                }
+                ImageTarget::TypelessKsym(wanted) => {
+                    let address = self.kernel_address(image, wanted)?;
+                    let [a, b, c, d, e, f, g, h] = address.to_le_bytes();
+                    let low = i32::from_le_bytes([a, b, c, d]);
+                    let high = i32::from_le_bytes([e, f, g, h]);
+                    set_imm64(image, at, place, 0, low, high)?;
+                }
+            }
+        }
+        Ok(insns)
+    }
+
+    fn map_fd(&self, image: &Image, index: usize) -> Result<i32, LoadError> {
+        match self.maps.get(index) {
+            Some(map) => Ok(map.fd().as_raw_fd()),
+            None => Err(LoadError::Image {
+                program: image.name.clone(),
+                problem: format!("it refers to map {index} of {}", self.maps.len()),
+            }),
+        }
+    }
+
+    /// The id of a function or variable in the kernel's BTF; `None` when it is weak and not there.
+    fn kernel_id(
+        &self,
+        image: &Image,
+        wanted: &KernelRef,
+        kind: Kind,
+    ) -> Result<Option<u32>, LoadError> {
+        let error = |problem| Err(symbol_error(image, wanted, problem));
+        if kind == Kind::Func && !self.features.get(Feature::Kfuncs) {
+            return if wanted.weak {
+                Ok(None)
+            } else {
+                error(SymbolProblem::Unsupported(Feature::Kfuncs))
+            };
+        }
+        let types = match self.running.types(&**self.features.sys(), self.kernel_btf) {
+            Ok(types) => types,
+            Err(_) if wanted.weak => return Ok(None),
+            Err(problem) => return error(problem),
+        };
+        match types.id(kind, without_flavour(&wanted.name)) {
+            None if !wanted.weak => error(SymbolProblem::NotInBtf {
+                what: if kind == Kind::Func { "a function" } else { "a variable" },
+            }),
+            id => Ok(id),
+        }
+    }
+
+    fn kernel_address(&self, image: &Image, wanted: &KernelRef) -> Result<u64, LoadError> {
+        let name = without_flavour(&wanted.name);
+        match self.running.address(&**self.features.sys(), name) {
+            Ok(Some(address)) => Ok(address.wrapping_add_signed(wanted.addend.into())),
+            Ok(None) if wanted.weak => Ok(0),
+            Ok(None) => Err(symbol_error(image, wanted, SymbolProblem::NotInKallsyms)),
+            Err(problem) => Err(symbol_error(image, wanted, problem)),
+        }
+    }
+
+    /// func_info and line_info records; empty where the kernel or the image has none.
+    fn debug_info(&self, image: &Image) -> (Vec<u8>, Vec<u8>) {
+        let none = (Vec::new(), Vec::new());
+        if self.btf.is_none() || !self.features.get(Feature::FuncInfo) {
+            return none;
+        }
+        let mut func_info = Vec::with_capacity(image.functions.len() * 2);
+        for function in &image.functions {
+            // All functions or none: the kernel wants a record for each.
+            match (self.type_id)(function.type_id) {
+                Some(id) if function.type_id != TypeId::VOID => {
+                    func_info.extend([function.start, id]);
+                }
+                _ => return none,
+            }
+        }
+        let line = |l: &bpfweld_link::ImageLine| [l.insn, l.file_off, l.line_off, l.line_col];
+        let line_info: Vec<u32> = image.lines.iter().flat_map(line).collect();
+        (words(&func_info), words(&line_info))
+    }
+
+    fn kern_version(&self, image: &Image) -> u32 {
+        match (image.kernel_version, image.program.prog_type.0) {
+            // Before 5.0 it must be the running kernel's for kprobes, whatever the object says.
+            (_, prog_type::KPROBE) => running::version(&**self.features.sys()),
+            (Some(version), _) => version,
+            (None, _) => 0,
+        }
+    }
+
+    fn flags(&self, image: &Image, warnings: &mut Vec<String>) -> u32 {
+        let mut flags = 0;
+        if image.program.sleepable {
+            flags |= prog_flag::SLEEPABLE;
+        }
+        if image.program.frags {
+            if self.features.get(Feature::XdpFrags) {
+                flags |= prog_flag::XDP_HAS_FRAGS;
+            } else {
+                // Such a kernel gives no program a packet in several buffers.
+                warnings.push(format!(
+                    "program `{}` of `{}` is loaded without `frags`, which the kernel does not \
+                     know: interfaces with large frames will not take it",
+                    image.name, image.instance
+                ));
+            }
+        }
+        flags
+    }
+
+    /// What a program attaches to, for types that want to know when they are loaded.
+    fn attach_btf_id(&self, image: &Image) -> Result<u32, LoadError> {
+        let error = |problem: String| LoadError::Target {
+            program: image.name.clone(),
+            instance: image.instance.clone(),
+            problem,
+        };
+        let attach = image.program.attach_type.map_or(0, |a| a.0);
+        let target = image.program.attach_to.as_deref().unwrap_or("");
+        let (kind, name) = match (image.program.prog_type.0, attach) {
+            (prog_type::TRACING, attach_type::TRACE_RAW_TP) => {
+                (Kind::Typedef, format!("btf_trace_{target}"))
+            }
+            (prog_type::TRACING, attach_type::TRACE_ITER) => {
+                (Kind::Func, format!("bpf_iter_{target}"))
+            }
+            (prog_type::TRACING, _) => (Kind::Func, target.to_owned()),
+            (prog_type::LSM, _) => (Kind::Func, format!("bpf_lsm_{target}")),
+            (prog_type::EXT, _) => {
+                let problem = "programs that replace functions of others (freplace) cannot be \
+                               loaded by this loader: bind the function instead";
+                return Err(error(problem.into()));
+            }
+            (prog_type::STRUCT_OPS, _) => {
+                return Err(error(
+                    "struct_ops programs cannot be loaded by this loader yet".into(),
+                ));
+            }
+            _ => return Ok(0),
+        };
+        if target.is_empty() {
+            let section = &image.section;
+            return Err(error(format!(
+                "section `{section}` does not say what it attaches to; name it `{section}/FUNCTION`"
+            )));
+        }
+        let types = self
+            .running
+            .types(&**self.features.sys(), self.kernel_btf)
+            .map_err(|e| error(e.to_string()))?;
+        types.id(kind, &name).ok_or_else(|| {
+            error(format!(
+                "it attaches to `{target}`, but the kernel's BTF has no `{name}` (functions of \
+                 modules cannot be attached to yet)"
+            ))
+        })
+    }
+
+    fn load_with_log(
+        &self,
+        image: &Image,
+        program: &ProgLoad<'_>,
+    ) -> Result<(OwnedFd, Option<VerifierLog>), LoadError> {
+        let errno = match self.log_level {
+            // Logging costs the verifier several times its own work.
+            0 => match self.load_once(program, None) {
+                Ok(fd) => return Ok((fd, None)),
+                Err(e) => e,
+            },
+            level => match self.load_logged(program, level) {
+                (Ok(fd), log) => return Ok((fd, Some(log))),
+                (Err(e), log) => return Err(self.refused(image, e, log)),
+            },
+        };
+        match self.load_logged(program, 1) {
+            // It can: some refusals pass, such as too little memory.
+            (Ok(fd), log) => Ok((fd, Some(log))),
+            (Err(_), log) => Err(self.refused(image, errno, log)),
+        }
+    }
+
+    fn load_once(&self, program: &ProgLoad<'_>, mut log: Option<Log<'_>>) -> io::Result<OwnedFd> {
+        let sys = &**self.features.sys();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let log = log.as_mut().map(|log| Log { level: log.level, buf: &mut *log.buf });
+            match sys.load_program(program, log) {
+                Err(e) if e.raw_os_error() == Some(libc::EAGAIN) && tries < EAGAIN_TRIES => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Loads with a log, in a buffer that grows until the log fits.
+    fn load_logged(
+        &self,
+        program: &ProgLoad<'_>,
+        level: u32,
+    ) -> (io::Result<OwnedFd>, VerifierLog) {
+        let mut size = FIRST_LOG.min(self.log_limit.max(128));
+        let mut last: Option<(io::Result<OwnedFd>, VerifierLog)> = None;
+        loop {
+            let mut buf = vec![0; size];
+            let result = self.load_once(program, Some(Log { level, buf: &mut buf }));
+            let errno = result.as_ref().err().and_then(io::Error::raw_os_error);
+            let too_short = errno == Some(libc::ENOSPC);
+            let log = VerifierLog::from_buffer(&buf, too_short);
+            // Before 5.2 a buffer has to stay below 16 MiB, which is told by EINVAL and no log.
+            if errno == Some(libc::EINVAL)
+                && log.is_empty()
+                && let Some(last) = last
+            {
+                return last;
+            }
+            if !too_short || size >= self.log_limit {
+                return (result, log);
+            }
+            last = Some((result, log));
+            size = size.saturating_mul(4).min(self.log_limit);
+        }
+    }
+
+    fn refused(&self, image: &Image, errno: io::Error, log: VerifierLog) -> LoadError {
+        let (program, instance) = (image.name.clone(), image.instance.clone());
+        if !log.is_empty() {
+            return LoadError::Rejected(Box::new(Rejected { program, instance, errno, log }));
+        }
+        if errno.raw_os_error() == Some(libc::EPERM) {
+            let what = format!("load program `{program}` of `{instance}`");
+            let needed = privilege::for_program(image.program.prog_type.0);
+            return LoadError::Privilege(Privilege::find_out(&**self.features.sys(), what, needed));
+        }
+        LoadError::Program { program, instance, source: errno }
+    }
+}
+
+/// Makes the `ldimm64` at the start of `place` one of kind `src`.
+fn set_imm64(
+    image: &Image,
+    at: usize,
+    place: &mut [Insn],
+    src: u8,
+    low: i32,
+    high: i32,
+) -> Result<(), LoadError> {
+    match place {
+        [first, second, ..] if first.code == LD_IMM64 && second.code == 0 => {
+            *first = Insn { src, off: 0, imm: low, ..*first };
+            *second = Insn { imm: high, ..Insn::default() };
+            Ok(())
+        }
+        _ => Err(broken(image, at, "is no 64-bit immediate load")),
+    }
+}
+
+/// A helper number that no kernel has and that leads back to the instruction.
+fn poison(at: usize) -> i32 {
+    // Programs have at most a million instructions.
+    2_000_000_000 + i32::try_from(at).unwrap_or(0).min(100_000_000)
+}
+
+/// `name` up to `___`: the rest tells variants of one symbol apart.
+fn without_flavour(name: &str) -> &str {
+    match name.find("___") {
+        Some(at) if at > 0 => name.get(..at).unwrap_or(name),
+        _ => name,
+    }
+}
+
+fn broken(image: &Image, at: usize, problem: &str) -> LoadError {
+    LoadError::Image {
+        program: image.name.clone(),
+        problem: format!("instruction {at} is to be patched and {problem}"),
+    }
+}
+
+fn symbol_error(image: &Image, wanted: &KernelRef, problem: SymbolProblem) -> LoadError {
+    LoadError::Symbol {
+        program: image.name.clone(),
+        instance: wanted.instance.clone(),
+        symbol: wanted.name.clone(),
+        problem,
+    }
+}

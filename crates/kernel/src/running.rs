@@ -1,0 +1,248 @@
+//! Facts on the running kernel that a load may need, each looked up when first wanted: configuration,
+//! version, BTF, symbol addresses.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use bpfweld_btf::{Btf, Kind};
+use bpfweld_link::KconfigVar;
+use bpfweld_link::kconfig::{self, KernelFacts};
+
+use crate::error::{LoadError, SymbolProblem};
+use crate::facts::parse_version;
+use crate::features::{Feature, Features};
+use crate::sys::Sys;
+
+/// Where the kernel shows its own BTF.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+const KALLSYMS: &str = "/proc/kallsyms";
+/// A configuration has some 300 kB; whatever is longer is none.
+const MAX_CONFIG: u64 = 16 << 20;
+
+/// What is known of the running kernel.
+#[derive(Default)]
+pub(crate) struct Running {
+    config: OnceLock<Result<Arc<kconfig::Config>, Vec<PathBuf>>>,
+    btf: OnceLock<Result<Arc<KernelTypes>, String>>,
+    symbols: OnceLock<Result<Vec<u8>, String>>,
+}
+
+/// The kernel's BTF with its functions, variables and typedefs by name.
+pub(crate) struct KernelTypes {
+    ids: HashMap<(Kind, String), u32>,
+}
+
+impl KernelTypes {
+    fn new(btf: &Btf) -> Self {
+        let mut ids = HashMap::new();
+        for ty in btf.types() {
+            if matches!(ty.kind(), Kind::Func | Kind::Var | Kind::Typedef) {
+                ids.entry((ty.kind(), ty.name().to_owned())).or_insert(ty.id().0);
+            }
+        }
+        Self { ids }
+    }
+
+    pub(crate) fn id(&self, kind: Kind, name: &str) -> Option<u32> {
+        self.ids.get(&(kind, name.to_owned())).copied()
+    }
+}
+
+impl Running {
+    /// The kernel's types: those given, else those of the running kernel.
+    pub(crate) fn types(
+        &self,
+        sys: &dyn Sys,
+        given: Option<&Btf>,
+    ) -> Result<Arc<KernelTypes>, SymbolProblem> {
+        let read = || {
+            if let Some(btf) = given {
+                return Ok(Arc::new(KernelTypes::new(btf)));
+            }
+            let blob = sys.read(Path::new(KERNEL_BTF)).map_err(|e| e.to_string())?;
+            let btf = Btf::parse(&blob).map_err(|e| e.to_string())?;
+            Ok(Arc::new(KernelTypes::new(&btf)))
+        };
+        self.btf
+            .get_or_init(read)
+            .clone()
+            .map_err(|problem| SymbolProblem::NoKernelBtf { path: KERNEL_BTF.into(), problem })
+    }
+
+    /// Address of a kernel symbol; `None` when there is none of that name.
+    pub(crate) fn address(&self, sys: &dyn Sys, name: &str) -> Result<Option<u64>, SymbolProblem> {
+        let text = self
+            .symbols
+            .get_or_init(|| sys.read(Path::new(KALLSYMS)).map_err(|e| e.to_string()))
+            .as_ref()
+            .map_err(|e| SymbolProblem::Hidden(format!("{KALLSYMS} cannot be read: {e}")))?;
+        for line in text.split(|&b| b == b'\n') {
+            // "ffffffff81000000 T _text", for modules with "\t[name]" behind.
+            let mut words = line.split(|b| b.is_ascii_whitespace()).filter(|w| !w.is_empty());
+            let (Some(address), Some(_), Some(symbol)) = (words.next(), words.next(), words.next())
+            else {
+                continue;
+            };
+            if symbol != name.as_bytes() {
+                continue;
+            }
+            let address =
+                std::str::from_utf8(address).ok().and_then(|a| u64::from_str_radix(a, 16).ok());
+            return match address {
+                Some(0) | None => Err(SymbolProblem::Hidden(format!(
+                    "{KALLSYMS} shows no addresses to this process; run it as root, with \
+                     kernel.kptr_restrict below 2"
+                ))),
+                address => Ok(address),
+            };
+        }
+        Ok(None)
+    }
+
+    /// The bytes of a kconfig map.
+    pub(crate) fn kconfig(
+        &self,
+        features: &Features,
+        given: Option<&kconfig::Config>,
+        label: &str,
+        vars: &[KconfigVar],
+        size: u32,
+    ) -> Result<Vec<u8>, LoadError> {
+        let sys = &**features.sys();
+        let wants = |name: &str| vars.iter().any(|v| v.name == name);
+        let facts = KernelFacts {
+            version: version(sys),
+            has_bpf_cookie: wants("LINUX_HAS_BPF_COOKIE") && features.get(Feature::BpfCookie),
+            has_syscall_wrapper: wants("LINUX_HAS_SYSCALL_WRAPPER")
+                && self.has_syscall_wrapper(sys),
+        };
+        // Who asks for nothing that may be missing gets by without a configuration.
+        let from_config = |v: &&KconfigVar| v.name.starts_with("CONFIG_");
+        let empty = kconfig::Config::default();
+        let running;
+        let config = match given {
+            Some(config) => config,
+            None if !vars.iter().any(|v| from_config(&v)) => &empty,
+            None => match self.config.get_or_init(|| running_config(sys)) {
+                Ok(config) => {
+                    running = config.clone();
+                    &*running
+                }
+                Err(tried) => match vars.iter().filter(from_config).find(|v| !v.weak) {
+                    Some(strong) => {
+                        return Err(LoadError::NoKernelConfig {
+                            label: label.to_owned(),
+                            name: strong.name.clone(),
+                            tried: tried.clone(),
+                        });
+                    }
+                    None => &empty,
+                },
+            },
+        };
+        kconfig::evaluate(vars, size, config, &facts)
+            .map_err(|source| LoadError::Kconfig { label: label.to_owned(), source })
+    }
+
+    /// Kernels whose system call handlers take a pt_regs prefix their names by the architecture.
+    fn has_syscall_wrapper(&self, sys: &dyn Sys) -> bool {
+        ["__x64_sys_bpf", "__arm64_sys_bpf", "__s390x_sys_bpf"]
+            .iter()
+            // A hidden address is there all the same.
+            .any(|name| !matches!(self.address(sys, name), Ok(None)))
+    }
+}
+
+/// The configuration of the running kernel, or where it was looked for.
+fn running_config(sys: &dyn Sys) -> Result<Arc<kconfig::Config>, Vec<PathBuf>> {
+    let release = sys.uname().map(|u| u.release).unwrap_or_default();
+    let packed = PathBuf::from("/proc/config.gz");
+    let plain = [
+        PathBuf::from(format!("/boot/config-{release}")),
+        PathBuf::from(format!("/lib/modules/{release}/config")),
+    ];
+    if let Ok(bytes) = sys.read(&packed) {
+        let mut text = String::new();
+        let mut reader = flate2::read::GzDecoder::new(bytes.as_slice()).take(MAX_CONFIG);
+        if reader.read_to_string(&mut text).is_ok() {
+            return Ok(Arc::new(kconfig::Config::parse(&text)));
+        }
+    }
+    for path in &plain {
+        if let Ok(bytes) = sys.read(path) {
+            return Ok(Arc::new(kconfig::Config::parse(&String::from_utf8_lossy(&bytes))));
+        }
+    }
+    Err(std::iter::once(packed).chain(plain).collect())
+}
+
+/// `LINUX_VERSION_CODE` of the running kernel; 0 when unknown.
+pub(crate) fn version(sys: &dyn Sys) -> u32 {
+    // Ubuntu's release says 4.15.0 whatever stable release it is; the truth is the last word here.
+    if let Ok(signature) = sys.read(Path::new("/proc/version_signature")) {
+        let signature = String::from_utf8_lossy(&signature).into_owned();
+        if let Some(code) = signature.split_whitespace().next_back().and_then(parse_version) {
+            return code;
+        }
+    }
+    let Ok(uname) = sys.uname() else { return 0 };
+    // Debian's too: "#1 SMP Debian 4.19.146-1 (2020-09-17)".
+    if let Some((_, rest)) = uname.version.split_once("Debian ")
+        && let Some(code) = parse_version(rest)
+    {
+        return code;
+    }
+    parse_version(&uname.release).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{Command, Reply, Scripted, Uname};
+
+    fn kernel(release: &'static str, version: &'static str) -> Scripted {
+        Scripted::new(move |command| match command {
+            Command::Uname => Some(Ok(Reply::Uname(Uname {
+                release: release.into(),
+                version: version.into(),
+                machine: "x86_64".into(),
+            }))),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn versions_of_distributions() {
+        assert_eq!(version(&kernel("6.12.9-arch1", "#1 SMP")), 0x06_0c_09);
+        let debian = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)";
+        assert_eq!(version(&kernel("6.1.0-18-amd64", debian)), 0x06_01_4c);
+        let ubuntu = kernel("4.15.0-20-generic", "#21-Ubuntu SMP")
+            .with_file("/proc/version_signature", "Ubuntu 4.15.0-20.21-generic 4.15.17\n");
+        assert_eq!(version(&ubuntu), 0x04_0f_11);
+    }
+
+    #[test]
+    fn addresses() {
+        let text = "ffffffff81000000 T _text\nffffffffc0000000 t helper\t[veth]\n";
+        let sys = Scripted::new(|_| None).with_file(KALLSYMS, text);
+        let running = Running::default();
+        assert_eq!(running.address(&sys, "_text").unwrap(), Some(0xffff_ffff_8100_0000));
+        assert_eq!(running.address(&sys, "helper").unwrap(), Some(0xffff_ffff_c000_0000));
+        assert_eq!(running.address(&sys, "T").unwrap(), None);
+        let hidden = Scripted::new(|_| None).with_file(KALLSYMS, "0000000000000000 T _text\n");
+        let running = Running::default();
+        assert!(running.address(&hidden, "_text").unwrap_err().to_string().contains("kptr"));
+        let running = Running::default();
+        assert!(running.address(&Scripted::new(|_| None), "x").is_err());
+    }
+
+    #[test]
+    fn configuration_from_boot() {
+        let sys = kernel("6.1.0", "").with_file("/boot/config-6.1.0", "CONFIG_HZ=250\n");
+        assert_eq!(running_config(&sys).unwrap().value("CONFIG_HZ"), Some("250"));
+        let nowhere = running_config(&kernel("6.1.0", "")).unwrap_err();
+        assert_eq!(nowhere.len(), 3);
+    }
+}
