@@ -98,6 +98,9 @@ struct __sk_buff {
 
 enum { TC_ACT_OK = 0, TC_ACT_RECLASSIFY = 1, TC_ACT_SHOT = 2 };
 
+/* The name is the ABI: by it a loader knows that the value is one of n, y, m. */
+enum libbpf_tristate { TRI_NO = 0, TRI_YES = 1, TRI_MODULE = 2 };
+
 /* Packets ---------------------------------------------------------------------------------------- */
 
 struct ethhdr {

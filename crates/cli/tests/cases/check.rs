@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::Place;
 use crate::directives::Run;
+use crate::dump::BpfFs;
 use crate::needs::{Machine, bpfweld};
 use crate::query;
 use crate::scratch::Scratch;
@@ -22,7 +23,14 @@ pub(crate) fn check(run: &Run, place: &Place, _machine: &Machine) -> Result<(), 
     if run.stdout.is_empty() {
         args.push("--json".into());
     }
-    let output = call(place, &args)?;
+    let mount = match run.subcommand() {
+        "load" => Some(BpfFs::mount(&scratch.path().join("bpffs"))?),
+        _ => None,
+    };
+    if let Some(mount) = &mount {
+        args.extend(["--pin".into(), mount.dir.join("pins").to_string_lossy().into_owned()]);
+    }
+    let output = call(run, place, &args)?;
     compare(run, &scratch, &output)
         .map_err(|e| format!("{e}\n--- bpfweld {}\n{}", args.join(" "), told(&output)))
 }
@@ -31,7 +39,9 @@ pub(crate) fn check(run: &Run, place: &Place, _machine: &Machine) -> Result<(), 
 pub(crate) fn arguments(run: &Run, scratch: &Scratch) -> Result<Vec<String>, String> {
     let mut args = vec![run.subcommand().to_string()];
     args.extend(link_arguments(run, scratch));
-    args.extend(scratch.packet_args(run)?);
+    if run.subcommand() == "run" {
+        args.extend(scratch.packet_args(run)?);
+    }
     Ok(args)
 }
 
@@ -54,8 +64,21 @@ pub(crate) fn link_arguments(run: &Run, scratch: &Scratch) -> Vec<String> {
 }
 
 /// Calls the command in the directory of the case's objects; ends it when it hangs.
-pub(crate) fn call(place: &Place, args: &[String]) -> Result<Output, String> {
-    let mut child = Command::new(bpfweld())
+pub(crate) fn call(run: &Run, place: &Place, args: &[String]) -> Result<Output, String> {
+    let mut command = match (run.stdin_closed, run.unprivileged) {
+        (true, _) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "exec \"$0\" \"$@\" <&-"]).arg(bpfweld());
+            shell
+        }
+        (_, true) => {
+            let mut user = Command::new("setpriv");
+            user.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(bpfweld());
+            user
+        }
+        _ => Command::new(bpfweld()),
+    };
+    let mut child = command
         .args(args)
         .current_dir(&place.objects)
         .env("NO_COLOR", "1")

@@ -27,6 +27,10 @@ pub(crate) struct Run {
     /// (name, how to make it).
     pub(crate) files: Vec<(String, String)>,
     pub(crate) needs: Vec<String>,
+    /// Start the command with standard input closed, so that descriptor 0 is free.
+    pub(crate) stdin_closed: bool,
+    /// Run the command as a user without privileges.
+    pub(crate) unprivileged: bool,
 
     pub(crate) verdicts: Option<Vec<String>>,
     pub(crate) codes: Option<Vec<Option<i64>>>,
@@ -121,6 +125,8 @@ impl Run {
                 self.files.push((name.trim().into(), how.trim().into()));
             }
             "needs" => self.needs.extend(words()),
+            "stdin-closed" => self.stdin_closed = true,
+            "unprivileged" => self.unprivileged = true,
             "verdicts" => self.verdicts = Some(repeated(value)?),
             "codes" => {
                 let code = |word: String| match word.as_str() {

@@ -20,7 +20,7 @@ pub(crate) fn check(run: &Run, place: &Place) -> Result<(), String> {
     let mut args = vec!["load".to_string()];
     args.extend(link_arguments(run, &scratch));
     args.extend(["--pin".into(), pins.to_string_lossy().into_owned(), "--json".into()]);
-    let output = call(place, &args)?;
+    let output = call(run, place, &args)?;
     if !output.status.success() {
         return Err(format!("cannot load\n--- bpfweld {}\n{}", args.join(" "), told(&output)));
     }

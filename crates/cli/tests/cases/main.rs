@@ -8,6 +8,7 @@
 //! | [`query`] | `programs[name=x].loaded`: paths into JSON |
 //! | [`check`] | one run: call the command, compare |
 //! | [`dump`] | what the kernel holds: function names and source lines of a pinned program |
+//! | [`installed`] | objects that others built, if they are installed |
 //! | [`needs`] | what this machine can do, and which runs it therefore passes over |
 //!
 //! Each (case, run) is one test, named `case::run`; one more, `case::run::dump`, when it says what
@@ -21,6 +22,7 @@
 mod check;
 mod directives;
 mod dump;
+mod installed;
 mod needs;
 mod query;
 mod scratch;
@@ -54,6 +56,12 @@ fn main() -> ExitCode {
 
     let mut trials = Vec::new();
     add_trials(&mut trials, &cases, &cases, None, &runs, &machine);
+    let place = Place {
+        cases: cases.clone(),
+        source: cases.join("installed"),
+        objects: cases.join("installed"),
+    };
+    trials.extend(installed::trials(&place, &machine));
     if let Some(dir) = std::env::var_os("BPFWELD_FIXTURES") {
         // cargo runs tests in the package's directory, the user thinks of the workspace's.
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(dir);

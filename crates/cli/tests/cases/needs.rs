@@ -1,7 +1,7 @@
 //! What this machine can do. A run that it cannot do is passed over, counted, and told with the
 //! reason.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -63,14 +63,20 @@ impl Machine {
         if !reads_only && self.no_bpf.is_some() {
             return self.no_bpf.clone();
         }
+        if run.unprivileged && !self.root {
+            return Some("needs root to become another user".into());
+        }
         for need in &run.needs {
             let missing = match need.as_str() {
                 "root" => !self.root,
                 "bpf" => self.no_bpf.is_some(),
                 "bpftool" => !self.bpftool,
+                "kernel-btf" => !Path::new("/sys/kernel/btf/vmlinux").exists(),
+                "kconfig" => !kernel_config_is_there(),
+                "nothing" => false,
                 other => match other.split_once(':') {
                     Some(("feature", name)) => !self.features.iter().any(|f| f == name),
-                    _ => false,
+                    _ => panic!("{}::{}: unknown need {other}", run.case, run.name),
                 },
             };
             if missing {
@@ -105,6 +111,13 @@ impl Machine {
     pub(crate) fn lacks_bpftool(&self) -> Option<String> {
         (!self.bpftool).then(|| "bpftool is not installed".into())
     }
+}
+
+/// Where the running kernel's configuration can be read.
+fn kernel_config_is_there() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let boot = format!("/boot/config-{}", release.trim());
+    Path::new("/proc/config.gz").exists() || Path::new(&boot).exists()
 }
 
 /// The command under test.

@@ -1,0 +1,13 @@
+#include "weld.h"
+
+extern int next(struct xdp_md *ctx);
+
+SEC("xdp") int frame(struct xdp_md *ctx)
+{
+	char buffer[200];
+
+	asm volatile("" : : "r"(buffer) : "memory");
+	return next(ctx) + 2;
+}
+
+LICENSE("GPL");

@@ -1,0 +1,8 @@
+#include "weld.h"
+
+NOINLINE int target(struct xdp_md *ctx, int verdict)
+{
+	return unknown(verdict);
+}
+
+LICENSE("GPL");
