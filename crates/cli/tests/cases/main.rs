@@ -9,6 +9,7 @@
 //! | [`check`] | one run: call the command, compare |
 //! | [`dump`] | what the kernel holds: function names and source lines of a pinned program |
 //! | [`installed`] | objects that others built, if they are installed |
+//! | [`leftovers`] | nothing is left in the kernel when a command has ended |
 //! | [`needs`] | what this machine can do, and which runs it therefore passes over |
 //!
 //! Each (case, run) is one test, named `case::run`; one more, `case::run::dump`, when it says what
@@ -23,6 +24,7 @@ mod check;
 mod directives;
 mod dump;
 mod installed;
+mod leftovers;
 mod needs;
 mod query;
 mod scratch;
@@ -56,12 +58,13 @@ fn main() -> ExitCode {
 
     let mut trials = Vec::new();
     add_trials(&mut trials, &cases, &cases, None, &runs, &machine);
-    let place = Place {
+    let place = |case: &str| Place {
         cases: cases.clone(),
-        source: cases.join("installed"),
-        objects: cases.join("installed"),
+        source: cases.join(case),
+        objects: cases.join(case),
     };
-    trials.extend(installed::trials(&place, &machine));
+    trials.extend(installed::trials(&place("installed"), &machine));
+    trials.extend(leftovers::trials(&place("leftovers"), &machine));
     if let Some(dir) = std::env::var_os("BPFWELD_FIXTURES") {
         // cargo runs tests in the package's directory, the user thinks of the workspace's.
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(dir);
