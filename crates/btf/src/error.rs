@@ -1,5 +1,8 @@
 //! The one error type of this crate.
 
+use crate::Kind;
+use crate::validate::Problem;
+
 /// Why a blob is no BTF that this crate can read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -68,6 +71,18 @@ pub enum BtfError {
         offset: u32,
         /// Length of the string section.
         len: u32,
+    },
+    /// A type that makes no sense, or that the kernel does not take.
+    #[error("BTF type [{id}] {kind:?} {name:?}: {problem}")]
+    Invalid {
+        /// The type.
+        id: u32,
+        /// Its kind.
+        kind: Kind,
+        /// Its name; empty for none.
+        name: String,
+        /// What is wrong with it.
+        problem: Problem,
     },
     /// Something else about one type.
     #[error("BTF type [{id}]: {problem}")]

@@ -40,4 +40,5 @@ pub use ext::{BtfExt, CoreRecord, ExtSection, FuncInfo, LineRecord};
 pub use kind::{Endian, Kind, Linkage, TypeId};
 pub use merge::SourceMap;
 pub use read::Btf;
+pub use validate::Problem;
 pub use view::{Enumerator, IntEncoding, Member, Param, SectionVar, Type};

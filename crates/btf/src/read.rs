@@ -112,7 +112,7 @@ impl Btf {
         // Both lengths were 32-bit fields of a blob or are bounded by the builder.
         let types_len = u32::try_from(self.words.len() * 4).unwrap_or(u32::MAX);
         let strings_len = u32::try_from(self.strings.len()).unwrap_or(u32::MAX);
-        let mut out = Vec::with_capacity(HEADER_LEN + self.words.len() * 4 + self.strings.len());
+        let mut out = Vec::with_capacity(self.blob_len());
         match endian {
             Endian::Little => out.extend(MAGIC.to_le_bytes()),
             Endian::Big => out.extend(MAGIC.to_be_bytes()),
@@ -128,6 +128,11 @@ impl Btf {
         }
         out.extend(&self.strings);
         out
+    }
+
+    /// Bytes of [`Btf::to_bytes`].
+    pub(crate) fn blob_len(&self) -> usize {
+        HEADER_LEN + self.words.len() * 4 + self.strings.len()
     }
 
     /// Number of types, `void` and those of the base included: ids run from 0 to this, exclusive.
