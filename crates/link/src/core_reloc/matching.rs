@@ -17,15 +17,32 @@ const MAX_LEVELS: usize = 32;
 /// Steps that comparing types may still take. Types can refer to each other in ways that make the
 /// number of paths through them exponential.
 #[derive(Debug)]
-pub(super) struct Work(u64);
+pub(super) struct Work {
+    /// Of this record.
+    record: u64,
+    /// Of all records of the object.
+    object: u64,
+}
+
+/// A hundred times what the largest types of a real kernel need.
+const RECORD_STEPS: u64 = 1 << 22;
+/// A hundred times what the largest real objects need.
+const OBJECT_STEPS: u64 = 1 << 26;
+
+impl Default for Work {
+    fn default() -> Self {
+        Self { record: RECORD_STEPS, object: OBJECT_STEPS }
+    }
+}
 
 impl Work {
-    pub(super) fn new(steps: u64) -> Self {
-        Self(steps)
+    pub(super) fn next_record(&mut self) {
+        self.record = RECORD_STEPS;
     }
 
     fn step(&mut self) -> Result<(), CoreProblem> {
-        self.0 = self.0.checked_sub(1).ok_or(CoreProblem::TooComplex)?;
+        self.record = self.record.checked_sub(1).ok_or(CoreProblem::TooComplex)?;
+        self.object = self.object.checked_sub(1).ok_or(CoreProblem::TooComplex)?;
         Ok(())
     }
 }

@@ -183,10 +183,6 @@ pub struct Relocator<'a> {
     work: Work,
 }
 
-/// Steps that all records of an object may take together; some thousand times what the largest
-/// real objects need, and a second or two of a machine's time.
-const OBJECT_WORK: u64 = 1 << 28;
-
 impl<'a> Relocator<'a> {
     /// `object` is what messages call the object. Without targets only local type ids resolve.
     pub fn new(object: &'a str, local: &'a Btf, targets: Option<&'a Targets>) -> Self {
@@ -196,7 +192,7 @@ impl<'a> Relocator<'a> {
             targets,
             candidates: HashMap::new(),
             results: HashMap::new(),
-            work: Work::new(OBJECT_WORK),
+            work: Work::default(),
         }
     }
 
@@ -264,6 +260,7 @@ impl<'a> Relocator<'a> {
             return Err(CoreProblem::Anonymous);
         }
         let candidates = self.candidates.entry(root).or_insert_with(|| targets.candidates(ty));
+        self.work.next_record();
         let mut matched: Vec<(Candidate<'a>, Path<'a>, Resolution)> = Vec::new();
         for candidate in candidates.iter() {
             if let Some(path) = matching::match_root(kind, local, *candidate, &mut self.work)? {
