@@ -22,6 +22,7 @@ pub mod features;
 pub mod loader;
 pub mod log;
 pub mod maps;
+pub mod modules;
 pub mod pin;
 pub mod privilege;
 mod probes;

@@ -8,6 +8,8 @@ use bpfweld_btf::{Btf, TypeId};
 use bpfweld_insn::Insn;
 use bpfweld_object::{DataKind, ExternId, FuncId, KconfigType, ProgramSpec};
 
+use crate::resolve::Instance;
+
 /// One use of an object in a link.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct InstanceId(pub u32);
@@ -46,6 +48,32 @@ pub struct ImageSet {
     pub entries: usize,
     /// What was not as one might expect and did not stop the link.
     pub warnings: Vec<String>,
+    /// The instances and what their function externs are bound to: what a later link needs to use
+    /// one of them as a target, see [`Link::add_loaded`](crate::Link::add_loaded). Empty for a set
+    /// that no link made.
+    pub origin: Arc<Origin>,
+}
+
+/// The instances of a finished link and their bindings.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The instances, by [`InstanceId`].
+    pub instances: Vec<Instance>,
+    /// What stands behind the function externs of each.
+    pub bindings: Vec<Binding>,
+}
+
+/// What stands behind one function extern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Binding {
+    /// The instance that has the extern.
+    pub from: InstanceId,
+    /// The extern.
+    pub id: ExternId,
+    /// The instance that has the function.
+    pub to: InstanceId,
+    /// The function.
+    pub function: FuncId,
 }
 
 /// One program, ready but for the addresses of maps and kernel symbols.

@@ -2,6 +2,7 @@
 //! line info merged. [`Linked::images`] is the linker's pipeline and reads like one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bpfweld_btf::TypeId;
 use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
@@ -57,7 +58,8 @@ impl Linked {
         let maps = maps.into_maps();
         let mut seen = BTreeSet::new();
         warnings.retain(|w| seen.insert(w.clone()));
-        let set = ImageSet { maps, btf, images, entries: entries.len(), warnings };
+        let origin = Arc::new(self.origin());
+        let set = ImageSet { maps, btf, images, entries: entries.len(), warnings, origin };
         debug_assert_eq!(crate::read_back::check(&set), Ok(()));
         Ok(set)
     }

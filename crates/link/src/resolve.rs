@@ -10,7 +10,7 @@ use bpfweld_object::{
 };
 
 use crate::error::{FunctionRef, LinkError, Site, SourceLine, UnresolvedExtern};
-use crate::image::InstanceId;
+use crate::image::{Binding, InstanceId, Origin};
 
 /// Maps of an instance that is loaded already, by name (data sections by section name, the kconfig
 /// map as `.kconfig`).
@@ -123,6 +123,40 @@ impl Link {
         self.push(Instance { label: label.into(), object, existing: Some(maps) })
     }
 
+    /// Adds an instance of an earlier link that is loaded, with those that its externs are bound to.
+    /// Code linked from them uses the maps that exist; `maps` gives those of each instance.
+    ///
+    /// The instance gets the label; those that come with it are called `label/` and their old label.
+    pub fn add_loaded(
+        &mut self,
+        label: &str,
+        origin: &Origin,
+        instance: InstanceId,
+        maps: impl Fn(InstanceId) -> ExistingMaps,
+    ) -> Result<InstanceId, LinkError> {
+        let mut new_ids: BTreeMap<InstanceId, InstanceId> = BTreeMap::new();
+        let mut wanted = vec![instance];
+        while let Some(old) = wanted.pop() {
+            if new_ids.contains_key(&old) {
+                continue;
+            }
+            let from = get(&origin.instances, old)?;
+            let label = match old == instance {
+                true => label.to_owned(),
+                false => format!("{label}/{}", from.label),
+            };
+            new_ids.insert(old, self.add_existing(&label, from.object.clone(), maps(old))?);
+            wanted.extend(origin.bindings.iter().filter(|b| b.from == old).map(|b| b.to));
+        }
+        for binding in &origin.bindings {
+            if let (Some(&from), Some(&to)) = (new_ids.get(&binding.from), new_ids.get(&binding.to))
+            {
+                self.bindings.insert((from, binding.id), (to, binding.function));
+            }
+        }
+        new_ids.get(&instance).copied().ok_or(LinkError::ForeignInstance(instance.0))
+    }
+
     fn push(&mut self, instance: Instance) -> Result<InstanceId, LinkError> {
         if self.instances.iter().any(|i| i.label == instance.label) {
             return Err(LinkError::DuplicateLabel(instance.label));
@@ -139,10 +173,11 @@ impl Link {
         &self.instances
     }
 
-    /// Does any object carry CO-RE records, so that [`Link::link`] wants the kernel's BTF?
-    pub fn has_core_relocs(&self) -> bool {
-        let functions = self.instances.iter().flat_map(|i| &i.object.functions);
-        functions.into_iter().any(|f| !f.core_relocs.is_empty())
+    /// The label of an instance whose object carries CO-RE records, if there is one:
+    /// [`LinkOptions::core_targets`] has to be set then.
+    pub fn core_object(&self) -> Option<&str> {
+        let carries = |i: &&Instance| i.object.functions.iter().any(|f| !f.core_relocs.is_empty());
+        self.instances.iter().find(carries).map(|i| i.label.as_str())
     }
 
     /// Says which function stands behind an extern.
@@ -270,12 +305,17 @@ impl Linked {
         }
     }
 
-    /// What stands behind a function extern of an instance, where it is a function of an instance.
-    pub fn target(&self, instance: InstanceId, ext: ExternId) -> Option<(InstanceId, FuncId)> {
-        match self.resolutions.get(instance.index())?.get(ext.index())? {
-            Resolution::Function(to, func) => Some((*to, *func)),
-            _ => None,
+    /// The instances and their function bindings, explicit and by name.
+    pub fn origin(&self) -> Origin {
+        let mut bindings = Vec::new();
+        for (from, resolutions) in (0..).map(InstanceId).zip(&self.resolutions) {
+            for (id, resolution) in (0..).map(ExternId).zip(resolutions) {
+                if let &Resolution::Function(to, function) = resolution {
+                    bindings.push(Binding { from, id, to, function });
+                }
+            }
         }
+        Origin { instances: self.instances.clone(), bindings }
     }
 
     /// Describes an unresolved extern: where it is called from, what is on offer.

@@ -364,6 +364,7 @@ fn maps_are_counted() {
                     .map(|i| DataSection {
                         name: format!(".data.{i}"),
                         kind: DataKind::Data,
+                        align: 4,
                         size: 4,
                         bytes: vec![0; 4],
                         datasec: None,
