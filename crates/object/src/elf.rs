@@ -427,6 +427,7 @@ fn sections<'a>(
     for pair in ranges.array_windows() {
         let &[(offset, len, one), (next, _, other)] = pair;
         if offset.saturating_add(len) > next {
+            let (one, other) = (one.min(other), one.max(other));
             return Err(malformed(format!("sections {one} and {other} overlap")));
         }
     }

@@ -97,21 +97,7 @@ impl<'a> TypeIndex<'a> {
     }
 }
 
-/// What a type is, in few words, for a message: "a pointer", "struct pair".
+/// The type as C, for a message: `int (*)[3]`, `struct pair`.
 pub(crate) fn describe(ty: Type<'_>) -> String {
-    let named = |what: &str| match ty.name() {
-        "" => format!("an unnamed {what}"),
-        name => format!("{what} {name}"),
-    };
-    match ty.kind() {
-        Kind::Void => "void".to_owned(),
-        Kind::Ptr => "a pointer".to_owned(),
-        Kind::Array => format!("an array of {} elements", ty.array_len()),
-        Kind::Func | Kind::FuncProto => "a function".to_owned(),
-        Kind::Struct => named("struct"),
-        Kind::Union => named("union"),
-        Kind::Enum | Kind::Enum64 => named("enum"),
-        Kind::Fwd => format!("{} without definition", named("struct")),
-        _ => ty.name().to_owned(),
-    }
+    ty.btf().c_declaration(ty.id(), "")
 }
