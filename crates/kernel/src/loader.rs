@@ -89,9 +89,7 @@ impl<'a> Prepared<'a> {
         options: &'a LoadOptions,
     ) -> Result<Self, LoadError> {
         let sys = &**features.sys();
-        if !features.get(Feature::Bpf) {
-            return Err(no_bpf(features));
-        }
+        ensure_bpf(features)?;
         features.prepare_memory();
         let mut warnings = Vec::new();
         let upload = Upload::new(&set.btf, features);
@@ -275,12 +273,17 @@ fn load_btf(
     None
 }
 
-fn no_bpf(features: &Features) -> LoadError {
+/// Is bpf(2) there, and this process permitted to use it? What the answer is for programs of a certain
+/// type, only loading one tells.
+pub fn ensure_bpf(features: &Features) -> Result<(), LoadError> {
     let sys = &**features.sys();
     match features.support(Feature::Bpf) {
-        crate::features::Support::Denied => {
-            LoadError::Privilege(Privilege::find_out(sys, "use bpf(2)".into(), &[Capability::Bpf]))
-        }
-        _ => LoadError::Unsupported { what: "loading".into(), feature: Feature::Bpf },
+        support if support.usable() => Ok(()),
+        crate::features::Support::Denied => Err(LoadError::Privilege(Privilege::find_out(
+            sys,
+            "use bpf(2)".into(),
+            &[Capability::Bpf],
+        ))),
+        _ => Err(LoadError::Unsupported { what: "loading".into(), feature: Feature::Bpf }),
     }
 }

@@ -595,5 +595,4 @@ fn data_name(label: &str, section: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "maps_tests.rs"]
 mod tests;

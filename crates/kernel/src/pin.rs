@@ -1,7 +1,9 @@
 //! Pinning a loaded set to a BPF file system, all of it or nothing.
 //!
-//!     DIR/PROGRAM               each program
-//!     DIR/maps/INSTANCE/MAP     each map
+//! ```text
+//! DIR/PROGRAM               each program
+//! DIR/maps/INSTANCE/MAP     each map
+//! ```
 //!
 //! It is built under a temporary name beside DIR and renamed at the end. Whatever fails, everything
 //! that was made is removed.

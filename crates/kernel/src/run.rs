@@ -128,8 +128,8 @@ pub enum RunError {
         metadata: u32,
     },
     /// Programs of this type cannot be run on packets.
-    #[error("the kernel has no test runs on packets for programs of type {0}")]
-    NoTestRun(u32),
+    #[error("the kernel has no test runs on packets for programs of type {}", .0.name())]
+    NoTestRun(ProgramType),
     /// The kernel refused.
     #[error("the kernel refused the test run: {0}")]
     Kernel(#[from] io::Error),
@@ -158,7 +158,7 @@ impl Runner<'_> {
         let kind = self.program.prog_type.0;
         let xdp = kind == prog_type::XDP;
         if !takes_packets(kind) {
-            return Err(RunError::NoTestRun(kind));
+            return Err(RunError::NoTestRun(self.program.prog_type));
         }
         let metadata = options.context.map_or(0, |c| c.metadata);
         let length = packet.len().saturating_sub(metadata as usize);
