@@ -9,18 +9,20 @@ use std::io::{self, Write};
 
 use crate::output::Style;
 
-/// Lines of a verifier log that are shown from its beginning and from its end.
-const LOG_HEAD: usize = 6;
-const LOG_TAIL: usize = 24;
-
 /// Why a command did not do its job.
 #[derive(Debug, Default)]
 pub(crate) struct Failure {
     summary: String,
     details: Vec<String>,
-    log: Option<String>,
+    log: Option<Log>,
     hints: Vec<String>,
     kind: FailureKind,
+}
+
+#[derive(Debug)]
+struct Log {
+    condensed: String,
+    whole: String,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
@@ -58,9 +60,10 @@ impl Failure {
         self
     }
 
-    /// Adds the verifier's log.
-    pub(crate) fn log(mut self, text: impl Into<String>) -> Self {
-        self.log = Some(text.into()).filter(|log: &String| !log.trim().is_empty());
+    /// Adds the verifier's log: the parts that matter, and all of it.
+    pub(crate) fn log(mut self, condensed: impl Into<String>, whole: impl Into<String>) -> Self {
+        let log = Log { condensed: condensed.into(), whole: whole.into() };
+        self.log = Some(log).filter(|log| !log.whole.trim().is_empty());
         self
     }
 
@@ -106,19 +109,18 @@ impl Failure {
         }
         if let Some(log) = &self.log {
             writeln!(out, "{indent}the verifier's log:")?;
-            for line in shorten(log, whole_log) {
+            let text = if whole_log { &log.whole } else { &log.condensed };
+            for line in text.trim_end().lines() {
                 writeln!(out, "{}", format!("{indent}  {line}").trim_end())?;
+            }
+            if !whole_log && log.condensed.trim_end() != log.whole.trim_end() {
+                writeln!(out, "{indent}(--verbose shows the whole log)")?;
             }
         }
         for hint in &self.hints {
             writeln!(out, "{}: {hint}", style.cyan("hint"))?;
         }
         Ok(())
-    }
-
-    /// The first line.
-    pub(crate) fn summary(&self) -> &str {
-        &self.summary
     }
 
     /// Everything as plain text, for a field of JSON. The log is whole: who reads it is a program.
@@ -129,18 +131,6 @@ impl Failure {
         let rest = String::from_utf8_lossy(&text);
         format!("{}\n{rest}", self.summary).trim_end().to_owned()
     }
-}
-
-/// The first and last lines of a log.
-fn shorten(log: &str, whole: bool) -> Vec<String> {
-    let lines: Vec<_> = log.trim_end().lines().map(str::to_owned).collect();
-    if whole || lines.len() <= LOG_HEAD + LOG_TAIL + 1 {
-        return lines;
-    }
-    let hidden = lines.len() - LOG_HEAD - LOG_TAIL;
-    let (head, rest) = lines.split_at(LOG_HEAD);
-    let gap = format!("… {hidden} lines are left out; --verbose shows all …");
-    head.iter().cloned().chain([gap]).chain(rest[hidden..].iter().cloned()).collect()
 }
 
 impl fmt::Display for Failure {
@@ -188,22 +178,21 @@ mod tests {
     }
 
     #[test]
-    fn long_logs_keep_head_and_tail() {
-        let log: String = (0..1000).map(|n| format!("line {n}\n")).collect();
-        let failure = Failure::new("refused").log(log);
-        let short = rendered(&failure, false);
-        assert!(short.contains("line 0\n") && short.contains("line 999\n"));
-        assert!(!short.contains("line 500\n") && short.contains("970 lines are left out"));
-        assert!(!failure.to_string().contains('\n'));
-        assert!(rendered(&failure, true).contains("line 500\n"));
-        assert!(failure.to_text().contains("line 500\n"));
+    fn logs_are_shown_condensed_or_whole() {
+        let failure = Failure::new("refused").log("one\n…\n", "one\ntwo\nthree\n");
+        assert_eq!(
+            rendered(&failure, false),
+            "error: refused\n  the verifier's log:\n    one\n    …\n  (--verbose shows the whole log)\n"
+        );
+        assert!(rendered(&failure, true).ends_with("log:\n    one\n    two\n    three\n"));
+        assert!(!failure.to_string().contains('\n') && failure.to_text().contains("three"));
     }
 
     #[test]
-    fn short_and_empty_logs_stay_as_they_are() {
-        let failure = Failure::new("refused").log("one\ntwo\n");
-        assert!(rendered(&failure, false).ends_with("log:\n    one\n    two\n"));
-        assert_eq!(rendered(&Failure::new("refused").log(" \n"), false), "error: refused\n");
+    fn a_log_without_a_word_is_none() {
+        assert_eq!(rendered(&Failure::new("refused").log(" \n", " \n"), false), "error: refused\n");
+        let short = rendered(&Failure::new("refused").log("one\n", "one"), false);
+        assert!(short.ends_with("    one\n"), "{short}");
     }
 
     #[test]

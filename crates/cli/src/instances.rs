@@ -156,7 +156,7 @@ impl<'a> Finder<'a> {
     fn unknown(&self, name: &str, text: &str) -> Failure {
         let is_path = name.contains('/') || name.ends_with(".o");
         let failure = if is_path {
-            Failure::new(format!("binding `{text}`: there is no file {name}"))
+            Failure::new(format!("binding `{text}`: no such file: {name}"))
         } else {
             Failure::usage(format!("binding `{text}`: `{name}` is neither a label nor a file"))
         };

@@ -6,6 +6,7 @@
 //! | [`args`] | the definition of the command line: help, man pages, completions |
 //! | [`binding`] | the syntax of `--bind` and `--object` |
 //! | [`instances`] | which files, under which labels, bound how |
+//! | [`session`] | the command line as a request to the library |
 //! | [`packets`], [`capture`] | the packets of `run`; pcap and pcapng |
 //! | [`commands`] | one module a command |
 //! | [`output`] | colours, tables, JSON |
@@ -19,6 +20,7 @@ mod error;
 mod instances;
 mod output;
 mod packets;
+mod session;
 
 use std::io;
 use std::process::ExitCode;
@@ -54,8 +56,15 @@ fn main() -> ExitCode {
 
 fn perform(command: &Command, matches: &ArgMatches) -> Result<(), Failure> {
     match command {
+        Command::Inspect(args) => commands::inspect::inspect(args),
+        Command::Check(args) => commands::check::check(args),
+        Command::Run(args) => {
+            let matches = matches.subcommand_matches("run").unwrap_or(matches);
+            commands::run::run(args, matches)
+        }
+        Command::Load(args) => commands::load::load(args),
+        Command::Features(args) => commands::features::features(args),
         Command::Completions(args) => commands::manual::completions(args),
         Command::Man(args) => commands::manual::man(args),
-        _ => Err(Failure::new("this command is not there yet")),
     }
 }

@@ -106,18 +106,23 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    /// Without rows?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Prints heading and rows behind `indent`.
     pub(crate) fn print(&self, out: &mut impl Write, style: Style, indent: &str) -> io::Result<()> {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            let heading = self.columns[column].0.chars().count();
-            cells.map(|cell| cell.chars().count()).chain([heading]).max().unwrap_or(0)
+            let heading = visible(self.columns[column].0);
+            cells.map(|cell| visible(cell)).chain([heading]).max().unwrap_or(0)
         };
         let widths: Vec<_> = (0..self.columns.len()).map(width).collect();
         let line = |cells: Vec<&str>| {
             let mut line = indent.to_owned();
             for ((cell, (_, align)), width) in cells.iter().zip(&self.columns).zip(&widths) {
-                let gap = " ".repeat(width - cell.chars().count().min(*width));
+                let gap = " ".repeat(width - visible(cell).min(*width));
                 match align {
                     Align::Left => line.extend([cell, gap.as_str(), "  "]),
                     Align::Right => line.extend([gap.as_str(), cell, "  "]),
@@ -132,6 +137,17 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// Characters that take room: all but colours.
+fn visible(text: &str) -> usize {
+    let mut in_colour = false;
+    let takes_room = |c: &char| {
+        let was = in_colour;
+        in_colour = if was { *c != 'm' } else { *c == '\x1b' };
+        !was && !in_colour
+    };
+    text.chars().filter(takes_room).count()
 }
 
 /// `1 packet`, `2 packets`.
@@ -161,6 +177,16 @@ mod tests {
     fn colours_only_where_wanted() {
         assert_eq!(Style::plain().red("x"), "x");
         assert_eq!(Style { colour: true }.red("x"), "\x1b[1;31mx\x1b[0m");
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let mut table = Table::new(&[("a", Align::Left), ("b", Align::Left)]);
+        table.row([Style { colour: true }.green("yes"), "x".into()]);
+        table.row(["no".into(), "y".into()]);
+        let mut out = Vec::new();
+        table.print(&mut out, Style::plain(), "").unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "a    b\n\x1b[32myes\x1b[0m  x\nno   y\n");
     }
 
     #[test]

@@ -1,3 +1,8 @@
 //! One module a command. A new command is a variant of [`crate::args::Command`] and a module here.
 
+pub(crate) mod check;
+pub(crate) mod features;
+pub(crate) mod inspect;
+pub(crate) mod load;
 pub(crate) mod manual;
+pub(crate) mod run;

@@ -1,1 +1,309 @@
-//! stub
+//! The library's errors as [`Failure`]s: what happened in one sentence, where, and what to do next.
+//!
+//! A new variant needs an arm here only when it has more to tell than its one sentence.
+
+use bpfweld::kernel::{LoadError, PinError, Privilege, RunError, SymbolProblem};
+use bpfweld::link::{FunctionRef, LinkError, Site, UnresolvedExtern};
+use bpfweld::object::{ReadError, ReadProblem};
+
+use super::Failure;
+use crate::instances::{nearest, neighbours};
+
+/// Call sites that are shown of an extern.
+const MAX_SITES: usize = 4;
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        let failure = Self::new(error.to_string());
+        match &*error.problem {
+            ReadProblem::Io(io) if io.kind() == std::io::ErrorKind::NotFound => {
+                let near = neighbours(std::path::Path::new(&error.object));
+                match nearest(&error.object, near) {
+                    near if near.is_empty() => failure,
+                    near => failure.hint(format!("did you mean {}?", near.join(" or "))),
+                }
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Self {
+        match &error {
+            LinkError::Unresolved(externs) => unresolved(externs),
+            LinkError::Mismatch { instance, name, target, wanted, found, reason, site } => {
+                let failure = Self::new(format!(
+                    "extern `{name}` of {instance} and its target {target} differ in type: {reason}"
+                ))
+                .detail(format!("wanted: {wanted}\nfound:  {found}"));
+                site_detail(failure, site.as_ref())
+                    .hint("change one of the two declarations, or bind the extern to another function")
+            }
+            LinkError::Cycle(path) => Self::new("functions call each other in a circle")
+                .detail(arrows(path))
+                .hint("BPF programs cannot recurse; bind one of these externs to another function"),
+            LinkError::TooManyFrames { path, limit } => {
+                Self::new(format!("a call path has {} frames; the kernel takes {limit}", path.len()))
+                    .detail(arrows(path))
+            }
+            LinkError::UnknownExtern { nearest, .. } => {
+                offer(Self::new(error.to_string()), "externs it has", nearest)
+            }
+            LinkError::UnknownFunction { nearest, .. } => {
+                offer(Self::new(error.to_string()), "functions it has", nearest)
+            }
+            LinkError::UnknownEntry { nearest, .. } => {
+                offer(Self::new(error.to_string()), "entry programs it has", nearest)
+            }
+            LinkError::NoDefaultTarget { instance, name, entries } => {
+                let failure = offer(Self::new(error.to_string()), "entry programs", entries);
+                let function = entries.first().map_or("FUNCTION", String::as_str);
+                failure.hint(format!("--bind {name}={instance}:{function}"))
+            }
+            LinkError::SeveralEntries { entries, .. } => {
+                let failure = offer(Self::new(error.to_string()), "entry programs", entries);
+                match entries.first() {
+                    Some(first) => failure.hint(format!("--entry {first}")),
+                    None => failure,
+                }
+            }
+            LinkError::NotVisible { .. } => Self::new(error.to_string())
+                .hint("remove `static` (or the hidden attribute), or bind to a function that is visible"),
+            LinkError::TwoDefinitions { instance, name, first, .. } => {
+                Self::new(error.to_string()).hint(format!("--bind {instance}:{name}={first}"))
+            }
+            LinkError::Licence { .. } => Self::new(error.to_string())
+                .hint("all objects in one program need a GPL-compatible licence, or none may use such a helper"),
+            LinkError::ProgramType { .. } => Self::new(error.to_string())
+                .hint("a linked function runs as its caller's program type; a subprogram without SEC() runs in any"),
+            LinkError::Core { .. } => Self::new(error.to_string())
+                .hint("--kernel-btf names the file with the kernel's types, where it is not the running kernel"),
+            _ => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<bpfweld::Error> for Failure {
+    fn from(error: bpfweld::Error) -> Self {
+        match error {
+            bpfweld::Error::Read(error) => error.into(),
+            bpfweld::Error::Link(error) => error.into(),
+            bpfweld::Error::Load(error) => error.into(),
+            bpfweld::Error::KernelBtf { .. } => Self::new(error.to_string())
+                .hint("--kernel-btf names a file with the kernel's types"),
+            _ => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        let failure = Self::new(error.to_string());
+        match &error {
+            LoadError::Privilege(privilege) => privilege.into(),
+            LoadError::Rejected(rejected) => {
+                failure.log(rejected.log.condensed(), rejected.log.text())
+            }
+            LoadError::Kconfig { .. } | LoadError::NoKernelConfig { .. } => {
+                failure.hint("--kconfig names a file with kernel configuration values")
+            }
+            LoadError::Symbol { problem: SymbolProblem::NoKernelBtf { .. }, .. } => {
+                failure.hint("--kernel-btf names a file with the kernel's types")
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<&Privilege> for Failure {
+    fn from(privilege: &Privilege) -> Self {
+        let failure =
+            Self::new(format!("the kernel does not permit this process to {}", privilege.what));
+        let lockdown = privilege.lockdown.as_ref();
+        let locked = lockdown.map(|mode| format!("the kernel is locked down (mode {mode})"));
+        if privilege.missing.is_empty() {
+            return match locked {
+                Some(locked) => failure.detail(format!(
+                    "the process has the capabilities, but {locked},\nwhich forbids what could read the \
+                     kernel's memory"
+                )),
+                None => failure.detail(
+                    "the process has the capabilities: a container, a user namespace or a security module \
+                     is in the way",
+                ),
+            };
+        }
+        let names: Vec<_> = privilege.missing.iter().map(ToString::to_string).collect();
+        let mut failure = failure.detail(format!("missing: {}", names.join(" and ")));
+        if let Some(locked) = locked {
+            failure = failure.detail(format!("besides, {locked}"));
+        }
+        failure
+            .hint("run it as root, or with these capabilities (before Linux 5.8: CAP_SYS_ADMIN)")
+            .hint("`bpfweld inspect` works without")
+    }
+}
+
+impl From<PinError> for Failure {
+    fn from(error: PinError) -> Self {
+        match &error {
+            PinError::Privilege(privilege) => privilege.into(),
+            _ => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let failure = Self::new(error.to_string());
+        match error {
+            RunError::NoTestRun(_) => failure.hint("`bpfweld check` verifies programs of any type"),
+            _ => failure,
+        }
+    }
+}
+
+fn unresolved(externs: &[UnresolvedExtern]) -> Failure {
+    let mut failure = Failure::new(match externs {
+        [only] => {
+            format!("extern {} `{}` of {} is unresolved", only.kind, only.name, only.instance)
+        }
+        _ => format!("{} externs are unresolved", externs.len()),
+    });
+    for ext in externs {
+        failure = failure.detail(format!("{} of {}", ext.name, ext.instance));
+        if let Some(declaration) = &ext.declaration {
+            failure = failure.detail(format!("  declared: {declaration}"));
+        }
+        for site in ext.sites.iter().take(MAX_SITES) {
+            failure = site_detail_with(failure, site, "  ");
+        }
+        if ext.sites.len() > MAX_SITES {
+            failure = failure.detail(format!("  and {} more places", ext.sites.len() - MAX_SITES));
+        }
+        let near: Vec<_> = ext.nearest.iter().map(ToString::to_string).collect();
+        let near = if near.is_empty() { "nothing".to_owned() } else { near.join(", ") };
+        failure = failure.detail(format!("  on offer: {near}"));
+    }
+    let Some(first) = externs.iter().find(|ext| ext.kind == "function") else { return failure };
+    let target = first.nearest.first().map_or("OBJECT:FUNCTION".to_owned(), ToString::to_string);
+    failure.hint(format!(
+        "bind it: --bind {}:{}={target}; or link an object that has a global function of that name",
+        first.instance, first.name
+    ))
+}
+
+fn site_detail(failure: Failure, site: Option<&Site>) -> Failure {
+    match site {
+        Some(site) => site_detail_with(failure, site, ""),
+        None => failure,
+    }
+}
+
+/// Where, and the source line.
+fn site_detail_with(failure: Failure, site: &Site, indent: &str) -> Failure {
+    let failure = failure.detail(format!("{indent}called from: {site}"));
+    match site.source.as_ref().map(|source| source.text.trim()) {
+        Some(text) if !text.is_empty() => failure.detail(format!("{indent}    {text}")),
+        _ => failure,
+    }
+}
+
+fn offer(failure: Failure, what: &str, names: &[String]) -> Failure {
+    match names {
+        [] => failure,
+        names => failure.detail(format!("{what}: {}", names.join(", "))),
+    }
+}
+
+/// A call path, one function a line.
+fn arrows(path: &[FunctionRef]) -> String {
+    let mut text = String::new();
+    for (depth, function) in path.iter().enumerate() {
+        let lead = if depth == 0 { "   " } else { "-> " };
+        text.push_str(&format!("{lead}{function}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use bpfweld::link::SourceLine;
+
+    use super::*;
+
+    fn function(instance: &str, function: &str) -> FunctionRef {
+        FunctionRef { instance: instance.into(), function: function.into() }
+    }
+
+    fn site() -> Site {
+        Site {
+            function: function("root.o", "main"),
+            insn: 3,
+            source: Some(SourceLine {
+                file: "root.c".into(),
+                line: 12,
+                column: 7,
+                text: "\treturn prog1(ctx);".into(),
+            }),
+        }
+    }
+
+    #[test]
+    fn unresolved_externs_are_all_listed_with_place_and_neighbours() {
+        let ext = |name: &str, nearest: Vec<FunctionRef>| UnresolvedExtern {
+            instance: "root.o".into(),
+            name: name.into(),
+            kind: "function",
+            declaration: Some(format!("int {name}(struct xdp_md *ctx)")),
+            sites: vec![site()],
+            nearest,
+        };
+        let text = Failure::from(LinkError::Unresolved(vec![
+            ext("prog1", vec![function("a.o", "prog_one")]),
+            ext("prog2", vec![]),
+        ]))
+        .to_text();
+        for part in [
+            "2 externs are unresolved",
+            "prog1 of root.o",
+            "prog2 of root.o",
+            "int prog1(struct xdp_md *ctx)",
+            "root.o:main at root.c:12:7",
+            "      return prog1(ctx);",
+            "on offer: a.o:prog_one",
+            "on offer: nothing",
+            "hint: bind it: --bind root.o:prog1=a.o:prog_one",
+        ] {
+            assert!(text.contains(part), "no {part:?} in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_mismatch_shows_both_prototypes() {
+        let text = Failure::from(LinkError::Mismatch {
+            instance: "root.o".into(),
+            name: "f".into(),
+            target: function("a.o", "g"),
+            wanted: "int f(int x)".into(),
+            found: "int g(long x)".into(),
+            reason: "parameter 1".into(),
+            site: Some(site()),
+        })
+        .to_text();
+        assert!(text.contains("wanted: int f(int x)\n  found:  int g(long x)"), "{text}");
+        assert!(text.contains("root.c:12:7"), "{text}");
+    }
+
+    #[test]
+    fn a_cycle_is_shown_function_by_function() {
+        let text = Failure::from(LinkError::Cycle(vec![
+            function("a.o", "f"),
+            function("b.o", "g"),
+            function("a.o", "f"),
+        ]))
+        .to_text();
+        assert!(text.contains("a.o:f\n  -> b.o:g\n  -> a.o:f"), "{text}");
+    }
+}

@@ -1,0 +1,70 @@
+//! `bpfweld load`: programs and maps are loaded and pinned, all of them or none.
+
+use std::io::{self, Write};
+
+use bpfweld::kernel::PinKind;
+use serde::Serialize;
+
+use crate::args::LoadArgs;
+use crate::error::Failure;
+use crate::output::{self, Align, Style, Table};
+use crate::session::{Session, show_log};
+
+/// The whole answer; its fields are the JSON's.
+#[derive(Serialize)]
+struct Report {
+    pins: Vec<PinReport>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct PinReport {
+    path: String,
+    kind: &'static str,
+    name: String,
+    instance: String,
+}
+
+/// `bpfweld load`.
+pub(crate) fn load(args: &LoadArgs) -> Result<(), Failure> {
+    let session = Session::new(&args.link)?;
+    let linked = session.link()?;
+    let images = linked.images(&session.request().entries(&linked)?)?;
+    let loaded = session.kernel.load(&images, &session.options)?;
+    for program in loaded.programs() {
+        show_log(program.name(), program.log(), args.output);
+    }
+    let pins = loaded.pin(&args.pin)?;
+    let mut warnings = images.warnings.clone();
+    warnings.extend_from_slice(loaded.warnings());
+    let pins = pins.into_iter().map(|pin| PinReport {
+        path: pin.path.display().to_string(),
+        kind: match pin.kind {
+            PinKind::Program => "program",
+            PinKind::Map => "map",
+        },
+        name: pin.name,
+        instance: pin.instance,
+    });
+    let report = Report { pins: pins.collect(), warnings };
+
+    output::warn(&report.warnings);
+    let stdout = io::stdout();
+    let style = Style::of(&stdout);
+    let mut out = stdout.lock();
+    if args.output.json {
+        return output::json(&mut out, &report);
+    }
+    let mut table = Table::new(&[
+        ("kind", Align::Left),
+        ("name", Align::Left),
+        ("instance", Align::Left),
+        ("pin", Align::Left),
+    ]);
+    for pin in report.pins {
+        table.row([pin.kind.to_owned(), pin.name, pin.instance, pin.path]);
+    }
+    table.print(&mut out, style, "")?;
+    out.flush()?;
+    Ok(())
+}

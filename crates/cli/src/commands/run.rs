@@ -1,0 +1,234 @@
+//! `bpfweld run`: one program over packet after packet, on one load.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use bpfweld::kernel::{Program, RunError, RunOptions};
+use clap::ArgMatches;
+use serde::Serialize;
+
+use crate::args::RunArgs;
+use crate::error::Failure;
+use crate::output::{self, Align, Style, Table, count};
+use crate::packets::Packets;
+use crate::session::{Session, show_log};
+
+/// Packets that are listed one by one; of a longer capture, this many of its beginning.
+const LISTED: usize = 20;
+
+/// The whole answer; its fields are the JSON's.
+#[derive(Serialize)]
+struct Report {
+    /// What ran the program.
+    engine: &'static str,
+    packets: Vec<PacketReport>,
+    /// Mean over all packets that ran; `null` when none did.
+    ns_per_packet: Option<f64>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct PacketReport {
+    index: usize,
+    #[serde(flatten)]
+    result: PacketResult,
+    /// Bytes, as given.
+    length: usize,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum PacketResult {
+    Ran { verdict: String, code: u32 },
+    Refused { error: String },
+}
+
+/// `bpfweld run`.
+pub(crate) fn run(args: &RunArgs, matches: &ArgMatches) -> Result<(), Failure> {
+    let session = Session::new(&args.link)?;
+    let packets = Packets::open(&args.packet_args(matches))?;
+    let images = session.image()?;
+    let loaded = session.kernel.load(&images, &session.options)?;
+    let Some(program) = loaded.entries().first() else {
+        return Err(Failure::new("no program was loaded"));
+    };
+    show_log(program.name(), program.log(), args.output);
+    let mut warnings = images.warnings.clone();
+    warnings.extend_from_slice(loaded.warnings());
+    let report = run_packets(program, packets, args.repeat, warnings)?;
+
+    output::warn(&report.warnings);
+    let stdout = io::stdout();
+    let style = Style::of(&stdout);
+    let mut out = io::BufWriter::new(stdout.lock());
+    if args.output.json {
+        return output::json(&mut out, &report);
+    }
+    report.print(&mut out, style, args.output.verbose)?;
+    out.flush()?;
+    Ok(())
+}
+
+fn run_packets(
+    program: &Program,
+    mut packets: Packets,
+    repeat: u32,
+    mut warnings: Vec<String>,
+) -> Result<Report, Failure> {
+    let mut runner = program.runner();
+    let options = RunOptions { repeat, context: None };
+    let mut reports = Vec::new();
+    let mut nanoseconds: u64 = 0;
+    let mut ran: u64 = 0;
+    while let Some(packet) = packets.next_packet() {
+        let result = match runner.run(&packet, &options) {
+            Ok(outcome) => {
+                ran += 1;
+                nanoseconds += u64::from(outcome.duration_ns);
+                PacketResult::Ran {
+                    verdict: outcome.verdict.to_string(),
+                    code: outcome.verdict.code,
+                }
+            }
+            // It is the program that cannot be run, not this packet.
+            Err(error @ RunError::NoTestRun(_)) => return Err(Failure::from(error)),
+            Err(error) => PacketResult::Refused { error: error.to_string() },
+        };
+        reports.push(PacketReport { index: reports.len(), result, length: packet.len() });
+    }
+    let refused = reports.len() as u64 - ran;
+    if refused > 0 {
+        warnings.push(format!("the kernel did not take {}", count(refused, "packet")));
+    }
+    warnings.extend(packets.into_warnings());
+    // Nanoseconds of a run are far below 2^53.
+    let mean = (ran > 0).then(|| nanoseconds as f64 / ran as f64);
+    Ok(Report { engine: "kernel", packets: reports, ns_per_packet: mean, warnings })
+}
+
+impl Report {
+    fn print(&self, out: &mut impl Write, style: Style, verbose: bool) -> io::Result<()> {
+        let all = verbose || self.packets.len() <= LISTED;
+        let listed = if all { self.packets.len() } else { LISTED };
+        if listed > 0 {
+            let columns =
+                [("packet", Align::Right), ("length", Align::Right), ("verdict", Align::Left)];
+            let mut table = Table::new(&columns);
+            for packet in &self.packets[..listed] {
+                let result = match &packet.result {
+                    PacketResult::Ran { verdict, .. } => verdict.clone(),
+                    PacketResult::Refused { error } => format!("not run: {error}"),
+                };
+                table.row([packet.index.to_string(), packet.length.to_string(), result]);
+            }
+            table.print(out, style, "")?;
+            if !all {
+                let more = count((self.packets.len() - listed) as u64, "more packet");
+                writeln!(out, "{}", style.dim(&format!("… {more}; --verbose lists them")))?;
+            }
+            writeln!(out)?;
+        }
+        self.print_summary(out, style)
+    }
+
+    fn print_summary(&self, out: &mut impl Write, style: Style) -> io::Result<()> {
+        let mut verdicts: BTreeMap<(u32, &str), usize> = BTreeMap::new();
+        let mut refused = 0;
+        for packet in &self.packets {
+            match &packet.result {
+                PacketResult::Ran { verdict, code } => {
+                    *verdicts.entry((*code, verdict)).or_default() += 1;
+                }
+                PacketResult::Refused { .. } => refused += 1,
+            }
+        }
+        let time = match self.ns_per_packet {
+            Some(ns) => format!(", {ns:.0} ns a packet"),
+            None => String::new(),
+        };
+        let packets = count(self.packets.len() as u64, "packet");
+        writeln!(out, "{}{time}", style.bold(&packets))?;
+        let rows = verdicts.into_iter().map(|((_, verdict), n)| (verdict, n));
+        let rows: Vec<_> = rows.chain((refused > 0).then_some(("not run", refused))).collect();
+        let widest = |width: fn(&(&str, usize)) -> usize| rows.iter().map(width).max().unwrap_or(0);
+        let name_width = widest(|row| row.0.len());
+        let number_width = widest(|row| row.1.to_string().len());
+        for (name, n) in &rows {
+            let share = 100.0 * *n as f64 / self.packets.len().max(1) as f64;
+            writeln!(out, "  {name:name_width$}  {n:>number_width$}  {share:5.1} %")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(n: usize) -> Report {
+        let packet = |index: usize| PacketReport {
+            index,
+            length: 60 + index,
+            result: match index % 3 {
+                0 => PacketResult::Ran { verdict: "XDP_PASS".into(), code: 2 },
+                1 => PacketResult::Ran { verdict: "XDP_DROP".into(), code: 1 },
+                _ => PacketResult::Refused { error: "too short".into() },
+            },
+        };
+        Report {
+            engine: "kernel",
+            packets: (0..n).map(packet).collect(),
+            ns_per_packet: Some(41.6),
+            warnings: vec![],
+        }
+    }
+
+    fn printed(report: &Report, verbose: bool) -> String {
+        let mut out = Vec::new();
+        report.print(&mut out, Style::plain(), verbose).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_json_is_the_documented_one() {
+        let json = serde_json::to_value(report(3)).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "engine": "kernel",
+                "packets": [
+                    {"index": 0, "verdict": "XDP_PASS", "code": 2, "length": 60},
+                    {"index": 1, "verdict": "XDP_DROP", "code": 1, "length": 61},
+                    {"index": 2, "length": 62, "error": "too short"},
+                ],
+                "ns_per_packet": 41.6,
+                "warnings": [],
+            })
+        );
+    }
+
+    #[test]
+    fn few_packets_are_listed_and_summed_up() {
+        assert_eq!(
+            printed(&report(3), false),
+            "packet  length  verdict\n     0      60  XDP_PASS\n     1      61  XDP_DROP\n     \
+             2      62  not run: too short\n\n3 packets, 42 ns a packet\n  XDP_DROP  1   33.3 %\n  \
+             XDP_PASS  1   33.3 %\n  not run   1   33.3 %\n"
+        );
+    }
+
+    #[test]
+    fn of_many_packets_the_beginning_is_listed() {
+        let text = printed(&report(1000), false);
+        assert!(text.lines().count() < 30, "{text}");
+        assert!(text.contains("… 980 more packets; --verbose lists them"));
+        assert!(text.contains("  XDP_PASS  334   33.4 %"));
+        assert!(printed(&report(1000), true).contains("\n   999    1059  XDP_PASS\n"));
+    }
+
+    #[test]
+    fn no_packet_at_all() {
+        let empty = Report { ns_per_packet: None, ..report(0) };
+        assert_eq!(printed(&empty, false), "0 packets\n");
+    }
+}

@@ -1,0 +1,128 @@
+//! What `check`, `run` and `load` have in common: the command line turned into a request to the
+//! library, its objects opened, bound and linked, and how the kernel is to load them.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use bpfweld::kernel::VerifierLog;
+use bpfweld::link::kconfig::Config;
+use bpfweld::{Feature, ImageSet, Kernel, Linked, LoadOptions, Request, Wire, kernel_btf};
+
+use crate::args::{LinkArgs, OutputArgs};
+use crate::error::Failure;
+use crate::instances::{Wiring, nearest};
+use crate::output::Style;
+
+/// A `--kconfig` file larger than this is none: real ones take 300 KiB.
+const MAX_KCONFIG: u64 = 16 << 20;
+
+/// The job of a command line: what to link, and how to load it.
+pub(crate) struct Session {
+    request: Request,
+    /// The running kernel, less what `--without` takes away.
+    pub(crate) kernel: Kernel,
+    /// How to load.
+    pub(crate) options: LoadOptions,
+}
+
+impl Session {
+    /// Looks up names and reads the files of options; opens no object yet.
+    pub(crate) fn new(args: &LinkArgs) -> Result<Self, Failure> {
+        let wiring = Wiring::new(args)?;
+        let kernel = Kernel::new();
+        for name in &args.without {
+            kernel.features().force(feature(name)?, false);
+        }
+        let kernel_btf = match &args.kernel_btf {
+            Some(path) => Some(kernel_btf(path).map_err(|error| {
+                Failure::new(format!("cannot read the kernel's types: {error}"))
+            })?),
+            None => None,
+        };
+        let kconfig = args.kconfig.as_deref().map(kconfig).transpose()?;
+        let objects = wiring.instances.into_iter().map(|i| (i.label, i.path));
+        let bindings = wiring.bindings.into_iter().map(|wire| Wire {
+            from: wire.caller,
+            name: wire.name,
+            to: wire.target,
+            function: wire.function,
+        });
+        Ok(Self {
+            request: Request {
+                objects: objects.collect(),
+                bindings: bindings.collect(),
+                entry: args.entry.clone(),
+                static_functions: args.static_functions,
+                kernel_btf: kernel_btf.clone(),
+            },
+            kernel,
+            options: LoadOptions {
+                log_level: args.log_level,
+                kconfig,
+                kernel_btf,
+                ..LoadOptions::default()
+            },
+        })
+    }
+
+    /// Opens, binds and links.
+    pub(crate) fn link(&self) -> Result<Linked, Failure> {
+        let link = self.request.open()?;
+        Ok(self.request.link(link, &self.kernel)?)
+    }
+
+    /// What to link.
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The image of the one program that `run` runs.
+    pub(crate) fn image(&self) -> Result<ImageSet, Failure> {
+        let linked = self.link()?;
+        Ok(linked.images(&[self.request.entry(&linked)?])?)
+    }
+}
+
+/// The verifier's log of a program that was taken, for who asked for it; on standard error.
+pub(crate) fn show_log(name: &str, log: Option<&VerifierLog>, output: OutputArgs) {
+    let Some(log) = log.filter(|log| !log.is_empty()) else { return };
+    let stderr = io::stderr();
+    let style = Style::of(&stderr);
+    let condensed = log.condensed();
+    let text = if output.verbose { log.text() } else { &condensed };
+    // Where standard error is closed, there is nobody to tell.
+    let _ = writeln!(
+        stderr.lock(),
+        "{}\n{}",
+        style.bold(&format!("verifier on {name}:")),
+        text.trim_end()
+    );
+}
+
+fn feature(name: &str) -> Result<Feature, Failure> {
+    Feature::from_name(name).ok_or_else(|| {
+        let failure = Failure::usage(format!("there is no feature `{name}`"));
+        let names = Feature::ALL.iter().map(|feature| feature.name().to_owned());
+        match nearest(name, names) {
+            near if near.is_empty() => failure.hint("`bpfweld features` lists them"),
+            near => failure.hint(format!("did you mean {}?", near.join(" or "))),
+        }
+    })
+}
+
+fn kconfig(path: &Path) -> Result<Config, Failure> {
+    let failed = |problem: String| {
+        Failure::new(format!("cannot read the kernel configuration {}: {problem}", path.display()))
+    };
+    let size = fs::metadata(path).map_err(|e| failed(e.to_string()))?.len();
+    if size > MAX_KCONFIG {
+        return Err(failed(format!("{size} bytes are too many for one")));
+    }
+    let bytes = fs::read(path).map_err(|e| failed(e.to_string()))?;
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        return Err(failed("it is compressed".to_owned())
+            .hint(format!("zcat {} > kernel.config", path.display())));
+    }
+    Ok(Config::parse(&String::from_utf8_lossy(&bytes)))
+}
