@@ -152,6 +152,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
 
     fn emit(mut self) -> Result<Image, LinkError> {
         let tail_calls = TailCalls::new(self.linked, self.plan);
+        self.warnings.extend(crate::stack::check(self.linked, self.plan, &tail_calls));
         for i in 0..self.plan.functions.len() {
             self.function(i, &tail_calls)?;
         }

@@ -7,6 +7,7 @@
 //! | `liveness` | is an extern's address only compared with 0? |
 //! | `program` | program type, flags and licence of an image |
 //! | `tail_calls` | which functions may tail-call |
+//! | `stack` | does a call path outgrow the kernel's stack? |
 //! | `types` | the merged BTF; global or static |
 //! | `maps` | the maps of all instances; kconfig externs get their places |
 //! | [`core_reloc`] | CO-RE relocations |
@@ -27,6 +28,7 @@ mod plan;
 mod program;
 pub mod read_back;
 pub mod resolve;
+mod stack;
 mod tail_calls;
 mod types;
 

@@ -509,3 +509,25 @@ fn labels_are_unique_and_big_endian_objects_are_refused() {
     let big = caller().edit(|o| o.endian = Endian::Big).done();
     assert_eq!(link.add("b", big), Err(LinkError::BigEndian("b".into())));
 }
+
+#[test]
+fn a_stack_that_outgrows_the_kernels_is_told() {
+    // *(u64 *)(r10 - n) = 0 in each of two functions.
+    let store = |n: i16| {
+        move |o: &mut Object| {
+            let store = Insn { code: 0x7a, dst: 10, off: -n, ..Insn::default() };
+            // In front of nothing that is relocated: at the end, before the return.
+            let end = o.functions[0].insns.len() - 2;
+            o.functions[0].insns.insert(end, store);
+        }
+    };
+    let lib = |n| Maker::new("lib").entry("f", &[]).edit(store(n)).done();
+    let fits = link(&[caller().edit(store(256)).done(), lib(256)]).unwrap();
+    assert_eq!(fits.warnings, [""; 0]);
+    let deep = link(&[caller().edit(store(256)).done(), lib(264)]).unwrap();
+    assert_eq!(
+        deep.warnings,
+        ["the stack of this call path has at least 528 bytes, the kernel allows 512: root:main \
+          (256) -> lib:f (272)"]
+    );
+}
