@@ -81,6 +81,11 @@ impl BtfBuilder {
         }
     }
 
+    /// No types yet, and the strings of a stand-alone blob at the offsets that they have there.
+    pub(crate) fn with_strings_of(btf: &Btf) -> Self {
+        Self { strings: btf.own_strings().to_vec(), ..Self::new() }
+    }
+
     /// The finished blob, in this machine's byte order. Fails when something that was added did not
     /// fit or refers to a type that was never added.
     pub fn finish(self) -> Result<Btf, BtfError> {

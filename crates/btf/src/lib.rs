@@ -11,6 +11,8 @@
 //! | [`cdecl`] | types printed as C |
 //! | [`compat`] | do two prototypes agree? |
 //! | [`validate`] | checks beyond those of parsing |
+//! | [`sanitize`] | BTF for kernels that lack parts of it |
+//! | [`index`] | [`NameIndex`]: looking up many names |
 //! | [`error`] | [`BtfError`] |
 //!
 //! Nothing here knows about ELF, the linker or the kernel: bytes and types only.
@@ -24,10 +26,12 @@ pub mod cdecl;
 pub mod compat;
 pub mod error;
 pub mod ext;
+pub mod index;
 mod intern;
 pub mod kind;
 pub mod merge;
 pub mod read;
+pub mod sanitize;
 #[cfg(test)]
 mod testing;
 pub mod validate;
@@ -37,8 +41,10 @@ pub use build::{BtfBuilder, MemberSpec};
 pub use compat::{Mismatch, check_prototype};
 pub use error::BtfError;
 pub use ext::{BtfExt, CoreRecord, ExtSection, FuncInfo, LineRecord};
+pub use index::NameIndex;
 pub use kind::{Endian, Kind, Linkage, TypeId};
 pub use merge::SourceMap;
 pub use read::Btf;
+pub use sanitize::{BtfFeatures, sanitize};
 pub use validate::Problem;
 pub use view::{Enumerator, IntEncoding, Member, Param, SectionVar, Type};

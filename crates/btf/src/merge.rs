@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use crate::build::{BtfBuilder, Tag, hash_tags};
 use crate::intern::{fold, hash_words};
 use crate::kind::Slots;
-use crate::validate::is_identifier;
+use crate::validate::{MAX_IDENTIFIER, is_identifier};
 use crate::{Btf, BtfError, IntEncoding, Kind, Linkage, TypeId};
 
 /// What has been copied from one source blob into one builder so far. Goes with that pair, and with
@@ -147,7 +147,7 @@ impl BtfBuilder {
         for (i, param) in proto.params().enumerate() {
             let type_id = self.import(map, btf, param.type_id)?;
             let variadic = param.type_id == TypeId::VOID && i + 1 == proto.vlen();
-            let name = match is_identifier(param.name.as_bytes()) {
+            let name = match is_identifier(btf.bytes_at(param.name_off).unwrap_or(&[])) {
                 true => self.import_str(map, btf, param.name_off),
                 false if variadic => 0,
                 false => self.add_str(format!("arg{i}").as_bytes()),
@@ -155,9 +155,9 @@ impl BtfBuilder {
             record.extend([name, type_id.0]);
         }
         let proto = self.intern(&record, &[])?;
-        let name = match is_identifier(func.name().as_bytes()) {
+        let name = match is_identifier(func.name_bytes()) {
             true => self.import_str(map, btf, func.name_off()),
-            false => self.add_str(&mend_name(func.name())),
+            false => self.add_str(&mend_name(func.name_bytes(), false)),
         };
         let tags = self.import_tags(map, btf, func.id().0);
         let id = self.intern(&[name, info(Kind::Func, linkage as u32), proto], &tags)?;
@@ -170,7 +170,7 @@ impl BtfBuilder {
         let encoding = IntEncoding { signed: true, bits: 32, ..IntEncoding::default() };
         let int = self.intern_int("int", 4, encoding)?;
         let proto = self.intern(&[0, info(Kind::FuncProto, 0), int.0], &[])?;
-        let name = self.add_str(&mend_name(name));
+        let name = self.add_str(&mend_name(name.as_bytes(), false));
         let id = self.intern(&[name, info(Kind::Func, linkage as u32), proto], &[])?;
         self.first_error()?;
         Ok(TypeId(id))
@@ -359,14 +359,13 @@ fn low_half(vlen: usize) -> u32 {
 }
 
 /// A name that the kernel takes: characters that it does not become `_`.
-pub(crate) fn mend_name(name: &str) -> Vec<u8> {
-    let ok = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
-    let mut mended: Vec<u8> = name.bytes().map(|c| if ok(c) { c } else { b'_' }).collect();
+pub(crate) fn mend_name(name: &[u8], dots: bool) -> Vec<u8> {
+    let ok = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || dots && c == b'.';
+    let mut mended: Vec<u8> = name.iter().map(|&c| if ok(c) { c } else { b'_' }).collect();
     if mended.first().is_none_or(u8::is_ascii_digit) {
         mended.insert(0, b'_');
     }
-    // The limit of kernels before 6.1 (`KSYM_NAME_LEN`), the zero byte included.
-    mended.truncate(127);
+    mended.truncate(MAX_IDENTIFIER);
     mended
 }
 

@@ -6,8 +6,9 @@
 //! no prototype); see [`crate::validate`].
 
 use std::ffi::CStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::index::Entries;
 use crate::kind::{MAX_TYPES, RECORD_HEAD};
 use crate::{BtfError, Endian, Kind, Type, TypeId};
 
@@ -25,6 +26,8 @@ pub struct Btf {
     first_id: u32,
     first_str: u32,
     endian: Endian,
+    /// Made when [`Btf::index`] is first asked for.
+    pub(crate) names: OnceLock<Entries>,
 }
 
 pub(crate) const MAGIC: u16 = 0xeb9f;
@@ -85,7 +88,8 @@ impl Btf {
         let first_str = base.as_ref().map_or(0, |b| b.string_len());
         let words = words(types, endian)?;
         let starts = scan(&words, first_id)?;
-        let btf = Self { words, starts, strings, base, first_id, first_str, endian };
+        let names = OnceLock::new();
+        let btf = Self { words, starts, strings, base, first_id, first_str, endian, names };
         btf.check_references()?;
         Ok(btf)
     }
@@ -97,7 +101,8 @@ impl Btf {
         strings: Vec<u8>,
     ) -> Result<Self, BtfError> {
         let endian = Endian::NATIVE;
-        let btf = Self { words, starts, strings, base: None, first_id: 1, first_str: 0, endian };
+        let (base, first_id, first_str, names) = (None, 1, 0, OnceLock::new());
+        let btf = Self { words, starts, strings, base, first_id, first_str, endian, names };
         btf.check_references()?;
         Ok(btf)
     }
@@ -128,6 +133,11 @@ impl Btf {
         }
         out.extend(&self.strings);
         out
+    }
+
+    /// The string section.
+    pub(crate) fn own_strings(&self) -> &[u8] {
+        &self.strings
     }
 
     /// Bytes of [`Btf::to_bytes`].

@@ -9,7 +9,7 @@ mod kernel;
 
 use crate::{Btf, BtfError, Kind, Member, Type, TypeId};
 
-pub(crate) use kernel::is_identifier;
+pub(crate) use kernel::{MAX_IDENTIFIER, NameRule, is_dotted_identifier, is_identifier, name_rule};
 
 /// What is wrong with a type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ const MAX_TYPE_ID: u32 = 0x000f_ffff;
 /// `BTF_MAX_SIZE`.
 const MAX_BLOB: usize = 16 << 20;
 /// `KSYM_NAME_LEN` before 6.1, less the zero byte.
-pub(super) const MAX_IDENTIFIER: usize = 127;
+pub(crate) const MAX_IDENTIFIER: usize = 127;
 
 /// A name that every kernel takes for a type, member, parameter or function. (Since 6.6 a dot may be in
 /// it as well, and since 6.1 it may be longer.)

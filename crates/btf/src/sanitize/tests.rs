@@ -1,0 +1,153 @@
+use super::*;
+use crate::testing::{INT, UINT, everything, find, member};
+use crate::{BtfBuilder, MemberSpec, SectionVar};
+
+/// Every combination of features.
+fn combinations() -> impl Iterator<Item = BtfFeatures> {
+    (0..1 << 9).map(|bits: u32| {
+        let on = |bit: u32| bits >> bit & 1 == 1;
+        BtfFeatures {
+            func: on(0),
+            datasec: on(1),
+            func_global: on(2),
+            float: on(3),
+            decl_tag: on(4),
+            type_tag: on(5),
+            enum64: on(6),
+            enum_kflag: on(7),
+            tag_kflag: on(8),
+        }
+    })
+}
+
+/// Is everything gone that a kernel with these features does not know?
+fn assert_fits(btf: &Btf, f: &BtfFeatures) {
+    for ty in btf.types() {
+        let known = match ty.kind() {
+            Kind::Func => f.func && (f.func_global || ty.linkage() == Linkage::Static),
+            Kind::FuncProto => f.func,
+            Kind::Var | Kind::Datasec => f.datasec,
+            Kind::Float => f.float,
+            Kind::DeclTag => f.decl_tag && (f.tag_kflag || !ty.kflag()),
+            Kind::TypeTag => f.type_tag && (f.tag_kflag || !ty.kflag()),
+            Kind::Enum => f.enum_kflag || !ty.kflag(),
+            Kind::Enum64 => f.enum64 && (f.enum_kflag || !ty.kflag()),
+            Kind::Struct | Kind::Union | Kind::Fwd => f.func || !ty.kflag(),
+            _ => true,
+        };
+        assert!(known, "{f:?}: {ty:?}");
+    }
+}
+
+/// Another blob with what `everything` has not: attributes, an extern function, odd names.
+fn oddities() -> Btf {
+    let mut b = BtfBuilder::new();
+    let int = b.add_int("int", 4, INT);
+    let uint = b.add_int("unsigned int", 4, UINT);
+    let double = b.add_float("long double", 16);
+    let rust = b.add_struct("Option<u32>", 16, &[member("0", int, 0), member("d.x", int, 4)]);
+    let attr = b.add_type_attr("address_space(1)", rust);
+    let ptr = b.add_ptr(attr);
+    let union_fwd = b.add_fwd("u", true);
+    let fwd_ptr = b.add_ptr(union_fwd);
+    let proto = b.add_func_proto(int, &[("", ptr), ("self.x", fwd_ptr), ("", TypeId::VOID)]);
+    b.add_func("wanted", proto, Linkage::Extern);
+    let func = b.add_func("{closure#0}", proto, Linkage::Global);
+    b.add_decl_attr("attr", func, Some(1));
+    let signed64 = b.add_enum64("e", 8, true, &[("a::B", -1)]);
+    let bits = MemberSpec { name: "e", type_id: signed64, bit_offset: 3, bitfield_size: 40 };
+    let st = b.add_struct("bits", 8, &[bits]);
+    b.add_decl_tag("on a bitfield", st, Some(0));
+    let array = b.add_array(double, uint, 3);
+    let one = b.add_var("f.one", array, Linkage::Static);
+    let two = b.add_var("two", st, Linkage::Global);
+    let ext = b.add_var("CONFIG_X", int, Linkage::Extern);
+    b.add_decl_tag("on a variable", one, None);
+    let v = |type_id, offset, size| SectionVar { type_id, offset, size };
+    b.add_datasec(".data.my-sec", 60, &[v(one, 0, 48), v(two, 48, 8)]);
+    // As clang leaves them: unsorted, empty, with externs.
+    b.add_datasec(".bss", 0, &[v(two, 0, 8), v(one, 0, 48)]);
+    b.add_datasec(".kconfig", 0, &[v(ext, 0, 4)]);
+    b.add_datasec(".rodata", 8, &[v(two, 8, 8), v(one, 0, 8)]);
+    // The 2019 encoding of an extern function.
+    let old = b.add_var("prog1", proto, Linkage::Extern);
+    b.add_datasec(".extern", 0, &[v(old, 0, 0)]);
+    b.add_datasec(".ksyms", 0, &[v(func, 0, 0)]);
+    b.finish().unwrap()
+}
+
+#[test]
+fn every_combination_gives_what_the_kernel_takes() {
+    for source in [everything(2), oddities()] {
+        source.validate().unwrap();
+        for features in combinations() {
+            let clean = sanitize(&source, &features);
+            assert_fits(&clean, &features);
+            assert_eq!(clean.check_for_kernel(), Ok(()), "{features:?}");
+            assert_eq!(clean.type_count(), source.type_count());
+            assert!(clean.own_strings().starts_with(source.own_strings()), "offsets still hold");
+            assert_eq!(Btf::parse(&clean.to_bytes()).unwrap().to_bytes(), clean.to_bytes());
+            // Whatever is a value of some size is so still.
+            for ty in source.types().filter(|t| !matches!(t.kind(), Kind::Datasec | Kind::Var)) {
+                let size = ty.byte_size().filter(|_| ty.kind() != Kind::FuncProto);
+                let same = size.is_none() || size == clean.ty(ty.id()).byte_size();
+                assert!(same, "{ty:?} under {features:?}");
+            }
+            assert_eq!(sanitize(&clean, &features).to_bytes(), clean.to_bytes(), "twice is once");
+        }
+    }
+}
+
+#[test]
+fn a_kernel_that_knows_all_gets_what_was_there() {
+    let source = everything(0);
+    assert_eq!(sanitize(&source, &BtfFeatures::ALL).to_bytes(), source.to_bytes());
+}
+
+#[test]
+fn the_first_kernel_with_btf() {
+    let source = everything(0);
+    let clean = sanitize(&source, &BtfFeatures::NONE);
+    let now = |kind, name| {
+        let ty = clean.ty(find(&source, kind, name));
+        (ty.kind(), ty.name(), ty.vlen())
+    };
+    assert_eq!(now(Kind::Func, "work"), (Kind::Typedef, "work", 0));
+    assert_eq!(now(Kind::Float, "double"), (Kind::Struct, "", 0));
+    assert_eq!(now(Kind::TypeTag, "rcu"), (Kind::Const, "", 0));
+    assert_eq!(now(Kind::DeclTag, "arg:nonnull"), (Kind::Int, "arg:nonnull", 0));
+    assert_eq!(now(Kind::Var, "counter"), (Kind::Int, "counter", 0));
+    assert_eq!(now(Kind::Enum64, "big"), (Kind::Int, "big", 0));
+    assert_eq!(now(Kind::Datasec, ".bss"), (Kind::Struct, "_bss", 1));
+    // Its two bitfields are gone.
+    assert_eq!(now(Kind::Struct, "node"), (Kind::Struct, "node", 7));
+    let bss = clean.ty(find(&source, Kind::Datasec, ".bss"));
+    let counter = bss.members().next().unwrap();
+    assert_eq!((counter.name, clean.ty(counter.type_id).name()), ("counter", "unsigned int"));
+}
+
+#[test]
+fn sections_that_no_kernel_takes_become_structs() {
+    let source = oddities();
+    let clean = sanitize(&source, &BtfFeatures::ALL);
+    let now = |name| {
+        let ty = clean.ty(find(&source, Kind::Datasec, name));
+        let members: Vec<_> = ty.members().map(|m| (m.name, m.bit_offset)).collect();
+        (ty.kind(), ty.name(), ty.size(), members)
+    };
+    let two = clean.ty(find(&source, Kind::Datasec, ".data.my-sec"));
+    assert_eq!((two.kind(), two.name()), (Kind::Datasec, ".data.my_sec"));
+    assert_eq!(now(".bss"), (Kind::Struct, "_bss", 48, vec![("two", 0), ("f_one", 0)]));
+    assert_eq!(now(".kconfig"), (Kind::Struct, "_kconfig", 4, vec![("CONFIG_X", 0)]));
+    assert_eq!(now(".extern"), (Kind::Struct, "_extern", 0, vec![]));
+    assert_eq!(now(".ksyms"), (Kind::Struct, "_ksyms", 0, vec![]));
+    let func = |name| {
+        let ty = clean.ty(find(&source, Kind::Func, name));
+        (ty.kind(), ty.name())
+    };
+    assert_eq!(func("wanted"), (Kind::Typedef, "wanted"));
+    assert_eq!(func("{closure#0}"), (Kind::Func, "_closure_0_"));
+    let proto = clean.ty(find(&source, Kind::Func, "wanted")).target();
+    let params: Vec<_> = proto.params().map(|p| p.name).collect();
+    assert_eq!(params, ["arg0", "self_x", ""]);
+}
