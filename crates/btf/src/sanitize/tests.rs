@@ -55,7 +55,7 @@ fn oddities() -> Btf {
     let func = b.add_func("{closure#0}", proto, Linkage::Global);
     b.add_decl_attr("attr", func, Some(1));
     let signed64 = b.add_enum64("e", 8, true, &[("a::B", -1)]);
-    let bits = MemberSpec { name: "e", type_id: signed64, bit_offset: 3, bitfield_size: 40 };
+    let bits = MemberSpec { name: "e", type_id: signed64, bit_offset: 3, bitfield_size: 32 };
     let st = b.add_struct("bits", 8, &[bits]);
     b.add_decl_tag("on a bitfield", st, Some(0));
     let array = b.add_array(double, uint, 3);

@@ -65,6 +65,11 @@ pub(super) fn check(ty: Type<'_>, layout: &Layout<'_>) -> Result<(), Problem> {
                     || m.bit_offset.is_multiple_of(8)
                     || !ty.kflag() && int == Kind::Int
             });
+            let narrow = ty.members().all(|m| {
+                let kind = ty.btf().resolve(m.type_id).kind();
+                m.bitfield_size <= 32 || !matches!(kind, Kind::Enum | Kind::Enum64)
+            });
+            rule(narrow, "a bitfield of an enumeration has at most 32 bits")?;
             rule(aligned, "a member that is no bitfield must start at a byte")
         }
         Kind::Enum | Kind::Enum64 => {

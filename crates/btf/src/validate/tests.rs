@@ -251,6 +251,12 @@ fn the_kernel_s_rules_on_other_types() {
         b.add_struct("s", 8, &[member("b", int, 4), member("a", int, 0)]);
     });
     assert_eq!(rule(members), "a struct's members must be sorted by offset");
+    let wide = kernel_problem(|b| {
+        let type_id = b.add_enum64("e", 8, false, &[]);
+        let m = MemberSpec { name: "m", type_id, bit_offset: 0, bitfield_size: 33 };
+        b.add_struct("s", 8, &[m]);
+    });
+    assert_eq!(rule(wide), "a bitfield of an enumeration has at most 32 bits");
     let enum_ = kernel_problem(|b| _ = b.add_enum("e", 3, false, &[]));
     assert!(rule(enum_).starts_with("an enumeration's size"));
     let float = kernel_problem(|b| _ = b.add_float("f", 3));
