@@ -9,6 +9,7 @@
 //! | [`maps`] | maps: made, filled, frozen; their values |
 //! | [`programs`] | programs: patched, loaded; the log of one that is refused |
 //! | `upload` | the BTF as the kernel takes it |
+//! | [`modules`] | the types of the kernel's modules |
 //! | `running` | the running kernel's configuration, version, BTF and symbols |
 //! | [`log`] | [`VerifierLog`] |
 //! | [`run`] | test runs on packets |

@@ -59,7 +59,7 @@ impl VerifierLog {
 
     /// The line that says why: the last one before the statistics.
     pub fn reason(&self) -> Option<&str> {
-        self.lines().rev().map(str::trim).find(|line| !line.is_empty() && !is_statistics(line))
+        self.lines().rev().map(|line| before_statistics(line).trim()).find(|line| !line.is_empty())
     }
 
     /// A few lines of the beginning and more of the end, each cut to a width that can be read, equal
@@ -100,10 +100,16 @@ impl std::fmt::Display for VerifierLog {
     }
 }
 
-fn is_statistics(line: &str) -> bool {
-    ["processed ", "verification time", "stack depth", "peak_states"]
-        .iter()
-        .any(|start| line.starts_with(start))
+/// The line without the verifier's statistics, which may stand behind a message that lacks its line
+/// end.
+fn before_statistics(line: &str) -> &str {
+    if ["verification time", "stack depth"].iter().any(|start| line.starts_with(start)) {
+        return "";
+    }
+    match line.find(" insns (limit ") {
+        Some(_) => line.find("processed ").and_then(|at| line.get(..at)).unwrap_or(line),
+        None => line,
+    }
 }
 
 fn push_cut(out: &mut String, line: &str) {
@@ -144,6 +150,9 @@ mod tests {
         let text = "0: (95) exit\nR0 !read_ok\nprocessed 1 insns (limit 1000000) max_states…\n\n";
         assert_eq!(log(text).reason(), Some("R0 !read_ok"));
         assert_eq!(log("\n").reason(), None);
+        let joined = "invalid type id 3 in func infoprocessed 0 insns (limit 1000000) max…\n";
+        assert_eq!(log(joined).reason(), Some("invalid type id 3 in func info"));
+        assert_eq!(log("processed 2 insns (limit 1000000)\n").reason(), None);
     }
 
     #[test]

@@ -253,7 +253,8 @@ impl ProgramLoader<'_> {
     /// func_info and line_info records; empty where the kernel or the image has none.
     fn debug_info(&self, image: &Image) -> (Vec<u8>, Vec<u8>) {
         let none = (Vec::new(), Vec::new());
-        if self.btf.is_none() || !self.features.get(Feature::FuncInfo) {
+        let usable = |feature| self.features.get(feature);
+        if self.btf.is_none() || !usable(Feature::BtfFunc) || !usable(Feature::FuncInfo) {
             return none;
         }
         let mut func_info = Vec::with_capacity(image.functions.len() * 2);

@@ -1,8 +1,8 @@
 //! The images' BTF as the running kernel takes it: what it lacks is rewritten, by probed feature.
 
-use bpfweld_btf::{Btf, TypeId};
+use bpfweld_btf::{Btf, BtfFeatures, TypeId, sanitize};
 
-use crate::features::Features;
+use crate::features::{Feature, Features};
 
 /// BTF on its way to the kernel.
 pub(crate) struct Upload {
@@ -10,8 +10,26 @@ pub(crate) struct Upload {
     count: u32,
 }
 
+impl Features {
+    /// What parts of BTF the kernel knows.
+    pub fn btf(&self) -> BtfFeatures {
+        BtfFeatures {
+            func: self.get(Feature::BtfFunc),
+            datasec: self.get(Feature::BtfDatasec),
+            func_global: self.get(Feature::BtfFuncGlobal),
+            float: self.get(Feature::BtfFloat),
+            decl_tag: self.get(Feature::BtfDeclTag),
+            type_tag: self.get(Feature::BtfTypeTag),
+            enum64: self.get(Feature::BtfEnum64),
+            enum_kflag: self.get(Feature::BtfEnumKflag),
+            tag_kflag: self.get(Feature::BtfTagKflag),
+        }
+    }
+}
+
 impl Upload {
-    pub(crate) fn new(btf: &Btf, _features: &Features) -> Self {
+    pub(crate) fn new(btf: &Btf, features: &Features) -> Self {
+        let btf = sanitize(btf, &features.btf());
         Self { blob: btf.to_bytes(), count: btf.type_count() }
     }
 
@@ -25,7 +43,8 @@ impl Upload {
         self.count <= 1
     }
 
-    /// What a type of the images' BTF is called in the kernel's; `None` for one that was dropped.
+    /// What a type of the images' BTF is called in the kernel's; `None` for one that is not there.
+    /// Sanitising keeps ids and string offsets.
     pub(crate) fn type_id(&self, id: TypeId) -> Option<u32> {
         (id.0 < self.count).then_some(id.0)
     }

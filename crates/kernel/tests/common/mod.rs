@@ -210,6 +210,7 @@ impl SetBuilder {
             entries: self.images.len(),
             images: self.images,
             warnings: Vec::new(),
+            origin: Arc::default(),
         }
     }
 }
