@@ -32,7 +32,7 @@ LICENSE("GPL");
 //@ run: own-counters
 //@ packet: 64 * 12
 //@ verdicts: XDP_DROP*10 XDP_PASS*2
-//@ lines: root.c m0.c member.h
+//@ lines: root.c member.h
 
 //@ run: static-functions
 //@ args: --static-functions

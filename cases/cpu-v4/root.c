@@ -12,7 +12,7 @@ SEC("xdp") int root(struct xdp_md *ctx)
 LICENSE("GPL");
 
 //@ run: v4-target
-//@ needs: feature:cpu-v4
+//@ needs: feature:isa-v4
 //@ objects: root.o
 //@ bind: prog=v4.o
 //@ packet: 64

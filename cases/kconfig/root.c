@@ -80,7 +80,12 @@ LICENSE("GPL");
 //@ run: bool-number
 //@ entry: get_bool
 //@ kconfig: CONFIG_BOOL=1
-//@ error: CONFIG_BOOL
+//@ codes: 1
+
+//@ run: bool-number-over
+//@ entry: get_bool
+//@ kconfig: CONFIG_BOOL=2
+//@ error: CONFIG_BOOL.*2
 
 // Absent and not weak.
 //@ run: bool-missing

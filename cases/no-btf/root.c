@@ -25,6 +25,12 @@ LICENSE("GPL");
 //@ functions: root bare helper
 //@ lines: root.c
 
+//@ run: target-is-static
+//@ command: check
+//@ objects: root.o
+//@ bind: prog=bare.o:bare
+//@ json: programs[0].functions[name=bare].global == false
+
 //@ run: root-without
 //@ objects: bare-root.o
 //@ bind: prog=typed.o:typed

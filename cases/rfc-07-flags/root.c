@@ -3,23 +3,38 @@
 
 extern int prog(struct xdp_md *ctx);
 
+SEC("xdp") int landed(struct xdp_md *ctx)
+{
+	return 20;
+}
+
+struct {
+	NUM(type, MAP_PROG_ARRAY);
+	NUM(max_entries, 1);
+	TYPE(key, u32);
+	VALUES(int(struct xdp_md *));
+} slots SEC(".maps") = { .values = { [0] = &landed } };
+
 SEC("xdp.frags") int root(struct xdp_md *ctx)
 {
-	return prog(ctx);
+	int verdict = prog(ctx);
+
+	tail_call(ctx, &slots, 0);
+	return verdict;
 }
 
 LICENSE("GPL");
 
 //@ objects: root.o
+//@ entry: root
+//@ packet: 64
 
 //@ run: attach-type
 //@ bind: prog=targets.o:for_cpumap
-//@ packet: 64
 //@ error: for_cpumap.*cpumap
 
-// The target sees a packet in one piece or none: the image loses the flag, so a large frame is refused.
+// The target sees a packet in one piece or none, so the image loses the flag. The kernel puts a program
+// without it into a prog array only if the jumping one has none either.
 //@ run: frags
 //@ bind: prog=targets.o:linear
-//@ packet: 64
-//@ packet: 9000
-//@ codes: 2 -
+//@ codes: 20

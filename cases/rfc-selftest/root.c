@@ -50,3 +50,11 @@ LICENSE("GPL");
 //@ command: check
 //@ bind: prog1=dummy.o prog2=drop.o
 //@ json: programs[name=dispatcher].loaded == true
+//@ json: programs[0].functions[*].name == ["dispatcher","xdp_dummy_prog","xdp_drop_prog"]
+//@ json: programs[0].functions[*].global == [true,true,true]
+
+//@ run: check-static
+//@ command: check
+//@ bind: prog1=dummy.o prog2=drop.o
+//@ args: --static-functions
+//@ json: programs[0].functions[name=xdp_drop_prog].global == false

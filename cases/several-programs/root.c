@@ -64,13 +64,13 @@ LICENSE("GPL");
 //@ run: bound-twice
 //@ entry: first
 //@ bind: prog=targets.o:one prog=targets.o:two
-//@ exit: 2
-//@ error: prog
+//@ error: prog.*one.*two
 
 //@ run: no-such-label
 //@ entry: first
 //@ object: a=targets.o
 //@ bind: prog=b:one
+//@ exit: 2
 //@ error: \bb\b
 
 // Not of the form EXTERN=TARGET: the command line is wrong.

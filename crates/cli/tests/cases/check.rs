@@ -38,6 +38,10 @@ pub(crate) fn check(run: &Run, place: &Place, _machine: &Machine) -> Result<(), 
 /// Subcommand and arguments, `--json` and `--pin` left out.
 pub(crate) fn arguments(run: &Run, scratch: &Scratch) -> Result<Vec<String>, String> {
     let mut args = vec![run.subcommand().to_string()];
+    if run.subcommand() == "inspect" {
+        args.extend(run.objects.iter().map(|o| scratch.expand(o)));
+        return Ok(args);
+    }
     args.extend(link_arguments(run, scratch));
     if run.subcommand() == "run" {
         args.extend(scratch.packet_args(run)?);

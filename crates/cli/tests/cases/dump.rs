@@ -29,7 +29,7 @@ pub(crate) fn check(run: &Run, place: &Place) -> Result<(), String> {
     let pinned = json["pins"].as_array().into_iter().flatten().find(|p| p["kind"] == "program");
     let program = pinned.and_then(|p| p["path"].as_str()).ok_or("no program was pinned")?;
     let dump = xlated(Path::new(program))?;
-    compare(run, &dump).map_err(|e| format!("{e}\n--- bpftool prog dump xlated\n{dump}"))
+    compare(run, &dump)
 }
 
 fn compare(run: &Run, dump: &str) -> Result<(), String> {

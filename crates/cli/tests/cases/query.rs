@@ -42,8 +42,8 @@ fn follow(json: &Value, path: &str) -> Result<Value, String> {
         let all = json.as_array().ok_or_else(missing)?;
         return all.iter().map(|v| follow(v, rest)).collect();
     }
-    if step == "length" {
-        return Ok(json.as_array().ok_or_else(missing)?.len().into());
+    if let (Value::Array(all), "length") = (json, step) {
+        return Ok(all.len().into());
     }
     let next = match (json, step.split_once('=')) {
         (Value::Array(all), Some((key, text))) => all.iter().find(|v| v[key] == text),

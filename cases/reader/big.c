@@ -1,0 +1,3 @@
+// The same in the other byte order.
+//@ target: bpfeb
+#include "everything.c"
