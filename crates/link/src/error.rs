@@ -129,14 +129,6 @@ pub enum LinkError {
         /// Functions that it does have, those of a like name first.
         nearest: Vec<String>,
     },
-    /// A binding to a function that is not visible outside its object.
-    #[error("{function} is {linkage}: not visible outside its object")]
-    NotVisible {
-        /// The function.
-        function: FunctionRef,
-        /// `static` or `hidden`.
-        linkage: &'static str,
-    },
     /// A binding without a function name to an object that leaves the choice open.
     #[error(
         "which function of {instance} shall stand behind `{name}`? It has {} entry programs and no function of that name",

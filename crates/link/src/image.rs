@@ -35,8 +35,8 @@ impl MapIndex {
 /// The programs of one link that are loaded together: they share maps and BTF.
 #[derive(Debug, Clone)]
 pub struct ImageSet {
-    /// Every map of every instance that contributes code, in the order in which they are to be made
-    /// (a map of maps behind the maps that it holds).
+    /// Every map that the code refers to, and those that such a map holds, in the order in which they
+    /// are to be made (a map of maps behind the maps that it holds).
     pub maps: Vec<ImageMap>,
     /// The merged BTF; all type ids and string offsets of the set refer to it. Written for a kernel
     /// that knows all of BTF: a backend sanitises it.

@@ -1,7 +1,7 @@
 //! From a resolved link to images: reachable functions in one stream, references patched, types and
 //! line info merged. [`Linked::images`] is the linker's pipeline and reads like one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bpfweld_btf::TypeId;
@@ -14,7 +14,7 @@ use crate::image::{
     Image, ImageFunction, ImageLine, ImageReloc, ImageSet, ImageTarget, InstanceId, KernelRef,
     MapIndex,
 };
-use crate::maps::MapTable;
+use crate::maps::{MapTable, Reached, reach};
 use crate::plan::{EdgeKind, Plan};
 use crate::program::{merge_licences, merge_specs};
 use crate::resolve::{Entry, Instance, Linked, get};
@@ -41,10 +41,10 @@ impl Linked {
         let mut warnings = self.warnings.clone();
         // Every function that an entry needs is in its plan, externs have targets of their type,
         // calls are free of cycles. Programs that prog arrays name have plans too.
-        let plans = plan_all(self, entries, &mut warnings)?;
-        // Every instance that contributes code has all its maps in the table.
+        let (plans, reached) = plan_all(self, entries, &mut warnings)?;
+        // Every map that the code refers to, and what such a map holds, has its place in the table.
         let mut types = Types::new(self);
-        let maps = MapTable::new(self, &plans, &mut types)?;
+        let maps = MapTable::new(self, &plans, &reached, &mut types)?;
         // One stream per program; what is left to patch is listed.
         let mut images = Vec::with_capacity(plans.len());
         let mut relocators = Relocators::new();
@@ -65,36 +65,29 @@ impl Linked {
     }
 }
 
-/// Plans of the entries asked for, then of those that slots of prog arrays name.
+/// Plans of the entries asked for, then of those that slots of prog arrays name; and the maps that all
+/// of them refer to.
 fn plan_all(
     linked: &Linked,
     entries: &[Entry],
     warnings: &mut Vec<String>,
-) -> Result<Vec<(Entry, Plan)>, LinkError> {
+) -> Result<(Vec<(Entry, Plan)>, Reached), LinkError> {
     let mut plans: Vec<(Entry, Plan)> = Vec::new();
-    for &entry in entries {
+    let mut reached = Reached::new();
+    let mut wanted: VecDeque<Entry> = entries.iter().copied().collect();
+    let mut asked_for = entries.len();
+    while let Some(entry) = wanted.pop_front() {
         get(&linked.instances, entry.instance)?;
-        plans.push((entry, Plan::new(linked, entry, warnings)?));
-    }
-    let mut done = BTreeSet::new();
-    loop {
-        let contributing = contributors(&plans);
-        let Some(&next) = contributing.iter().find(|i| !done.contains(*i)) else {
-            return Ok(plans);
-        };
-        done.insert(next);
-        for function in MapTable::slot_programs(linked, next) {
-            let entry = Entry { instance: next, function };
-            if !plans.iter().any(|(e, _)| *e == entry) {
-                plans.push((entry, Plan::new(linked, entry, warnings)?));
-            }
+        // One asked for twice is made twice; one that a slot names is there once.
+        if asked_for == 0 && plans.iter().any(|(e, _)| *e == entry) {
+            continue;
         }
+        asked_for = asked_for.saturating_sub(1);
+        let plan = Plan::new(linked, entry, warnings)?;
+        wanted.extend(reach(linked, &plan, &mut reached));
+        plans.push((entry, plan));
     }
-}
-
-/// Instances that have a function in some plan.
-pub(crate) fn contributors(plans: &[(Entry, Plan)]) -> BTreeSet<InstanceId> {
-    plans.iter().flat_map(|(_, p)| p.functions.iter().map(|f| f.instance)).collect()
+    Ok((plans, reached))
 }
 
 /// CO-RE relocators by instance: what one found out about an object's types serves all its functions.

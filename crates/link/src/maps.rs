@@ -1,15 +1,14 @@
-//! The maps of a link: every map of every instance that contributes code, each instance its own.
+//! The maps of a link: those that the code refers to, and those that these hold; each instance has its
+//! own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bpfweld_object::{
-    DataId, Extern, ExternId, ExternKind, FuncId, KconfigType, MapDef, MapId, RelocTarget,
-    SlotValue,
+    DataId, Extern, ExternId, ExternKind, KconfigType, MapDef, MapId, RelocTarget, SlotValue,
 };
 
 use crate::error::LinkError;
 use crate::image::{ImageMap, InstanceId, KconfigVar, MapContent, MapIndex, MapSpec, SlotRef};
-use crate::lay_out::contributors;
 use crate::plan::Plan;
 use crate::resolve::{Entry, Instance, Linked};
 use crate::types::Types;
@@ -19,11 +18,14 @@ pub(crate) const KCONFIG: &str = ".kconfig";
 
 /// A map of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
+pub(crate) enum Key {
     Defined(MapId),
     Data(DataId),
     Kconfig,
 }
+
+/// The maps that the code of each instance refers to.
+pub(crate) type Reached = BTreeMap<InstanceId, BTreeSet<Key>>;
 
 /// The maps of a link and where each is.
 pub(crate) struct MapTable {
@@ -37,20 +39,23 @@ impl MapTable {
     pub(crate) fn new(
         linked: &Linked,
         plans: &[(Entry, Plan)],
+        reached: &Reached,
         types: &mut Types<'_>,
     ) -> Result<Self, LinkError> {
         let mut table = Self { maps: Vec::new(), index: BTreeMap::new(), kconfig: BTreeMap::new() };
-        for at in contributors(plans) {
+        for (&at, keys) in reached {
             let instance = &linked.instances[at.index()];
-            table.number(at, instance);
-            for (data_id, data) in (0..).map(DataId).zip(&instance.object.data) {
+            table.number(at, instance, keys);
+            for key in keys {
+                let Key::Data(id) = *key else { continue };
+                let Some(data) = instance.object.data.get(id.index()) else { continue };
                 let content = MapContent::Data {
                     kind: data.kind,
                     size: data.size,
                     bytes: data.bytes.clone(),
                     datasec: types.data_section(at, data)?,
                 };
-                table.put(at, instance, Key::Data(data_id), &data.name, content);
+                table.put(at, instance, *key, &data.name, content);
             }
             let used = used_externs(linked, plans, at);
             let externs = (0..).map(ExternId).zip(&instance.object.externs);
@@ -62,28 +67,15 @@ impl MapTable {
                 let content = MapContent::Kconfig { size, vars, datasec };
                 table.put(at, instance, Key::Kconfig, KCONFIG, content);
             }
-            // Behind the numbers of this instance's maps, so that slots can name them.
-            for (id, def) in (0..).map(MapId).zip(&instance.object.maps) {
+            // When all of this instance's maps have their numbers, so that slots can name them.
+            for key in keys {
+                let Key::Defined(id) = *key else { continue };
+                let Some(def) = instance.object.maps.get(id.index()) else { continue };
                 let spec = table.spec(at, def, plans, types)?;
                 table.fill(at, id, MapContent::Defined(spec));
             }
         }
         Ok(table)
-    }
-
-    /// The entry programs that slots of an instance's prog arrays name.
-    pub(crate) fn slot_programs(linked: &Linked, at: InstanceId) -> Vec<FuncId> {
-        let Some(instance) = linked.instances.get(at.index()) else { return Vec::new() };
-        // The slots of a map that exists are as they are.
-        if instance.existing.is_some() {
-            return Vec::new();
-        }
-        let values = instance.object.maps.iter().flat_map(|m| &m.values);
-        let programs = values.filter_map(|(_, v)| match v {
-            SlotValue::Program(func) => Some(*func),
-            SlotValue::Map(_) => None,
-        });
-        programs.collect()
     }
 
     pub(crate) fn defined(&self, at: InstanceId, id: MapId) -> Option<MapIndex> {
@@ -118,11 +110,12 @@ impl MapTable {
 
     /// Gives the defined maps of an instance their places: a map of maps behind those that it may
     /// hold.
-    fn number(&mut self, at: InstanceId, instance: &Instance) {
+    fn number(&mut self, at: InstanceId, instance: &Instance, keys: &BTreeSet<Key>) {
         let all = || (0..).map(MapId).zip(&instance.object.maps);
+        let reached = |(id, _): &(MapId, &MapDef)| keys.contains(&Key::Defined(*id));
         let holds = |m: &MapDef| m.values.iter().any(|(_, v)| matches!(v, SlotValue::Map(_)));
         let order = all().filter(|(_, m)| !holds(m)).chain(all().filter(|(_, m)| holds(m)));
-        for (id, map) in order {
+        for (id, map) in order.filter(reached) {
             // A place; `fill` puts the real content there.
             let empty = MapContent::Kconfig { size: 0, vars: Vec::new(), datasec: None };
             self.put(at, instance, Key::Defined(id), &map.name, empty);
@@ -195,6 +188,43 @@ impl MapTable {
             values,
         })
     }
+}
+
+/// Adds what the functions of a plan refer to, and what these maps hold. Gives the entry programs that
+/// slots of newly reached prog arrays name: they want plans of their own.
+pub(crate) fn reach(linked: &Linked, plan: &Plan, reached: &mut Reached) -> Vec<Entry> {
+    let mut work: Vec<(InstanceId, Key)> = Vec::new();
+    for planned in &plan.functions {
+        let at = planned.instance;
+        // Also of an instance without maps: kconfig externs are looked for in all of them.
+        reached.entry(at).or_default();
+        let function = linked.instances[at.index()].function(planned.func);
+        work.extend(function.into_iter().flat_map(|f| &f.relocs).filter_map(|r| match r.target {
+            RelocTarget::Map(id) => Some((at, Key::Defined(id))),
+            RelocTarget::Data { data, .. } => Some((at, Key::Data(data))),
+            _ => None,
+        }));
+    }
+    let mut programs = Vec::new();
+    while let Some((at, key)) = work.pop() {
+        if !reached.entry(at).or_default().insert(key) {
+            continue;
+        }
+        let instance = &linked.instances[at.index()];
+        // The slots of a map that exists are as they are.
+        let Key::Defined(id) = key else { continue };
+        let Some(map) = instance.object.maps.get(id.index()) else { continue };
+        if instance.existing.as_ref().is_some_and(|maps| maps.contains_key(&map.name)) {
+            continue;
+        }
+        for (_, value) in &map.values {
+            match *value {
+                SlotValue::Map(id) => work.push((at, Key::Defined(id))),
+                SlotValue::Program(function) => programs.push(Entry { instance: at, function }),
+            }
+        }
+    }
+    programs
 }
 
 /// Externs that the functions of the plans refer to.

@@ -68,11 +68,6 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Where in the plan a function is.
-    pub(crate) fn position(&self, instance: InstanceId, func: FuncId) -> Option<usize> {
-        self.index.get(&(instance, func)).copied()
-    }
-
     /// No cycle and no call path that is too deep. Iterative: a hostile object may nest as deep as
     /// it has functions.
     fn check_calls(&self, linked: &Linked) -> Result<(), LinkError> {

@@ -408,22 +408,14 @@ fn find_extern(caller: &Instance, name: &str) -> Result<ExternId, LinkError> {
     }
 }
 
+/// A binding that names a function may name any: static ones too. Only names that are *looked for*
+/// stop at an object's border.
 fn find_target(target: &Instance, name: &str) -> Result<FuncId, LinkError> {
-    match target.find(name) {
-        Some((id, f)) if visible(f) => Ok(id),
-        Some((id, f)) => Err(LinkError::NotVisible {
-            function: target.function_ref(id),
-            linkage: if f.linkage == Linkage::Hidden { "hidden" } else { "static" },
-        }),
-        None => {
-            let offered = target.functions().filter(|(_, f)| visible(f));
-            Err(LinkError::UnknownFunction {
-                instance: target.label.clone(),
-                function: name.into(),
-                nearest: nearest(name, offered.map(|(_, f)| f.name.clone()).collect()),
-            })
-        }
-    }
+    target.find(name).map(|(id, _)| id).ok_or_else(|| LinkError::UnknownFunction {
+        instance: target.label.clone(),
+        function: name.into(),
+        nearest: nearest(name, target.functions().map(|(_, f)| f.name.clone()).collect()),
+    })
 }
 
 fn default_target(target: &Instance, extern_name: &str) -> Result<FuncId, LinkError> {

@@ -184,7 +184,7 @@ fn two_definitions_that_nobody_asks_for_are_fine() {
 }
 
 #[test]
-fn static_and_hidden_functions_are_invisible() {
+fn static_and_hidden_functions_are_found_by_binding_only() {
     for linkage in [Linkage::Static, Linkage::Hidden] {
         let other = Maker::new("a").function("f", linkage, false, &[]).done();
         let error = link(&[caller().done(), other.clone()]).unwrap_err();
@@ -192,8 +192,11 @@ fn static_and_hidden_functions_are_invisible() {
         let mut explicit = Link::new();
         let root = explicit.add("root", caller().done()).unwrap();
         let at = explicit.add("a", other).unwrap();
-        let error = explicit.bind(root, "f", at, Some("f")).unwrap_err();
-        assert!(matches!(error, LinkError::NotVisible { .. }), "{error}");
+        // Who names it, gets it.
+        explicit.bind(root, "f", at, Some("f")).unwrap();
+        let set = finish(explicit, &LinkOptions::default()).unwrap();
+        assert_eq!(names(&set), ["0:main", "1:f"]);
+        assert!(!set.images[0].functions[1].global);
     }
 }
 

@@ -68,8 +68,6 @@ impl From<LinkError> for Failure {
                     None => failure,
                 }
             }
-            LinkError::NotVisible { .. } => Self::new(error.to_string())
-                .hint("remove `static` (or the hidden attribute), or bind to a function that is visible"),
             LinkError::TwoDefinitions { instance, name, first, .. } => {
                 Self::new(error.to_string()).hint(format!("--bind {instance}:{name}={first}"))
             }

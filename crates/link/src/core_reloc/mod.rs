@@ -16,10 +16,16 @@
 //! No system call: the target BTFs are handed in. A new kind of record goes into [`CoreKind`] and
 //! `value`.
 //!
-//! The outcome of a record is libbpf's, with these differences, all of them in odd corners:
-//! a value that does not fit its instruction's immediate is an error and is not cut; a load with
-//! sign extension is poisoned where it would have to change its width; unsigned 32-bit enumerators
-//! from 2^31 on are accepted as the compiler wrote them; work is bounded on hostile input.
+//! The outcome of a record is libbpf's, but for these odd corners:
+//!
+//! * an enumerator from 2^31 on of an unsigned 32-bit enumeration is accepted as the compiler wrote
+//!   it (libbpf refuses the object);
+//! * a load with sign extension that would have to change its width is poisoned (libbpf writes an
+//!   invalid opcode, or a load that takes an unsigned value for a signed one);
+//! * an integer flagged signed and char (gcc's `char`) counts as signed when a load's width is to
+//!   change (libbpf takes it for unsigned);
+//! * a value that does not fit its instruction's immediate is an error, and is not cut;
+//! * work is bounded on types that no compiler makes.
 
 use std::collections::HashMap;
 
