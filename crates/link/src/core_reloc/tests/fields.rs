@@ -295,7 +295,7 @@ fn shifts_of_what_no_register_holds() {
 
 #[test]
 fn access_strings_that_lead_nowhere() {
-    let case = two_fields(|b| u32_(b));
+    let case = two_fields(u32_);
     for access in ["0:2", "0:0:0", "0:x", ":0", "0:", "0:-1", "0:2147483648"] {
         let refused = case.value(FieldExists, access, 1);
         assert!(matches!(refused, Err(CoreProblem::Access { .. })), "{access}: {refused:?}");

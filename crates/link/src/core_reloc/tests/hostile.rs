@@ -133,7 +133,7 @@ fn rich(b: &mut BtfBuilder) -> TypeId {
 
 #[test]
 fn damaged_blobs_never_panic() {
-    let case = Case::new(rich, |b| rich(b));
+    let case = Case::new(rich, rich);
     let (local, target) = (case.local.to_bytes(), case.targets.kernel().to_bytes());
     // A fixed sequence (xorshift), so that a failure can be had again.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

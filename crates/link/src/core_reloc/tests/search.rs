@@ -108,7 +108,7 @@ fn module(base: &Arc<Btf>, size: u32) -> Arc<Btf> {
 
 #[test]
 fn modules_come_in_where_the_kernel_has_nothing() {
-    let bare = kernel(|b| u32_(b));
+    let bare = kernel(u32_);
     let targets = |sizes: &[u32]| {
         let modules = (0..).zip(sizes).map(|(i, size)| (format!("mod{i}"), module(&bare, *size)));
         Targets::new(Arc::clone(&bare), modules.collect())

@@ -6,7 +6,7 @@ use CoreKind::*;
 type Make = fn(&mut BtfBuilder) -> TypeId;
 
 fn case(local: Make, target: Make) -> Case {
-    Case::new(local, |b| target(b))
+    Case::new(local, target)
 }
 
 fn exists(local: Make, target: Make) -> u64 {
