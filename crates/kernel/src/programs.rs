@@ -227,16 +227,15 @@ impl ProgramLoader<'_> {
                 error(SymbolProblem::Unsupported(Feature::Kfuncs))
             };
         }
-        let types = match self.running.types(&**self.features.sys(), self.kernel_btf) {
-            Ok(types) => types,
-            Err(_) if wanted.weak => return Ok(None),
-            Err(problem) => return error(problem),
-        };
-        match types.id(kind, without_flavour(&wanted.name)) {
-            None if !wanted.weak => error(SymbolProblem::NotInBtf {
+        let name = without_flavour(&wanted.name);
+        let sys = &**self.features.sys();
+        match self.running.type_id(sys, self.kernel_btf, kind, name) {
+            Ok(Some(id)) => Ok(Some(id)),
+            _ if wanted.weak => Ok(None),
+            Ok(None) => error(SymbolProblem::NotInBtf {
                 what: if kind == Kind::Func { "a function" } else { "a variable" },
             }),
-            id => Ok(id),
+            Err(problem) => error(problem),
         }
     }
 
@@ -337,11 +336,12 @@ impl ProgramLoader<'_> {
                 "section `{section}` does not say what it attaches to; name it `{section}/FUNCTION`"
             )));
         }
-        let types = self
+        let sys = &**self.features.sys();
+        let id = self
             .running
-            .types(&**self.features.sys(), self.kernel_btf)
+            .type_id(sys, self.kernel_btf, kind, &name)
             .map_err(|e| error(e.to_string()))?;
-        types.id(kind, &name).ok_or_else(|| {
+        id.ok_or_else(|| {
             error(format!(
                 "it attaches to `{target}`, but the kernel's BTF has no `{name}` (functions of \
                  modules cannot be attached to yet)"

@@ -1,7 +1,6 @@
 //! Facts on the running kernel that a load may need, each looked up when first wanted: configuration,
 //! version, BTF, symbol addresses.
 
-use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -25,50 +24,30 @@ const MAX_CONFIG: u64 = 16 << 20;
 #[derive(Default)]
 pub(crate) struct Running {
     config: OnceLock<Result<Arc<kconfig::Config>, Vec<PathBuf>>>,
-    btf: OnceLock<Result<Arc<KernelTypes>, String>>,
+    btf: OnceLock<Result<Arc<Btf>, String>>,
     symbols: OnceLock<Result<Vec<u8>, String>>,
 }
 
-/// The kernel's BTF with its functions, variables and typedefs by name.
-pub(crate) struct KernelTypes {
-    ids: HashMap<(Kind, String), u32>,
-}
-
-impl KernelTypes {
-    fn new(btf: &Btf) -> Self {
-        let mut ids = HashMap::new();
-        for ty in btf.types() {
-            if matches!(ty.kind(), Kind::Func | Kind::Var | Kind::Typedef) {
-                ids.entry((ty.kind(), ty.name().to_owned())).or_insert(ty.id().0);
-            }
-        }
-        Self { ids }
-    }
-
-    pub(crate) fn id(&self, kind: Kind, name: &str) -> Option<u32> {
-        self.ids.get(&(kind, name.to_owned())).copied()
-    }
-}
-
 impl Running {
-    /// The kernel's types: those given, else those of the running kernel.
-    pub(crate) fn types(
+    /// Id of a type of the kernel, looked up in the BTF given, else in that of the running kernel.
+    pub(crate) fn type_id(
         &self,
         sys: &dyn Sys,
         given: Option<&Btf>,
-    ) -> Result<Arc<KernelTypes>, SymbolProblem> {
+        kind: Kind,
+        name: &str,
+    ) -> Result<Option<u32>, SymbolProblem> {
         let read = || {
-            if let Some(btf) = given {
-                return Ok(Arc::new(KernelTypes::new(btf)));
-            }
             let blob = sys.read(Path::new(KERNEL_BTF)).map_err(|e| e.to_string())?;
-            let btf = Btf::parse(&blob).map_err(|e| e.to_string())?;
-            Ok(Arc::new(KernelTypes::new(&btf)))
+            Btf::parse(&blob).map(Arc::new).map_err(|e| e.to_string())
         };
-        self.btf
-            .get_or_init(read)
-            .clone()
-            .map_err(|problem| SymbolProblem::NoKernelBtf { path: KERNEL_BTF.into(), problem })
+        let btf = match given {
+            Some(btf) => btf,
+            None => self.btf.get_or_init(read).as_deref().map_err(|problem| {
+                SymbolProblem::NoKernelBtf { path: KERNEL_BTF.into(), problem: problem.clone() }
+            })?,
+        };
+        Ok(btf.find(kind, name).map(|ty| ty.id().0))
     }
 
     /// Address of a kernel symbol; `None` when there is none of that name.
