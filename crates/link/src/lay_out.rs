@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bpfweld_btf::TypeId;
 use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
 use bpfweld_object::{ExternId, ExternKind, Function, RelocTarget};
 
-use crate::core_reloc::{CoreKind, Relocator};
+use crate::core_reloc::{Applied, CoreError, Relocator, set_immediate};
 use crate::error::LinkError;
 use crate::image::{
     Image, ImageFunction, ImageLine, ImageReloc, ImageSet, ImageTarget, InstanceId, KernelRef,
@@ -306,11 +305,21 @@ impl<'a, 'l> Emitter<'a, 'l> {
                 site: Box::new(instance.site(function, reloc.insn)),
                 source,
             };
-            relocator.apply(&function.name, reloc, insns).map_err(failed)?;
-            if CoreKind::from_raw(reloc.kind) == Some(CoreKind::TypeIdLocal) {
+            let applied = relocator.apply(&function.name, reloc, insns).map_err(failed)?;
+            if let Applied::LocalTypeId(id) = applied {
                 // A local type id means one in the BTF that the kernel gets: the merged one.
-                let merged = self.types.import(at, reloc.type_id)?;
-                set_type_id(insns, reloc.insn as usize, merged);
+                let merged = self.types.import(at, id)?;
+                let at = reloc.insn as usize;
+                set_immediate(insns, at, merged.0.into()).map_err(|problem| {
+                    failed(CoreError {
+                        object: instance.object.name.clone(),
+                        function: function.name.clone(),
+                        insn: reloc.insn,
+                        kind: reloc.kind,
+                        subject: btf.ty(reloc.type_id).name().to_owned(),
+                        problem: Box::new(problem),
+                    })
+                })?;
             }
         }
         Ok(())
@@ -376,13 +385,6 @@ impl<'a, 'l> Emitter<'a, 'l> {
             });
         }
         Ok(())
-    }
-}
-
-/// Puts a type id into the immediate of the instruction, whichever width it has.
-fn set_type_id(insns: &mut [Insn], at: usize, id: TypeId) {
-    if let Some(insn) = insns.get_mut(at) {
-        insn.imm = id.0 as i32;
     }
 }
 
