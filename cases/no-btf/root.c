@@ -1,5 +1,5 @@
 // Where one side has no BTF, the types cannot be compared: a warning, and the link goes on. A
-// function without BTF goes in as a static one, and has a name in the loaded program all the same.
+// function without BTF has a name in the loaded program all the same.
 #include "weld.h"
 
 extern int prog(struct xdp_md *ctx);
@@ -25,9 +25,18 @@ LICENSE("GPL");
 //@ functions: root bare helper
 //@ lines: root.c
 
-//@ run: target-is-static
+// The target borrows the extern's type and so can be a global function; its subprogram, of which
+// nothing is known, cannot.
+//@ run: global-by-the-extern
 //@ command: check
 //@ objects: root.o
+//@ bind: prog=bare.o:bare
+//@ json: programs[0].functions[name=bare].global == true
+//@ json: programs[0].functions[name=helper].global == false
+
+//@ run: nothing-to-be-global-by
+//@ command: check
+//@ objects: bare-root.o
 //@ bind: prog=bare.o:bare
 //@ json: programs[0].functions[name=bare].global == false
 

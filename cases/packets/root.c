@@ -24,7 +24,7 @@ LICENSE("GPL");
 //@ packet: hex 00
 //@ packet: 14
 //@ packet: 1514
-//@ codes: 1064 - - 2014 3514
+//@ codes: 1064 - - 2014 4514
 //@ json: packets[*].length == [64,13,1,14,1514]
 //@ json: packets[1].error ~ .
 

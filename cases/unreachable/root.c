@@ -1,5 +1,4 @@
-// What the entry cannot reach is left out: functions and what they want. (Maps stay: who loads an
-// object may want to look into them.)
+// What the entry cannot reach is left out: functions, their maps, their externs.
 #include "weld.h"
 
 extern int prog(struct xdp_md *ctx);
@@ -38,5 +37,6 @@ LICENSE("GPL");
 //@ run: pins
 //@ command: load
 //@ entry: root
+//@ json: pins[*].name lacks "unused"
 //@ json: pins[*].name lacks "another"
 //@ json: pins[kind=program].name == "root"
