@@ -109,11 +109,12 @@ Examples:
   bpfweld inspect filter.o --json | jq -r '.externs[] | .type'";
 
 const AFTER_CHECK: &str = "\
-Checks every entry program of the root, or the one that --entry names. Exit status 1 when any of
-them does not link or load.
+Checks every entry program of the root, each for itself, or the one that --entry names. Exit status 1
+when any of them does not link or load. What stands in the way of all (a broken object, a binding
+that names nothing or differs in type) is told on standard error alone.
 
 JSON: {\"programs\": [{\"name\", \"section\", \"type\", \"loaded\": true|false, \"error\": null|string,
-\"insns\", \"functions\"}], \"warnings\": […]}
+\"insns\", \"functions\": [{name, instance, insns, global}]}], \"warnings\": […]}
 
 Needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN.
 
@@ -141,8 +142,8 @@ Examples:
   tcpdump -w - -c 100 | bpfweld run filter.o --pcap -";
 
 const AFTER_LOAD: &str = "\
-DIR must be on a BPF file system (mount -t bpf bpf /sys/fs/bpf) and is made when it is not there.
-Programs are pinned under their own names, maps under INSTANCE/NAME. When any pin fails, none stays.
+DIR must be on a BPF file system (mount -t bpf bpf /sys/fs/bpf), and must not exist or be empty. Programs
+are pinned as DIR/PROGRAM, maps as DIR/maps/INSTANCE/MAP. When any pin fails, none stays.
 
 JSON: {\"pins\": [{\"path\", \"kind\": \"program\"|\"map\", \"name\", \"instance\"}], \"warnings\": […]}
 

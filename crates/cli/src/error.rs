@@ -14,7 +14,7 @@ use crate::output::Style;
 pub(crate) struct Failure {
     summary: String,
     details: Vec<String>,
-    log: Option<Log>,
+    log: Option<Box<Log>>,
     hints: Vec<String>,
     kind: FailureKind,
 }
@@ -62,7 +62,7 @@ impl Failure {
 
     /// Adds the verifier's log: the parts that matter, and all of it.
     pub(crate) fn log(mut self, condensed: impl Into<String>, whole: impl Into<String>) -> Self {
-        let log = Log { condensed: condensed.into(), whole: whole.into() };
+        let log = Box::new(Log { condensed: condensed.into(), whole: whole.into() });
         self.log = Some(log).filter(|log| !log.whole.trim().is_empty());
         self
     }

@@ -2,20 +2,23 @@
 //! library, its objects opened, bound and linked, and how the kernel is to load them.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use bpfweld::kernel::VerifierLog;
 use bpfweld::link::kconfig::Config;
 use bpfweld::{Feature, ImageSet, Kernel, Linked, LoadOptions, Request, Wire, kernel_btf};
+use flate2::read::GzDecoder;
 
 use crate::args::{LinkArgs, OutputArgs};
 use crate::error::Failure;
 use crate::instances::{Wiring, nearest};
 use crate::output::Style;
 
-/// A `--kconfig` file larger than this is none: real ones take 300 KiB.
+/// Bytes of a `--kconfig` file that are looked at: real ones take 300 KiB.
 const MAX_KCONFIG: u64 = 16 << 20;
+/// How a file by gzip begins (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// The job of a command line: what to link, and how to load it.
 pub(crate) struct Session {
@@ -115,14 +118,39 @@ fn kconfig(path: &Path) -> Result<Config, Failure> {
     let failed = |problem: String| {
         Failure::new(format!("cannot read the kernel configuration {}: {problem}", path.display()))
     };
-    let size = fs::metadata(path).map_err(|e| failed(e.to_string()))?.len();
-    if size > MAX_KCONFIG {
-        return Err(failed(format!("{size} bytes are too many for one")));
-    }
     let bytes = fs::read(path).map_err(|e| failed(e.to_string()))?;
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        return Err(failed("it is compressed".to_owned())
-            .hint(format!("zcat {} > kernel.config", path.display())));
+    let mut text = Vec::new();
+    let read = match bytes.starts_with(&GZIP_MAGIC) {
+        true => GzDecoder::new(&*bytes).take(MAX_KCONFIG).read_to_end(&mut text),
+        false => bytes.take(MAX_KCONFIG).read_to_end(&mut text),
+    };
+    read.map_err(|e| failed(e.to_string()))?;
+    Ok(Config::parse(&String::from_utf8_lossy(&text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_may_be_compressed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (plain, packed) = (dir.path().join("config"), dir.path().join("config.gz"));
+        fs::write(&plain, "CONFIG_HZ=250\n").unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(b"CONFIG_HZ=100\n").unwrap();
+        fs::write(&packed, encoder.finish().unwrap()).unwrap();
+        assert_eq!(kconfig(&plain).unwrap().value("CONFIG_HZ"), Some("250"));
+        assert_eq!(kconfig(&packed).unwrap().value("CONFIG_HZ"), Some("100"));
+        fs::write(&packed, [0x1f, 0x8b, 8, 0]).unwrap();
+        assert!(kconfig(&packed).err().unwrap().to_string().contains("config.gz"));
     }
-    Ok(Config::parse(&String::from_utf8_lossy(&bytes)))
+
+    #[test]
+    fn features_by_name() {
+        assert_eq!(feature("btf").unwrap(), Feature::Btf);
+        let error = feature("btf-dataset").err().unwrap();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_text().contains("btf-datasec"), "{}", error.to_text());
+    }
 }

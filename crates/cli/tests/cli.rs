@@ -2,6 +2,8 @@
 //! closed pipes, missing privileges; completions and manual pages that agree with `--help`. What it
 //! does to objects is tested by the cases (`tests/cases`).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "so a test's helper fails")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -96,13 +98,9 @@ fn a_wrong_command_line_is_exit_status_2() {
     fails(&["check", &root, "--log-level", "9"], 2, &["log-level"]);
     fails(&["check", &root, "--object", "nothing"], 2, &["LABEL=PATH"]);
     fails(&["check", &root, "--object", &label, "--object", &label], 2, &["twice"]);
-    fails(&["check", &root, "--bind", "filter"], 2, &["no `=`", "[INSTANCE:]EXTERN"]);
-    fails(&["check", &root, "--bind", "filter="], 2, &["names no instance"]);
-    fails(
-        &["check", &root, "--object", &label, "--bind", "filter=b"],
-        2,
-        &["neither a label", "a"],
-    );
+    fails(&["check", &root, "--bind", "prog1"], 2, &["no `=`", "[INSTANCE:]EXTERN"]);
+    fails(&["check", &root, "--bind", "prog1="], 2, &["names no instance"]);
+    fails(&["check", &root, "--object", &label, "--bind", "prog1=b"], 2, &["neither a label", "a"]);
     fails(&["check", &root, "--without", "btf-dataset"], 2, &["btf-dataset", "btf-datasec"]);
     fails(&["completions", "tcsh"], 2, &["bash"]);
     assert_eq!(bpfweld(&[]).status.code(), Some(2));
@@ -115,10 +113,10 @@ fn a_missing_file_is_exit_status_1_with_the_nearest_name() {
     for name in ["inspect", "check"] {
         fails(&[name, &wrong], 1, &[&wrong, "did you mean", "root.o"]);
     }
-    let bind = format!("filter={}", capture_case("fliter.o"));
+    let bind = format!("prog1={}", capture_case("fliter.o"));
     fails(&["check", &root, "--bind", &bind], 1, &["fliter.o", "did you mean", "filter.o"]);
-    let filter = format!("filter={}", capture_case("filter.o"));
-    let count = format!("count={}", capture_case("count.o"));
+    let filter = format!("prog1={}", capture_case("filter.o"));
+    let count = format!("prog2={}", capture_case("count.o"));
     let bound = ["run", &root, "--bind", &filter, "--bind", &count];
     let with = |more: [&'static str; 2]| [&bound[..], &more].concat();
     fails(&with(["--pcap", "gone.pcap"]), 1, &["gone.pcap"]);
@@ -155,7 +153,7 @@ fn inspect_prints_the_facts() {
     assert!(program["insns"].as_u64().unwrap() > 4);
     assert_eq!(json["functions"][0]["linkage"], "global");
     let names: Vec<_> = json["externs"].as_array().unwrap().iter().map(|e| &e["name"]).collect();
-    assert_eq!(names, ["filter", "count"]);
+    assert_eq!(names, ["prog1", "prog2"]);
     for ext in json["externs"].as_array().unwrap() {
         assert_eq!((&ext["kind"], &ext["weak"]), (&"function".into(), &false.into()));
         let declaration = ext["type"].as_str().unwrap();
@@ -178,7 +176,7 @@ fn inspect_prints_the_facts() {
 fn people_get_words_without_colours() {
     let output = bpfweld(&["inspect", "-v", &capture_case("root.o")]);
     let text = stdout(&output);
-    for word in ["little-endian", "programs", "externs", "filter", "count"] {
+    for word in ["little-endian", "programs", "externs", "prog1", "prog2"] {
         assert!(text.contains(word), "no {word} in {text}");
     }
     assert!(!text.contains('\x1b'), "colours into a pipe");
@@ -282,8 +280,8 @@ fn is_root() -> bool {
 #[test]
 fn without_privileges_the_capability_is_named() {
     let root = capture_case("root.o");
-    let filter = format!("filter={}", capture_case("filter.o"));
-    let count = format!("count={}", capture_case("count.o"));
+    let filter = format!("prog1={}", capture_case("filter.o"));
+    let count = format!("prog2={}", capture_case("count.o"));
     let bound = [&root, "--bind", &filter, "--bind", &count];
     let call = |command: &str, more: &[&str]| {
         let args = [&[command], &bound[..], more].concat();

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use bpfweld::kernel::{Program, RunError, RunOptions};
+use bpfweld::kernel::{Program, RunError, RunOptions, Verdict};
 use clap::ArgMatches;
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::args::RunArgs;
 use crate::error::Failure;
@@ -17,7 +17,7 @@ use crate::session::{Session, show_log};
 const LISTED: usize = 20;
 
 /// The whole answer; its fields are the JSON's.
-#[derive(Serialize)]
+#[derive(serde::Serialize)]
 struct Report {
     /// What ran the program.
     engine: &'static str,
@@ -27,20 +27,31 @@ struct Report {
     warnings: Vec<String>,
 }
 
-#[derive(Serialize)]
+/// What became of a packet. Small: a capture may hold millions.
 struct PacketReport {
     index: usize,
-    #[serde(flatten)]
-    result: PacketResult,
     /// Bytes, as given.
     length: usize,
+    result: Result<Verdict, RunError>,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum PacketResult {
-    Ran { verdict: String, code: u32 },
-    Refused { error: String },
+impl Serialize for PacketReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("index", &self.index)?;
+        match &self.result {
+            Ok(verdict) => {
+                map.serialize_entry("verdict", &verdict.to_string())?;
+                map.serialize_entry("code", &verdict.code)?;
+                map.serialize_entry("length", &self.length)?;
+            }
+            Err(error) => {
+                map.serialize_entry("length", &self.length)?;
+                map.serialize_entry("error", &error.to_string())?;
+            }
+        }
+        map.end()
+    }
 }
 
 /// `bpfweld run`.
@@ -77,7 +88,7 @@ fn run_packets(
 ) -> Result<Report, Failure> {
     let mut runner = program.runner();
     let options = RunOptions { repeat, context: None };
-    let mut reports = Vec::new();
+    let mut reports: Vec<PacketReport> = Vec::new();
     let mut nanoseconds: u64 = 0;
     let mut ran: u64 = 0;
     while let Some(packet) = packets.next_packet() {
@@ -85,20 +96,21 @@ fn run_packets(
             Ok(outcome) => {
                 ran += 1;
                 nanoseconds += u64::from(outcome.duration_ns);
-                PacketResult::Ran {
-                    verdict: outcome.verdict.to_string(),
-                    code: outcome.verdict.code,
-                }
+                Ok(outcome.verdict)
             }
             // It is the program that cannot be run, not this packet.
             Err(error @ RunError::NoTestRun(_)) => return Err(Failure::from(error)),
-            Err(error) => PacketResult::Refused { error: error.to_string() },
+            Err(error) => Err(error),
         };
-        reports.push(PacketReport { index: reports.len(), result, length: packet.len() });
+        reports.push(PacketReport { index: reports.len(), length: packet.len(), result });
     }
     let refused = reports.len() as u64 - ran;
-    if refused > 0 {
-        warnings.push(format!("the kernel did not take {}", count(refused, "packet")));
+    if let Some(PacketReport { index, result: Err(error), .. }) =
+        reports.iter().find(|report| report.result.is_err())
+    {
+        let packets = count(refused, "packet");
+        warnings
+            .push(format!("the kernel did not take {packets}, the first of them {index}: {error}"));
     }
     warnings.extend(packets.into_warnings());
     // Nanoseconds of a run are far below 2^53.
@@ -116,8 +128,8 @@ impl Report {
             let mut table = Table::new(&columns);
             for packet in &self.packets[..listed] {
                 let result = match &packet.result {
-                    PacketResult::Ran { verdict, .. } => verdict.clone(),
-                    PacketResult::Refused { error } => format!("not run: {error}"),
+                    Ok(verdict) => verdict.to_string(),
+                    Err(error) => format!("not run: {error}"),
                 };
                 table.row([packet.index.to_string(), packet.length.to_string(), result]);
             }
@@ -132,14 +144,12 @@ impl Report {
     }
 
     fn print_summary(&self, out: &mut impl Write, style: Style) -> io::Result<()> {
-        let mut verdicts: BTreeMap<(u32, &str), usize> = BTreeMap::new();
+        let mut verdicts: BTreeMap<u32, (Verdict, usize)> = BTreeMap::new();
         let mut refused = 0;
         for packet in &self.packets {
             match &packet.result {
-                PacketResult::Ran { verdict, code } => {
-                    *verdicts.entry((*code, verdict)).or_default() += 1;
-                }
-                PacketResult::Refused { .. } => refused += 1,
+                Ok(verdict) => verdicts.entry(verdict.code).or_insert((*verdict, 0)).1 += 1,
+                Err(_) => refused += 1,
             }
         }
         let time = match self.ns_per_packet {
@@ -148,9 +158,11 @@ impl Report {
         };
         let packets = count(self.packets.len() as u64, "packet");
         writeln!(out, "{}{time}", style.bold(&packets))?;
-        let rows = verdicts.into_iter().map(|((_, verdict), n)| (verdict, n));
-        let rows: Vec<_> = rows.chain((refused > 0).then_some(("not run", refused))).collect();
-        let widest = |width: fn(&(&str, usize)) -> usize| rows.iter().map(width).max().unwrap_or(0);
+        let rows = verdicts.into_values().map(|(verdict, n)| (verdict.to_string(), n));
+        let rest = (refused > 0).then(|| ("not run".to_owned(), refused));
+        let rows: Vec<_> = rows.chain(rest).collect();
+        let widest =
+            |width: fn(&(String, usize)) -> usize| rows.iter().map(width).max().unwrap_or(0);
         let name_width = widest(|row| row.0.len());
         let number_width = widest(|row| row.1.to_string().len());
         for (name, n) in &rows {
@@ -163,16 +175,20 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use bpfweld::object::ProgramType;
+
     use super::*;
+
+    const TOO_SHORT: &str = "7 bytes are shorter than an Ethernet header (14)";
 
     fn report(n: usize) -> Report {
         let packet = |index: usize| PacketReport {
             index,
             length: 60 + index,
             result: match index % 3 {
-                0 => PacketResult::Ran { verdict: "XDP_PASS".into(), code: 2 },
-                1 => PacketResult::Ran { verdict: "XDP_DROP".into(), code: 1 },
-                _ => PacketResult::Refused { error: "too short".into() },
+                0 => Ok(Verdict { code: 2, prog_type: ProgramType::XDP }),
+                1 => Ok(Verdict { code: 1, prog_type: ProgramType::XDP }),
+                _ => Err(RunError::TooShort { len: 7 }),
             },
         };
         Report {
@@ -199,7 +215,7 @@ mod tests {
                 "packets": [
                     {"index": 0, "verdict": "XDP_PASS", "code": 2, "length": 60},
                     {"index": 1, "verdict": "XDP_DROP", "code": 1, "length": 61},
-                    {"index": 2, "length": 62, "error": "too short"},
+                    {"index": 2, "length": 62, "error": TOO_SHORT},
                 ],
                 "ns_per_packet": 41.6,
                 "warnings": [],
@@ -209,12 +225,20 @@ mod tests {
 
     #[test]
     fn few_packets_are_listed_and_summed_up() {
-        assert_eq!(
-            printed(&report(3), false),
-            "packet  length  verdict\n     0      60  XDP_PASS\n     1      61  XDP_DROP\n     \
-             2      62  not run: too short\n\n3 packets, 42 ns a packet\n  XDP_DROP  1   33.3 %\n  \
-             XDP_PASS  1   33.3 %\n  not run   1   33.3 %\n"
+        let text = format!(
+            "\
+packet  length  verdict
+     0      60  XDP_PASS
+     1      61  XDP_DROP
+     2      62  not run: {TOO_SHORT}
+
+3 packets, 42 ns a packet
+  XDP_DROP  1   33.3 %
+  XDP_PASS  1   33.3 %
+  not run   1   33.3 %
+"
         );
+        assert_eq!(printed(&report(3), false), text);
     }
 
     #[test]
