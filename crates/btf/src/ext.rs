@@ -242,4 +242,4 @@ fn ext(problem: String) -> BtfError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

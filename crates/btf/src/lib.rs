@@ -26,6 +26,8 @@ pub mod cdecl;
 pub mod compat;
 pub mod error;
 pub mod ext;
+#[cfg(test)]
+mod hostile;
 pub mod index;
 mod intern;
 pub mod kind;

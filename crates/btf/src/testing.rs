@@ -76,3 +76,40 @@ pub(crate) fn everything(filler: u32) -> Btf {
 pub(crate) fn find(btf: &Btf, kind: Kind, name: &str) -> TypeId {
     btf.find(kind, name).unwrap_or_else(|| panic!("no {kind:?} {name}")).id()
 }
+
+/// Another blob with what `everything` has not: attributes, an extern function, odd names.
+pub(crate) fn oddities() -> Btf {
+    let mut b = BtfBuilder::new();
+    let int = b.add_int("int", 4, INT);
+    let uint = b.add_int("unsigned int", 4, UINT);
+    let double = b.add_float("long double", 16);
+    let rust = b.add_struct("Option<u32>", 16, &[member("0", int, 0), member("d.x", int, 4)]);
+    let attr = b.add_type_attr("address_space(1)", rust);
+    let ptr = b.add_ptr(attr);
+    let union_fwd = b.add_fwd("u", true);
+    let fwd_ptr = b.add_ptr(union_fwd);
+    let proto = b.add_func_proto(int, &[("", ptr), ("self.x", fwd_ptr), ("", TypeId::VOID)]);
+    b.add_func("wanted", proto, Linkage::Extern);
+    let func = b.add_func("{closure#0}", proto, Linkage::Global);
+    b.add_decl_attr("attr", func, Some(1));
+    let signed64 = b.add_enum64("e", 8, true, &[("a::B", -1)]);
+    let bits = MemberSpec { name: "e", type_id: signed64, bit_offset: 3, bitfield_size: 32 };
+    let st = b.add_struct("bits", 8, &[bits]);
+    b.add_decl_tag("on a bitfield", st, Some(0));
+    let array = b.add_array(double, uint, 3);
+    let one = b.add_var("f.one", array, Linkage::Static);
+    let two = b.add_var("two", st, Linkage::Global);
+    let ext = b.add_var("CONFIG_X", int, Linkage::Extern);
+    b.add_decl_tag("on a variable", one, None);
+    let v = |type_id, offset, size| SectionVar { type_id, offset, size };
+    b.add_datasec(".data.my-sec", 60, &[v(one, 0, 48), v(two, 48, 8)]);
+    // As clang leaves them: unsorted, empty, with externs.
+    b.add_datasec(".bss", 0, &[v(two, 0, 8), v(one, 0, 48)]);
+    b.add_datasec(".kconfig", 0, &[v(ext, 0, 4)]);
+    b.add_datasec(".rodata", 8, &[v(two, 8, 8), v(one, 0, 8)]);
+    // The 2019 encoding of an extern function.
+    let old = b.add_var("prog1", proto, Linkage::Extern);
+    b.add_datasec(".extern", 0, &[v(old, 0, 0)]);
+    b.add_datasec(".ksyms", 0, &[v(func, 0, 0)]);
+    b.finish().unwrap()
+}

@@ -18,8 +18,9 @@ pub enum Problem {
     /// It holds itself by value, or is a typedef or qualifier of itself.
     #[error("it contains itself")]
     Cycle,
-    /// Types inside types inside types: deeper than [`Btf::resolve`] follows and the kernel takes.
-    #[error("types nest deeper than {MAX_DEPTH} in it")]
+    /// Types inside types inside types: more than 128 deep or, for the kernel, more than 32
+    /// typedefs and qualifiers in a row.
+    #[error("types nest too deep in it")]
     Depth,
     /// It refers to something of the wrong kind.
     #[error("{what} is type [{target}], of kind {kind:?}")]

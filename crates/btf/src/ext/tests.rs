@@ -35,6 +35,14 @@ fn blob(endian: Endian, parts: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
+/// Three parts, each with a record or two.
+pub(crate) fn sample(endian: Endian, name: u32, func: u32) -> Vec<u8> {
+    let funcs = part(endian, 8, &[(name, &[&[0, func], &[8, func]])]);
+    let lines = part(endian, 16, &[(name, &[&[0, name, name, 1024]])]);
+    let core = part(endian, 16, &[(name, &[&[8, 1, name, 0]])]);
+    blob(endian, &[funcs, lines, core])
+}
+
 /// A blob with a FUNC, and the offsets of two names to use for sections.
 fn btf() -> (Btf, u32, u32, u32) {
     let btf = everything(0);

@@ -37,13 +37,33 @@ pub(super) fn check_blob(btf: &Btf) -> Result<(), BtfError> {
     if btf.blob_len() > MAX_BLOB {
         return fail("the kernel takes blobs of 16 MiB");
     }
+    check_pointer_rings(btf)
+}
+
+/// Pointers and qualifiers alone must not lead in a circle; with a struct between them they may.
+fn check_pointer_rings(btf: &Btf) -> Result<(), BtfError> {
+    let link =
+        |ty: Type<'_>| matches!(ty.kind(), Kind::Ptr | Kind::Typedef) || ty.kind().is_qualifier();
+    // Each link leads to one type, so a walk that meets a type of its own is a ring.
+    let mut walked = vec![0u32; btf.type_count() as usize];
+    for root in btf.types() {
+        let mut ty = root;
+        while let Some(walk @ 0) = walked.get_mut(ty.id().0 as usize)
+            && link(ty)
+        {
+            *walk = root.id().0;
+            ty = ty.target();
+        }
+        if link(ty) && walked.get(ty.id().0 as usize) == Some(&root.id().0) {
+            return Err(invalid(ty, Problem::Kernel("pointers lead in a circle")));
+        }
+    }
     Ok(())
 }
 
 pub(super) fn check(ty: Type<'_>, layout: &Layout<'_>) -> Result<(), Problem> {
-    check_info(ty)?;
+    check_words(ty)?;
     check_names(ty)?;
-    let rule = |ok: bool, text| if ok { Ok(()) } else { Err(Problem::Kernel(text)) };
     match ty.kind() {
         Kind::Int => {
             let e = ty.int_encoding();
@@ -51,33 +71,24 @@ pub(super) fn check(ty: Type<'_>, layout: &Layout<'_>) -> Result<(), Problem> {
             rule(flags <= 1, "an integer is signed, a char or a bool, not two of these")
         }
         Kind::Array => {
-            let index = ty.btf().resolve(ty.array_index_type()).kind();
-            rule(index == Kind::Int, "an array's index must be an integer")
+            let index = ty.btf().resolve(ty.array_index_type());
+            rule(is_regular(index), "an array's index must be an integer without odd bits")?;
+            let element = ty.btf().resolve(ty.type_id());
+            let odd = element.kind() == Kind::Int && !is_regular(element);
+            rule(!odd, "an array's element must be no integer with odd bits")
         }
-        Kind::Struct | Kind::Union => {
-            let offsets = || ty.members().map(|m| m.bit_offset);
-            let union = ty.kind() == Kind::Union;
-            rule(!union || offsets().all(|at| at == 0), "a union's members start at 0")?;
-            rule(offsets().is_sorted(), "a struct's members must be sorted by offset")?;
-            let aligned = ty.members().all(|m| {
-                let int = ty.btf().resolve(m.type_id).kind();
-                m.bitfield_size != 0
-                    || m.bit_offset.is_multiple_of(8)
-                    || !ty.kflag() && int == Kind::Int
-            });
-            let narrow = ty.members().all(|m| {
-                let kind = ty.btf().resolve(m.type_id).kind();
-                m.bitfield_size <= 32 || !matches!(kind, Kind::Enum | Kind::Enum64)
-            });
-            rule(narrow, "a bitfield of an enumeration has at most 32 bits")?;
-            rule(aligned, "a member that is no bitfield must start at a byte")
-        }
+        Kind::Struct | Kind::Union => check_members(ty),
         Kind::Enum | Kind::Enum64 => {
             let size = ty.size();
             rule(
                 size.is_power_of_two() && size <= 8,
                 "an enumeration's size must be 1, 2, 4 or 8 bytes",
             )
+        }
+        Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
+            let tag = ty.target().kind() == Kind::TypeTag;
+            rule(!tag || ty.kind() == Kind::TypeTag, "type tags stand before qualifiers")?;
+            check_chain(ty)
         }
         Kind::Float => rule(
             matches!(ty.size(), 2 | 4 | 8 | 12 | 16),
@@ -86,8 +97,11 @@ pub(super) fn check(ty: Type<'_>, layout: &Layout<'_>) -> Result<(), Problem> {
         Kind::Func => rule(ty.linkage() != Linkage::Extern, "a function must not be extern"),
         Kind::FuncProto => {
             let count = ty.vlen();
+            if ty.type_id() != TypeId::VOID {
+                layout.has_size(ty.type_id(), || "its return type".to_owned())?;
+            }
             for (i, p) in ty.params().enumerate() {
-                let dots = p.type_id == TypeId::VOID && i + 1 == count;
+                let dots = p.type_id == TypeId::VOID && p.name_off == 0 && i + 1 == count;
                 if !dots && layout.size(p.type_id).is_none() {
                     return Err(Problem::NoSize { part: format!("parameter {}", i + 1) });
                 }
@@ -105,6 +119,60 @@ pub(super) fn check(ty: Type<'_>, layout: &Layout<'_>) -> Result<(), Problem> {
         _ => Ok(()),
     }
 }
+
+/// Typedefs, qualifiers and type tags in a row: 32 at most.
+fn check_chain(mut ty: Type<'_>) -> Result<(), Problem> {
+    for _ in 0..32 {
+        ty = ty.target();
+        if ty.kind() != Kind::Typedef && !ty.kind().is_qualifier() {
+            return Ok(());
+        }
+    }
+    Err(Problem::Depth)
+}
+
+fn rule(ok: bool, text: &'static str) -> Result<(), Problem> {
+    if ok { Ok(()) } else { Err(Problem::Kernel(text)) }
+}
+
+/// An integer of 1, 2, 4, 8 or 16 whole bytes?
+fn is_regular(ty: Type<'_>) -> bool {
+    let e = ty.int_encoding();
+    ty.kind() == Kind::Int && e.bit_offset == 0 && matches!(e.bits, 8 | 16 | 32 | 64 | 128)
+}
+
+fn check_members(ty: Type<'_>) -> Result<(), Problem> {
+    let offsets = || ty.members().map(|m| m.bit_offset);
+    let union = ty.kind() == Kind::Union;
+    rule(!union || offsets().all(|at| at == 0), "a union's members start at 0")?;
+    rule(offsets().is_sorted(), "a struct's members must be sorted by offset")?;
+    for m in ty.members() {
+        let target = ty.btf().resolve(m.type_id);
+        let byte = m.bit_offset.is_multiple_of(8);
+        match target.kind() {
+            Kind::Int if ty.kflag() => {
+                rule(is_regular(target), "a bitfield's integer must have no odd bits")?;
+                let fits = m.bitfield_size <= target.int_encoding().bits.into();
+                rule(fits, "a bitfield must not be wider than its type")?;
+                rule(m.bitfield_size != 0 || byte, UNALIGNED)?;
+            }
+            // The integer itself says where in its storage it is.
+            Kind::Int => {}
+            Kind::Enum | Kind::Enum64 => {
+                let text = "a bitfield of an enumeration has at most 32 bits";
+                rule(m.bitfield_size <= 32, text)?;
+                rule(m.bitfield_size != 0 || byte, UNALIGNED)?;
+            }
+            _ => {
+                rule(m.bitfield_size == 0, "only integers and enumerations can be bitfields")?;
+                rule(byte, UNALIGNED)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+const UNALIGNED: &str = "a member that is no bitfield must start at a byte";
 
 fn check_section(ty: Type<'_>, layout: &Layout<'_>) -> Result<(), Problem> {
     let whole = u64::from(ty.size());
@@ -137,8 +205,15 @@ fn check_section(ty: Type<'_>, layout: &Layout<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Bits of the second word that mean nothing for a kind must be zero.
-fn check_info(ty: Type<'_>) -> Result<(), Problem> {
+/// What means nothing for a kind must be zero.
+fn check_words(ty: Type<'_>) -> Result<(), Problem> {
+    let word = |at| ty.raw().get(at).copied().unwrap_or(0);
+    let unused = match ty.kind() {
+        Kind::Array | Kind::Fwd => word(2),
+        Kind::Int => word(3) & 0xf800_0000,
+        _ => 0,
+    };
+    rule(unused == 0, "bits are set that mean nothing for this kind")?;
     let info = ty.raw().get(1).copied().unwrap_or(0);
     let kflag = matches!(
         ty.kind(),
@@ -161,10 +236,7 @@ fn check_info(ty: Type<'_>) -> Result<(), Problem> {
             | Kind::Datasec
     );
     let known = 0x1f00_0000 | u32::from(kflag) << 31 | if vlen { 0xffff } else { 0 };
-    match info & !known {
-        0 => Ok(()),
-        _ => Err(Problem::Kernel("bits are set that mean nothing for this kind")),
-    }
+    rule(info & !known == 0, "bits are set that mean nothing for this kind")
 }
 
 fn check_names(ty: Type<'_>) -> Result<(), Problem> {
@@ -174,10 +246,10 @@ fn check_names(ty: Type<'_>) -> Result<(), Problem> {
     let own = ty.name_bytes();
     let fits = match name_rule(ty.kind()) {
         NameRule::Any => true,
-        NameRule::None => own.is_empty(),
+        NameRule::None => ty.name_off() == 0,
         NameRule::Some => !own.is_empty(),
         NameRule::Identifier => is_identifier(own),
-        NameRule::MaybeIdentifier => own.is_empty() || is_identifier(own),
+        NameRule::MaybeIdentifier => ty.name_off() == 0 || is_identifier(own),
         NameRule::Dotted => is_dotted_identifier(own),
     };
     if !fits {

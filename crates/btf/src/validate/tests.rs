@@ -266,6 +266,40 @@ fn the_kernel_s_rules_on_other_types() {
 }
 
 #[test]
+fn the_kernel_s_rules_on_chains() {
+    let chain = |count| {
+        kernel_problem(|b| {
+            let mut last = b.add_int("int", 4, INT);
+            for _ in 0..count {
+                last = b.add_const(last);
+            }
+        })
+    };
+    assert_eq!(chain(32), None);
+    assert_eq!(chain(33), Some(Problem::Depth));
+    let tags = |before: bool| {
+        kernel_problem(|b| {
+            let int = b.add_int("int", 4, INT);
+            let inner = if before { b.add_const(int) } else { b.add_type_tag("t", int) };
+            if before {
+                b.add_type_tag("t", inner)
+            } else {
+                b.add_const(inner)
+            };
+        })
+    };
+    assert_eq!(tags(true), None);
+    assert_eq!(rule(tags(false)), "type tags stand before qualifiers");
+    let ring = kernel_problem(|b| {
+        let ptr = b.add_ptr(TypeId::VOID);
+        let typedef = b.add_typedef("t", ptr);
+        b.set_target(ptr, typedef);
+    });
+    assert_eq!(rule(ring), "pointers lead in a circle");
+    assert_eq!(kernel_problem(|b| _ = crate::testing::list_head(b)), None);
+}
+
+#[test]
 fn the_error_names_the_type() {
     let btf = built(|b| {
         let fwd = b.add_fwd("f", false);
