@@ -58,7 +58,7 @@ fn read(name: &str, bytes: &[u8]) -> Result<Object, ReadProblem> {
     // Sections lie within the file and share no bytes; symbols are in sections that exist.
     data::refuse_common(&elf)?;
     let info = TypeInfo::read(&elf)?;
-    // All type ids and string offsets name something.
+    // All type ids and string offsets name something, no type contains itself.
     let types = TypeIndex::new(info.btf.as_deref());
     let mut code = Code::read(&elf)?;
     // Functions lie within their sections, sorted, and overlap only where they are the same.

@@ -22,6 +22,7 @@ impl TypeInfo {
         };
         let broken = |section| move |error| ReadProblem::Btf { section, error };
         let btf = Btf::parse(section.data).map_err(broken(".BTF"))?;
+        btf.validate().map_err(broken(".BTF"))?;
         let ext = match find(".BTF.ext") {
             Some(section) => BtfExt::parse(section.data, &btf).map_err(broken(".BTF.ext"))?,
             None => BtfExt::default(),

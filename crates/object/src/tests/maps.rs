@@ -28,7 +28,7 @@ fn definition(
     for &(name, type_id) in more {
         members.push(member(name, type_id, members.len() as u32));
     }
-    b.add_struct("", 64, &members)
+    b.add_struct("", 8 * members.len() as u32, &members)
 }
 
 #[test]
