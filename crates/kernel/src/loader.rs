@@ -101,7 +101,10 @@ impl<'a> Prepared<'a> {
             let kconfig = match (&map.content, &map.existing) {
                 (MapContent::Kconfig { size, vars, .. }, None) => {
                     let given = options.kconfig.as_ref();
-                    Some(running.kconfig(features, given, &map.label, vars, *size)?)
+                    let values = running.kconfig(features, given, &map.label, vars, *size)?;
+                    let named = |w: &String| format!("{}: {w}", map.label);
+                    warnings.extend(values.warnings.iter().map(named));
+                    Some(values.bytes)
                 }
                 _ => None,
             };

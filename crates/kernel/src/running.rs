@@ -80,7 +80,7 @@ impl Running {
         Ok(None)
     }
 
-    /// The bytes of a kconfig map.
+    /// The contents of a kconfig map.
     pub(crate) fn kconfig(
         &self,
         features: &Features,
@@ -88,7 +88,7 @@ impl Running {
         label: &str,
         vars: &[KconfigVar],
         size: u32,
-    ) -> Result<Vec<u8>, LoadError> {
+    ) -> Result<kconfig::Values, LoadError> {
         let sys = &**features.sys();
         let wants = |name: &str| vars.iter().any(|v| v.name == name);
         let facts = KernelFacts {

@@ -30,11 +30,12 @@ pub struct KernelFacts {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KconfigError {
-    /// A strong extern that the configuration does not mention.
+    /// Strong externs that the configuration does not mention: all of them.
     #[error(
-        "extern `{0}` is not set in the kernel configuration; declare it __weak to get 0 instead, or supply a configuration that has it"
+        "not set in the kernel configuration: {}; declare what may be missing __weak to get 0 \
+         instead, or supply a configuration that has it", .0.join(", ")
     )]
-    Missing(String),
+    Missing(Vec<String>),
     /// A `LINUX_…` name that is unknown.
     #[error(
         "extern `{0}` is unknown: LINUX_KERNEL_VERSION, LINUX_HAS_BPF_COOKIE and LINUX_HAS_SYSCALL_WRAPPER are known, and CONFIG_…"
@@ -88,14 +89,24 @@ impl Config {
     }
 }
 
-/// The bytes of the kconfig map of one instance, in native byte order.
+/// The kconfig map of one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Values {
+    /// Its value, in native byte order.
+    pub bytes: Vec<u8>,
+    /// What was cut.
+    pub warnings: Vec<String>,
+}
+
+/// The values of the kconfig externs of one instance, for a map value of `size` bytes.
 pub fn evaluate(
     vars: &[KconfigVar],
     size: u32,
     config: &Config,
     facts: &KernelFacts,
-) -> Result<Vec<u8>, KconfigError> {
-    let mut bytes = vec![0; size as usize];
+) -> Result<Values, KconfigError> {
+    let mut values = Values { bytes: vec![0; size as usize], warnings: Vec::new() };
+    let mut missing = Vec::new();
     for var in vars {
         let value: Option<Cow<'_, str>> = match var.name.as_str() {
             "LINUX_KERNEL_VERSION" => Some(facts.version.to_string().into()),
@@ -108,17 +119,26 @@ pub fn evaluate(
             name => return Err(KconfigError::Unknown(name.into())),
         };
         let range = var.offset as usize..(var.offset as usize).saturating_add(var.size as usize);
-        let place = bytes.get_mut(range).ok_or_else(|| KconfigError::Outside(var.name.clone()))?;
+        let place = values.bytes.get_mut(range);
+        let place = place.ok_or_else(|| KconfigError::Outside(var.name.clone()))?;
         match value {
-            Some(value) => write_value(var, &value, place)?,
+            Some(value) => values.warnings.extend(write_value(var, &value, place)?),
             None if var.weak => {}
-            None => return Err(KconfigError::Missing(var.name.clone())),
+            None => missing.push(var.name.clone()),
         }
     }
-    Ok(bytes)
+    match missing.is_empty() {
+        true => Ok(values),
+        false => Err(KconfigError::Missing(missing)),
+    }
 }
 
-fn write_value(var: &KconfigVar, value: &str, place: &mut [u8]) -> Result<(), KconfigError> {
+/// Writes one value; gives a warning when it had to be cut.
+fn write_value(
+    var: &KconfigVar,
+    value: &str,
+    place: &mut [u8],
+) -> Result<Option<String>, KconfigError> {
     let kind = || KconfigError::Kind {
         name: var.name.clone(),
         ty: describe(var.ty),
@@ -132,7 +152,13 @@ fn write_value(var: &KconfigVar, value: &str, place: &mut [u8]) -> Result<(), Kc
         for (to, from) in place.iter_mut().take(room).zip(text.bytes()) {
             *to = from;
         }
-        return Ok(());
+        return Ok((text.len() > room).then(|| {
+            format!(
+                "extern `{}` is {}: {value} was cut to {room} bytes",
+                var.name,
+                describe(var.ty)
+            )
+        }));
     }
     let tristate = match value {
         "n" => Some(0u8),
@@ -147,7 +173,7 @@ fn write_value(var: &KconfigVar, value: &str, place: &mut [u8]) -> Result<(), Kc
             KconfigType::Char { .. } => value.bytes().next().unwrap_or(0),
             _ => return Err(kind()),
         };
-        return write_number(place, i128::from(byte)).ok_or_else(kind);
+        return write_number(place, i128::from(byte)).map(|()| None).ok_or_else(kind);
     }
     let number = parse_number(value).ok_or_else(kind)?;
     let (signed, bits) = match var.ty {
@@ -170,7 +196,7 @@ fn write_value(var: &KconfigVar, value: &str, place: &mut [u8]) -> Result<(), Kc
             value: value.to_owned(),
         });
     }
-    write_number(place, number).ok_or_else(kind)
+    write_number(place, number).map(|()| None).ok_or_else(kind)
 }
 
 fn write_number(place: &mut [u8], number: i128) -> Option<()> {
@@ -246,7 +272,7 @@ mod tests {
     ) -> Result<Vec<u8>, KconfigError> {
         let var = KconfigVar { id: ExternId(0), name: name.into(), ty, weak, offset: 0, size };
         let facts = KernelFacts { version: 0x06_0c_ff, has_bpf_cookie: true, ..Default::default() };
-        evaluate(&[var], size, &Config::parse(text), &facts)
+        evaluate(&[var], size, &Config::parse(text), &facts).map(|v| v.bytes)
     }
 
     fn int(size: u8, signed: bool, value: &str) -> Result<Vec<u8>, KconfigError> {
@@ -323,7 +349,7 @@ mod tests {
         assert_eq!(one("CONFIG_X", ty, 4, true, unset), Ok(vec![0; 4]));
         assert_eq!(
             one("CONFIG_X", ty, 4, false, unset),
-            Err(KconfigError::Missing("CONFIG_X".into()))
+            Err(KconfigError::Missing(vec!["CONFIG_X".into()]))
         );
         assert_eq!(
             one("LINUX_NO", ty, 4, false, ""),
