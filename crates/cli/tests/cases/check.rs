@@ -17,7 +17,10 @@ use crate::scratch::Scratch;
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// Calls the command and compares.
-pub(crate) fn check(run: &Run, place: &Place, _machine: &Machine) -> Result<(), String> {
+pub(crate) fn check(run: &Run, place: &Place, machine: &Machine) -> Result<(), String> {
+    let mut run = run.clone();
+    run.unprivileged &= machine.is_privileged();
+    let run = &run;
     let scratch = Scratch::new(run, place)?;
     let mut args = arguments(run, &scratch)?;
     if run.stdout.is_empty() {
@@ -31,7 +34,12 @@ pub(crate) fn check(run: &Run, place: &Place, _machine: &Machine) -> Result<(), 
         args.extend(["--pin".into(), mount.dir.join("pins").to_string_lossy().into_owned()]);
     }
     let output = call(run, place, &args)?;
+    let left = mount.as_ref().filter(|_| !output.status.success()).map(|m| m.dir.join("pins"));
     compare(run, &scratch, &output)
+        .and_then(|()| match left {
+            Some(pins) if pins.exists() => Err("a load that failed left its pins behind".into()),
+            _ => Ok(()),
+        })
         .map_err(|e| format!("{e}\n--- bpfweld {}\n{}", args.join(" "), told(&output)))
 }
 

@@ -41,6 +41,10 @@ impl Machine {
             Some("no capability to load BPF programs (run as root)".into())
         } else if std::env::var_os("BPFWELD_NO_BPF").is_some() {
             Some("BPFWELD_NO_BPF is set".into())
+        } else if !features.status.success() {
+            // A container may hold the capability and refuse the system call.
+            let stderr = String::from_utf8_lossy(&features.stderr);
+            Some(format!("bpfweld features: {}", stderr.lines().next().unwrap_or_default()))
         } else {
             None
         };
@@ -55,16 +59,19 @@ impl Machine {
         }
     }
 
+    /// Is there a capability to drop?
+    pub(crate) fn is_privileged(&self) -> bool {
+        self.no_bpf.is_none()
+    }
+
     /// Why a run cannot be done here.
     pub(crate) fn lacks(&self, run: &Run, place: &Place) -> Option<String> {
         // What only reads files works anywhere.
-        let reads_only =
-            run.subcommand() == "inspect" || run.needs.iter().any(|need| need == "nothing");
+        let reads_only = run.subcommand() == "inspect"
+            || run.unprivileged
+            || run.needs.iter().any(|need| need == "nothing");
         if !reads_only && self.no_bpf.is_some() {
             return self.no_bpf.clone();
-        }
-        if run.unprivileged && !self.root {
-            return Some("needs root to become another user".into());
         }
         for need in &run.needs {
             let missing = match need.as_str() {
@@ -102,7 +109,8 @@ impl Machine {
             }
             let text = std::fs::read_to_string(source).unwrap_or_default();
             let reason = text.lines().find_map(|l| l.trim().strip_prefix("//@ no-compiler:"));
-            return reason.map(|r| format!("{name} is not built by {}", r.trim()));
+            let (compiler, why) = reason.and_then(|r| r.trim().split_once(' '))?;
+            return Some(format!("{name} is not built by {compiler}, which {why}"));
         }
         None
     }
