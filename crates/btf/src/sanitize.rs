@@ -129,11 +129,13 @@ impl Sanitizer<'_> {
     /// Is what a declaration tag is on still there, and something that may have tags?
     fn has_target(&self, tag: Type<'_>) -> bool {
         let target = tag.target();
-        let parts = match (target.kind(), self.kind(target)) {
-            (Kind::Struct | Kind::Union, _) if self.loses_members(target) => 0,
-            (Kind::Struct | Kind::Union, _) => target.vlen(),
-            (Kind::Func, Kind::Func) => target.target().vlen(),
-            (Kind::Typedef, _) | (Kind::Var, Kind::Var) => 0,
+        let parts = match target.kind() {
+            Kind::Struct | Kind::Union if self.loses_members(target) => 0,
+            Kind::Struct | Kind::Union => target.vlen(),
+            Kind::Func if self.kind(target) == Kind::Func => target.target().vlen(),
+            Kind::Var if self.kind(target) == Kind::Var => 0,
+            Kind::Typedef => 0,
+            // A tag on a tag too: it may even be itself.
             _ => return false,
         };
         tag.component().is_none_or(|component| (component as usize) < parts)

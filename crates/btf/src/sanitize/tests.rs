@@ -113,3 +113,12 @@ fn sections_that_no_kernel_takes_become_structs() {
     let params: Vec<_> = proto.params().map(|p| p.name).collect();
     assert_eq!(params, ["arg0", "self_x", ""]);
 }
+
+#[test]
+fn a_tag_on_itself_ends() {
+    let mut b = BtfBuilder::new();
+    let tag = b.add_decl_tag("t", TypeId(1), None);
+    assert_eq!(tag, TypeId(1));
+    let clean = sanitize(&b.finish().unwrap(), &BtfFeatures::ALL);
+    assert_eq!(clean.ty(tag).kind(), Kind::Int);
+}
