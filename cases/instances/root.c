@@ -35,6 +35,13 @@ LICENSE("GPL");
 //@ codes: 11000 22033 44033 55066 77066
 //@ functions: root count
 
+// The root itself may be named by a label.
+//@ run: root-by-label
+//@ objects: r
+//@ object: r=root.o x=counter.o y=counter.o
+//@ bind: r:first=x:count second=y:count
+//@ codes: 11000 22011 33011 44022 55022
+
 // The path is a label too: the object once by its path, once by a label.
 //@ run: path-and-label
 //@ object: y=counter.o

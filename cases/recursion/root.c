@@ -35,3 +35,8 @@ LICENSE("GPL");
 //@ object: a=ping.o b=ping.o
 //@ bind: next=a:ping a:other=b:ping b:other=a:ping
 //@ error: ping.*ping.*ping
+
+// Inside one object it is recursion just the same.
+//@ run: inside-an-object
+//@ objects: inside.o
+//@ error: again.*again

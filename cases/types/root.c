@@ -23,6 +23,9 @@ extern int constant(const struct pair *p);
 extern int pointer(u64 x);
 extern int depth(struct pair **p);
 extern void nothing(int x);
+extern enum xdp_action action(struct xdp_md *const ctx);
+typedef struct xdp_md context;
+extern int typed_context(context *ctx);
 
 #define PROGRAM(name, expression)                \
 	SEC("xdp") int try_##name(struct xdp_md *ctx) \
@@ -46,6 +49,8 @@ PROGRAM(constant, constant(at))
 PROGRAM(pointer, pointer((u64)at))
 PROGRAM(depth, depth(&at))
 PROGRAM(nothing, (nothing(1), 1))
+PROGRAM(action, action(ctx) + 10)
+PROGRAM(typed_context, typed_context(ctx))
 
 LICENSE("GPL");
 
@@ -134,3 +139,19 @@ LICENSE("GPL");
 //@ bind: nothing=targets.o:returns_void
 //@ args: --static-functions
 //@ codes: 1
+
+// A global function must return something for the kernel, so one that does not goes in as a static one.
+//@ run: void-return-by-default
+//@ entry: try_nothing
+//@ bind: nothing=targets.o:returns_void
+//@ codes: 1
+
+//@ run: enumeration
+//@ entry: try_action
+//@ bind: action=targets.o:returns_action
+//@ codes: 12
+
+//@ run: typedef-of-the-context
+//@ entry: try_typed_context
+//@ bind: typed_context=targets.o:takes_context
+//@ codes: 30

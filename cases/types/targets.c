@@ -60,4 +60,14 @@ int takes_opaque(struct opaque *p)
 	return p ? p->a + p->b * 5 + 1 : 0;
 }
 
+enum xdp_action returns_action(struct xdp_md *ctx)
+{
+	return unknown(XDP_PASS);
+}
+
+int takes_context(struct xdp_md *ctx)
+{
+	return unknown(30);
+}
+
 LICENSE("GPL");
