@@ -131,6 +131,12 @@ pub enum ReadProblem {
         /// What is wrong with it.
         problem: MapProblem,
     },
+    /// More externs than any program could use.
+    #[error("the object has more than {limit} undefined symbols")]
+    TooManyExterns {
+        /// The limit.
+        limit: usize,
+    },
     /// An extern is of a type that its section does not allow.
     #[error("extern {name}: {problem}")]
     Extern {
@@ -173,6 +179,9 @@ pub enum FunctionProblem {
     /// The second half of a 64-bit immediate load is another instruction.
     #[error("the second half of a 64-bit immediate load is an instruction of its own")]
     BadLoad,
+    /// Too many functions for one object, or too many names for one piece of code.
+    #[error("the object has more than 65536 functions, or more than 64 names for this one")]
+    TooMany,
     /// Too much code for one object.
     #[error("the functions of this object have more than {limit} instructions")]
     TooLong {

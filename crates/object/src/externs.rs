@@ -10,6 +10,9 @@ use crate::maps::is_described as is_maps;
 use crate::model::{Extern, ExternId, ExternKind, KconfigType};
 use crate::types::{TypeIndex, describe};
 
+/// Undefined symbols of an object; bounds what a hostile file can ask for.
+const MAX_EXTERNS: usize = 1 << 16;
+
 /// The externs of an object while it is read.
 pub(crate) struct Externs {
     list: Vec<Candidate>,
@@ -44,6 +47,9 @@ impl Externs {
             }
             let id = match by_name.get(name) {
                 Some(&id) => id,
+                None if externs.list.len() >= MAX_EXTERNS => {
+                    return Err(ReadProblem::TooManyExterns { limit: MAX_EXTERNS });
+                }
                 None => {
                     let id = ExternId(u32::try_from(externs.list.len()).unwrap_or(u32::MAX));
                     externs.list.push(classify(name, symbol.is_weak(), types)?);

@@ -10,9 +10,13 @@ use crate::elf::{Elf, Place, Section, Symbol};
 use crate::error::{FunctionProblem, ReadProblem};
 use crate::model::{FuncId, Function, Linkage};
 
-/// Instructions in all functions of an object. The kernel takes a million a program; what this bounds
-/// is the work that alias symbols can ask for.
+/// Instructions in all functions of an object. The kernel takes a million a program; what this and the
+/// next two bound is the work that a small file with many symbols for the same code can ask for.
 const MAX_INSNS: usize = 1 << 22;
+/// Functions of an object. The kernel takes 256 a program.
+const MAX_FUNCTIONS: usize = 1 << 16;
+/// Names of one place.
+const MAX_ALIASES: u32 = 64;
 
 /// The functions of an object, and where to find them by their place in the file.
 pub(crate) struct Code {
@@ -67,6 +71,7 @@ impl Code {
         let name: Arc<str> = section.name.into();
         // End of the functions so far, and which of them ends there.
         let mut last: Option<(u64, u64, String)> = None;
+        let mut aliases = 0;
         for (i, symbol) in code.symbols.iter().enumerate() {
             let function = elf.symbol_name(symbol)?;
             let fail = |problem| ReadProblem::Function {
@@ -75,6 +80,11 @@ impl Code {
                 offset: symbol.value,
                 problem,
             };
+            let same = last.as_ref().is_some_and(|(start, _, _)| *start == symbol.value);
+            aliases = if same { aliases + 1 } else { 0 };
+            if aliases >= MAX_ALIASES || self.functions.len() >= MAX_FUNCTIONS {
+                return Err(fail(FunctionProblem::TooMany));
+            }
             let size = match symbol.size {
                 // Assemblers leave sizes out: up to the next function, or the end.
                 0 => {

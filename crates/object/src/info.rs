@@ -18,7 +18,7 @@ pub(crate) fn attach(
     types: &TypeIndex<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), ReadProblem> {
-    let sections = sections(code, info, notes);
+    let sections = sections(code, info, notes)?;
     let places: Vec<_> = code.functions.iter().map(|f| (f.section_index, f.offset)).collect();
     let mut dropped = 0;
     for (i, function) in code.functions.iter_mut().enumerate() {
@@ -44,7 +44,7 @@ fn sections<'a>(
     code: &Code,
     info: &'a TypeInfo,
     notes: &mut Vec<String>,
-) -> HashMap<usize, Option<&'a ExtSection>> {
+) -> Result<HashMap<usize, Option<&'a ExtSection>>, ReadProblem> {
     let mut by_name: HashMap<&Arc<str>, usize> = HashMap::new();
     let mut by_index = HashMap::new();
     for function in &code.functions {
@@ -53,17 +53,24 @@ fn sections<'a>(
         if first == index {
             by_index.entry(index).or_insert_with(|| info.ext.section(&function.section));
         } else if by_index.insert(index, None).is_none() {
-            let lost = by_index.insert(first, None).flatten().is_some();
-            if lost {
-                let name = &function.section;
-                notes.push(format!(
-                    "there are several sections {name}: line info and CO-RE relocations of their \
-                     functions are lost"
-                ));
+            let name = &function.section;
+            match by_index.insert(first, None).flatten() {
+                Some(lost) if !lost.core.is_empty() => {
+                    return Err(ReadProblem::Section {
+                        section: name.to_string(),
+                        problem: "there are several sections of this name, and CO-RE relocations \
+                                  for one of them"
+                            .to_owned(),
+                    });
+                }
+                Some(_) => notes.push(format!(
+                    "there are several sections {name}: line info of their functions is lost"
+                )),
+                None => {}
             }
         }
     }
-    by_index
+    Ok(by_index)
 }
 
 fn func(

@@ -6,7 +6,7 @@
 use bpfweld_btf::{Btf, Endian, Kind, Member, Type, TypeId};
 
 use crate::data::{Places, variables};
-use crate::elf::{Elf, Place, Rel, Section, reloc_type};
+use crate::elf::{Elf, Place, Rel, Section, Symbol, reloc_type};
 use crate::error::{MapProblem, ReadProblem, RelocProblem};
 use crate::functions::{Code, slice};
 use crate::model::{MapDef, MapId, SlotValue};
@@ -60,6 +60,7 @@ impl Maps {
     ) -> Result<Self, ReadProblem> {
         let mut maps = Self::default();
         let mut seen = false;
+        let legacy = legacy_symbols(elf);
         for (index, section) in elf.sections.iter().enumerate() {
             if section.size == 0 {
                 continue;
@@ -83,7 +84,10 @@ impl Maps {
                 });
             }
             if is_legacy(section) {
-                maps.read_legacy(elf, section, index, notes)?;
+                let from = legacy.partition_point(|&(at, _)| at < index);
+                let to = legacy.partition_point(|&(at, _)| at <= index);
+                let symbols = legacy.get(from..to).unwrap_or_default();
+                maps.read_legacy(elf, (index, section), symbols, notes)?;
             }
         }
         Ok(maps)
@@ -118,19 +122,14 @@ impl Maps {
     fn read_legacy(
         &mut self,
         elf: &Elf<'_>,
-        section: &Section<'_>,
-        index: usize,
+        (index, section): (usize, &Section<'_>),
+        symbols: &[(usize, Symbol)],
         notes: &mut Vec<String>,
     ) -> Result<(), ReadProblem> {
-        let mut symbols: Vec<_> = elf
-            .symbols()
-            .filter(|s| s.place == Place::Section(index) && s.names_a_place())
-            .collect();
-        symbols.sort_by_key(|s| (s.value, s.index));
-        symbols.dedup_by_key(|s| s.value);
-        for (i, symbol) in symbols.iter().enumerate() {
+        for (i, (_, symbol)) in symbols.iter().enumerate() {
             let name = elf.symbol_name(symbol)?;
-            let next = symbols.get(i + 1).map_or(section.size, |s| s.value.min(section.size));
+            let next = symbols.get(i + 1);
+            let next = next.map_or(section.size, |(_, s)| s.value.min(section.size));
             let size =
                 if symbol.size == 0 { next.saturating_sub(symbol.value) } else { symbol.size };
             let record = (size >= RECORD_LEN)
@@ -251,6 +250,21 @@ impl Maps {
         }
         Ok(())
     }
+}
+
+/// The symbols of old-style definitions with their sections, sorted, one for each place.
+fn legacy_symbols(elf: &Elf<'_>) -> Vec<(usize, Symbol)> {
+    let mut symbols: Vec<(usize, Symbol)> = elf
+        .symbols()
+        .filter(Symbol::names_a_place)
+        .filter_map(|symbol| match symbol.place {
+            Place::Section(at) if elf.section(at).is_some_and(is_legacy) => Some((at, symbol)),
+            _ => None,
+        })
+        .collect();
+    symbols.sort_by_key(|(section, s)| (*section, s.value, s.index));
+    symbols.dedup_by_key(|(section, s)| (*section, s.value));
+    symbols
 }
 
 fn word64(bytes: &[u8], endian: Endian) -> u64 {

@@ -148,6 +148,13 @@ fn note_rest(elf: &Elf<'_>, notes: &mut Vec<String>) {
     /// What other tools read: libxdp, and unwinders.
     const OF_OTHERS: [&str; 4] = ["license", "version", "xdp_metadata", ".xdp_run_config"];
     for section in &elf.sections {
+        if section.name == ".comment" && section.data.starts_with(b"GCC:") {
+            notes.push(
+                "made by GCC: binutils before 2.41 count the offset of a global variable twice, and \
+                 a file does not tell which made it"
+                    .to_owned(),
+            );
+        }
         let variables = matches!(section.kind, object::elf::SHT_PROGBITS | object::elf::SHT_NOBITS)
             && section.is_allocated()
             && !section.has_code()
