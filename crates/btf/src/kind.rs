@@ -1,5 +1,5 @@
 //! Ids, kinds and linkages, and how a record of each kind is laid out in words. A new kind goes in
-//! here first: everything that walks records asks [`Kind::slots`].
+//! here first: everything that walks records asks `Kind::slots`.
 
 /// Index of a type in a BTF blob; 0 is `void`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]

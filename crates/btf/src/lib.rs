@@ -11,7 +11,7 @@
 //! | [`cdecl`] | types printed as C |
 //! | [`compat`] | do two prototypes agree? |
 //! | [`validate`] | checks beyond those of parsing |
-//! | [`sanitize`] | BTF for kernels that lack parts of it |
+//! | [`mod@sanitize`] | BTF for kernels that lack parts of it |
 //! | [`index`] | [`NameIndex`]: looking up many names |
 //! | [`error`] | [`BtfError`] |
 //!

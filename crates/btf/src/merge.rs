@@ -16,7 +16,7 @@ use crate::build::{BtfBuilder, Tag, hash_tags};
 use crate::intern::{fold, hash_words};
 use crate::kind::Slots;
 use crate::validate::{MAX_IDENTIFIER, is_identifier};
-use crate::{Btf, BtfError, IntEncoding, Kind, Linkage, TypeId};
+use crate::{Btf, BtfError, IntEncoding, Kind, Linkage, Type, TypeId};
 
 /// What has been copied from one source blob into one builder so far. Goes with that pair, and with
 /// no other.
@@ -26,6 +26,8 @@ pub struct SourceMap {
     types: Vec<u32>,
     /// New offset of each string; 0 for what is not copied.
     strings: Vec<u32>,
+    /// New ids of prototypes whose parameters have been given names.
+    named_protos: HashMap<u32, u32>,
     /// DECL_TAGs by what they are on.
     tags: HashMap<u32, Vec<TypeId>>,
     /// Tarjan's numbers: when a type was first seen (0: never), and the earliest type that is
@@ -49,6 +51,7 @@ impl SourceMap {
         Self {
             types: vec![0; types],
             strings: vec![0; btf.string_len() as usize],
+            named_protos: HashMap::new(),
             tags,
             seen: vec![0; types],
             low: vec![0; types],
@@ -142,19 +145,7 @@ impl BtfBuilder {
             let problem = "is no FUNC with a FUNC_PROTO".to_owned();
             return Err(BtfError::Type { id: func.id().0, problem });
         }
-        let returns = self.import(map, btf, proto.type_id())?;
-        let mut record = vec![0, info(Kind::FuncProto, 0) | low_half(proto.vlen()), returns.0];
-        for (i, param) in proto.params().enumerate() {
-            let type_id = self.import(map, btf, param.type_id)?;
-            let variadic = param.type_id == TypeId::VOID && i + 1 == proto.vlen();
-            let name = match is_identifier(btf.bytes_at(param.name_off).unwrap_or(&[])) {
-                true => self.import_str(map, btf, param.name_off),
-                false if variadic => 0,
-                false => self.add_str(format!("arg{i}").as_bytes()),
-            };
-            record.extend([name, type_id.0]);
-        }
-        let proto = self.intern(&record, &[])?;
+        let proto = self.import_named_proto(map, btf, proto)?;
         let name = match is_identifier(func.name_bytes()) {
             true => self.import_str(map, btf, func.name_off()),
             false => self.add_str(&mend_name(func.name_bytes(), false)),
@@ -174,6 +165,33 @@ impl BtfBuilder {
         let id = self.intern(&[name, info(Kind::Func, linkage as u32), proto], &[])?;
         self.first_error()?;
         Ok(TypeId(id))
+    }
+
+    /// Copies a prototype, with a name for every parameter.
+    fn import_named_proto(
+        &mut self,
+        map: &mut SourceMap,
+        btf: &Btf,
+        proto: Type<'_>,
+    ) -> Result<u32, BtfError> {
+        if let Some(&known) = map.named_protos.get(&proto.id().0) {
+            return Ok(known);
+        }
+        let returns = self.import(map, btf, proto.type_id())?;
+        let mut record = vec![0, info(Kind::FuncProto, 0) | low_half(proto.vlen()), returns.0];
+        for (i, param) in proto.params().enumerate() {
+            let type_id = self.import(map, btf, param.type_id)?;
+            let variadic = param.type_id == TypeId::VOID && i + 1 == proto.vlen();
+            let name = match is_identifier(btf.bytes_at(param.name_off).unwrap_or(&[])) {
+                true => self.import_str(map, btf, param.name_off),
+                false if variadic => 0,
+                false => self.add_str(format!("arg{i}").as_bytes()),
+            };
+            record.extend([name, type_id.0]);
+        }
+        let new = self.intern(&record, &[])?;
+        map.named_protos.insert(proto.id().0, new);
+        Ok(new)
     }
 
     /// Finds the components behind a root, dependencies first, and settles each.

@@ -143,7 +143,7 @@ impl Sanitizer<'_> {
 
     /// Without kind flags there are no bitfields as clang writes them.
     fn loses_members(&self, ty: Type<'_>) -> bool {
-        !self.features.func && ty.members().any(|m| m.bitfield_size != 0)
+        !self.features.func && ty.kflag()
     }
 
     fn record(&mut self, ty: Type<'_>) -> Vec<u32> {

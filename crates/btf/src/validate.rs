@@ -109,13 +109,15 @@ impl Btf {
     }
 
     /// Checks what [`Btf::validate`] does, and that a kernel that knows every kind would take the blob:
-    /// sections sorted and gapless of overlaps, linkages, names, limits. For BTF that was built, before it is
-    /// loaded. (The kernel's bound on nesting, 32, depends on the order of types and is not checked.)
+    /// sections sorted and free of overlaps, linkages, names, limits. For BTF that was built, before it is
+    /// loaded. (The kernel's bound on structs inside structs, 32, depends on the order of types; 128 is
+    /// checked.)
     pub fn check_for_kernel(&self) -> Result<(), BtfError> {
         let layout = Layout::new(self)?;
         kernel::check_blob(self)?;
+        let unnamed = kernel::unnamed_protos(self);
         self.types().try_for_each(|ty| {
-            let checked = layout.check(ty).and_then(|()| kernel::check(ty, &layout));
+            let checked = layout.check(ty).and_then(|()| kernel::check(ty, &layout, &unnamed));
             checked.map_err(|problem| invalid(ty, problem))
         })
     }

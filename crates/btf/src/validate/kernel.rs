@@ -61,9 +61,25 @@ fn check_pointer_rings(btf: &Btf) -> Result<(), BtfError> {
     Ok(())
 }
 
-pub(super) fn check(ty: Type<'_>, layout: &Layout<'_>) -> Result<(), Problem> {
+/// Prototypes with a parameter that has no name, by id.
+pub(super) fn unnamed_protos(btf: &Btf) -> Vec<bool> {
+    let mut unnamed = vec![false; btf.first_id().0 as usize];
+    unnamed.extend(
+        btf.types().map(|t| t.params().any(|p| p.name_off == 0 && p.type_id != TypeId::VOID)),
+    );
+    unnamed
+}
+
+pub(super) fn check(
+    ty: Type<'_>,
+    layout: &Layout<'_>,
+    unnamed_protos: &[bool],
+) -> Result<(), Problem> {
     check_words(ty)?;
     check_names(ty)?;
+    // A prototype may leave names out, a function may not.
+    let unnamed = unnamed_protos.get(ty.type_id().0 as usize) == Some(&true);
+    rule(ty.kind() != Kind::Func || !unnamed, "a function's parameters must all have names")?;
     match ty.kind() {
         Kind::Int => {
             let e = ty.int_encoding();
@@ -266,13 +282,6 @@ fn check_names(ty: Type<'_>) -> Result<(), Problem> {
     let unnamed = |p: &crate::Param<'_>| p.name_off == 0;
     if let Some(p) = ty.params().find(|p| !unnamed(p) && !is_identifier(bytes(p.name_off))) {
         return Err(bad("parameter", p.name_off));
-    }
-    // A prototype may leave names out, a function may not.
-    if ty.kind() == Kind::Func {
-        let proto = ty.target();
-        if proto.params().any(|p| unnamed(&p) && p.type_id != TypeId::VOID) {
-            return Err(Problem::Kernel("a function's parameters must all have names"));
-        }
     }
     Ok(())
 }
