@@ -17,6 +17,7 @@ pub(crate) struct Failure {
     log: Option<Box<Log>>,
     hints: Vec<String>,
     kind: FailureKind,
+    applies_to_all: bool,
 }
 
 #[derive(Debug)]
@@ -52,6 +53,19 @@ impl Failure {
     /// What there is to say stands in the output already.
     pub(crate) fn told() -> Self {
         Self { kind: FailureKind::Told, ..Self::default() }
+    }
+
+    /// Says which program it is about, where the sentence does not.
+    pub(crate) fn of_program(mut self, name: &str) -> Self {
+        if !self.summary.contains(&format!("`{name}`")) && !self.applies_to_all {
+            self.details.insert(0, format!("in program `{name}`"));
+        }
+        self
+    }
+
+    /// It is about no single program.
+    pub(crate) fn for_all(self) -> Self {
+        Self { applies_to_all: true, ..self }
     }
 
     /// Adds a detail, of one line or more.
@@ -175,6 +189,14 @@ mod tests {
             "error: it broke\n  here\n    and there\n  twice\nhint: mend it\n"
         );
         assert_eq!(failure.exit_code(), 1);
+    }
+
+    #[test]
+    fn the_program_is_named_where_the_sentence_does_not() {
+        let text = |failure: Failure| failure.of_program("p").to_text();
+        assert_eq!(text(Failure::new("bad").detail("why")), "bad\n  in program `p`\n  why");
+        assert_eq!(text(Failure::new("program `p` is bad")), "program `p` is bad");
+        assert_eq!(text(Failure::new("no permission").for_all()), "no permission");
     }
 
     #[test]

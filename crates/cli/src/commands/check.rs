@@ -47,11 +47,13 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let session = Session::new(&args.link)?;
     let linked = session.link()?;
     let mut report = Report { programs: Vec::new(), warnings: Vec::new() };
-    let mut failures = Vec::new();
+    let mut failures: Vec<Failure> = Vec::new();
     for entry in session.request().entries(&linked)? {
         let (program, failure) = check_one(&session, &linked, entry, args, &mut report.warnings);
+        // What stands in the way of all, such as a missing privilege, is told once.
+        let said = report.programs.iter().any(|other| other.error == program.error);
+        failures.extend(failure.filter(|_| !said).map(|f| f.of_program(&program.name)));
         report.programs.push(program);
-        failures.extend(failure);
     }
 
     output::warn(&report.warnings);

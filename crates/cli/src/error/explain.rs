@@ -117,7 +117,8 @@ impl From<LoadError> for Failure {
 impl From<&Privilege> for Failure {
     fn from(privilege: &Privilege) -> Self {
         let failure =
-            Self::new(format!("the kernel does not permit this process to {}", privilege.what));
+            Self::new(format!("the kernel does not permit this process to {}", privilege.what))
+                .for_all();
         let lockdown = privilege.lockdown.as_ref();
         let locked = lockdown.map(|mode| format!("the kernel is locked down (mode {mode})"));
         if privilege.missing.is_empty() {
