@@ -1,6 +1,6 @@
 //! Section names of entry programs: which program type, attach type and flags each stands for.
 //!
-//! The names are libbpf's (its `docs/program_types.rst`); a new one goes into [`TABLE`] and nowhere
+//! The names are libbpf's (its `docs/program_types.rst`); a new one goes into `TABLE` and nowhere
 //! else.
 
 use crate::program::{AttachType as A, ProgramSpec, ProgramType as P};
