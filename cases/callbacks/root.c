@@ -36,6 +36,7 @@ SEC("xdp") int foreign_callback(struct xdp_md *ctx)
 LICENSE("GPL");
 
 //@ objects: root.o
+//@ needs: feature:bpf-loop
 //@ packet: 64
 
 //@ run: in-both

@@ -46,6 +46,7 @@ SEC("xdp.frags") int expects_linear(struct xdp_md *ctx)
 LICENSE("GPL");
 
 //@ objects: root.o
+//@ needs: feature:xdp-frags feature:mixed-tail-calls
 //@ packet: 64
 
 //@ run: all-take-them

@@ -26,6 +26,7 @@ SEC("xdp.frags") int root(struct xdp_md *ctx)
 LICENSE("GPL");
 
 //@ objects: root.o
+//@ needs: feature:xdp-frags feature:mixed-tail-calls
 //@ entry: root
 //@ packet: 64
 

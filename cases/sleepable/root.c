@@ -13,6 +13,7 @@ LICENSE("GPL");
 
 //@ command: check
 //@ objects: root.o
+//@ needs: feature:sleepable
 
 //@ run: sleepable-in-other
 //@ bind: prog=target.o:may_sleep

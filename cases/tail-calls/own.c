@@ -24,6 +24,7 @@ SEC("xdp") int start(struct xdp_md *ctx)
 LICENSE("GPL");
 
 //@ objects: own.o
+//@ needs: feature:mixed-tail-calls
 //@ entry: start
 //@ packet: 64
 

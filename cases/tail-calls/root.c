@@ -12,6 +12,7 @@ SEC("xdp") int root(struct xdp_md *ctx)
 LICENSE("GPL");
 
 //@ objects: root.o
+//@ needs: feature:mixed-tail-calls
 //@ packet: 64
 
 //@ run: slot-filled
