@@ -37,7 +37,9 @@ fn finish(link: Link, kernel: &Kernel) -> (ImageSet, Loaded) {
     let linked = link.link(&LinkOptions::default()).unwrap();
     let root = InstanceId(0);
     let images = linked.images(&[linked.entry(root, None).unwrap()]).unwrap();
+    assert_eq!(bpfweld::link::read_back::check_types(&images), Ok(()));
     let loaded = kernel.load(&images, &LoadOptions::default()).unwrap();
+    assert_eq!(loaded.warnings(), &[] as &[String]);
     (images, loaded)
 }
 

@@ -7,10 +7,16 @@ use bpfweld_insn::{Insn, pseudo};
 
 use crate::image::{Image, ImageSet, ImageTarget, MapContent};
 
-/// Checks every invariant that the types of [`crate::image`] state. The error says which broke.
+/// Will the kernel take the merged BTF? Not if the types of some object were wrong to begin with,
+/// which is that object's fault and no reason to refuse it: the loader goes on without types.
+pub fn check_types(set: &ImageSet) -> Result<(), String> {
+    set.btf.check_for_kernel().map_err(|e| format!("merged BTF: {e}"))
+}
+
+/// Checks every invariant that the types of [`crate::image`] state. The error says which broke; it is
+/// the linker's fault, whatever the objects.
 pub fn check(set: &ImageSet) -> Result<(), String> {
     let btf = Btf::parse(&set.btf.to_bytes()).map_err(|e| format!("merged BTF: {e}"))?;
-    btf.check_for_kernel().map_err(|e| format!("merged BTF: {e}"))?;
     let is = |id: TypeId, kind: Kind| btf.contains(id) && btf.ty(id).kind() == kind;
     for map in &set.maps {
         let datasec = match &map.content {
@@ -57,7 +63,10 @@ fn check_image(set: &ImageSet, btf: &Btf, image: &Image) -> Result<(), String> {
         return Err(format!("{} instructions, functions end at {end}", image.insns.len()));
     }
     let second = second_slots(&image.insns);
-    for (at, insn) in image.insns.iter().enumerate().filter(|(at, _)| !second.contains(at)) {
+    // What a backend is yet to patch (a call of a kernel function, say) is as the compiler left it.
+    let open: BTreeSet<_> = image.relocs.iter().map(|r| r.insn as usize).collect();
+    let done = |at: &usize| !second.contains(at) && !open.contains(at);
+    for (at, insn) in image.insns.iter().enumerate().filter(|(at, _)| done(at)) {
         let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src == pseudo::FUNC;
         let target = at as i64 + 1 + i64::from(insn.imm);
         if refers && !starts.contains(&target) {

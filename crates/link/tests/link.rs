@@ -143,6 +143,7 @@ fn finish(link: Link, options: &LinkOptions) -> Result<ImageSet, LinkError> {
     let entry = linked.entry(bpfweld_link::InstanceId(0), None)?;
     let set = linked.images(&[entry])?;
     assert_eq!(read_back::check(&set), Ok(()));
+    assert_eq!(read_back::check_types(&set), Ok(()));
     Ok(set)
 }
 
