@@ -93,6 +93,6 @@ impl BpfFs {
 
 impl Drop for BpfFs {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.dir).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.dir).status();
     }
 }

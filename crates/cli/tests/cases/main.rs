@@ -16,6 +16,8 @@
 //! functions or source files the loaded program has. Adding a case needs no Rust: see
 //! `cases/README.md`. With BPFWELD_FIXTURES=DIR the same cases run once more with the objects of
 //! that tree (`cargo xtask fixtures --clang clang-14 --out DIR`); those tests carry its name.
+//! BPFWELD_BIN and BPFWELD_CASES name the command and the cases where the paths of the build do not
+//! hold: `cargo xtask kernels` runs all this on other kernels.
 
 // Without the harness, clippy does not know that this is a test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "so a test fails")]
@@ -51,7 +53,8 @@ struct Place {
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
+    let cases = std::env::var_os("BPFWELD_CASES").map(PathBuf::from);
+    let cases = cases.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases"));
     let cases = cases.canonicalize().expect("cases/ is there");
     let machine = Arc::new(Machine::look());
     let runs = directives::read_all(&cases);
