@@ -285,12 +285,18 @@ pub(crate) struct LinkArgs {
     /// One path under two labels is two instances, each with its own maps and data.
     #[arg(long = "object", value_name = "LABEL=PATH", value_parser = parse_label, help_heading = "Link")]
     pub(crate) labels: Vec<(String, String)>,
-    /// Bind an extern to a function: [INSTANCE:]EXTERN=INSTANCE[:FUNCTION]
-    ///
-    /// INSTANCE is a path or a label; the left one defaults to the root. FUNCTION defaults to the
-    /// object's only entry program, else to the function of the extern's own name. A path may hold
-    /// `=` and `:`; what names a label, a listed object or an existing file is preferred.
-    #[arg(long, value_name = "B", help_heading = "Link")]
+    // As attributes: rustdoc would take the brackets for links.
+    #[arg(
+        long,
+        value_name = "B",
+        help = "Bind an extern to a function: [INSTANCE:]EXTERN=INSTANCE[:FUNCTION]",
+        long_help = "Bind an extern to a function: [INSTANCE:]EXTERN=INSTANCE[:FUNCTION]\n\n\
+                     INSTANCE is a path or a label; the left one defaults to the root. FUNCTION \
+                     defaults to the object's only entry program, else to the function of the \
+                     extern's own name. A path may hold `=` and `:`; what names a label, a listed \
+                     object or an existing file is preferred.",
+        help_heading = "Link"
+    )]
     pub(crate) bind: Vec<String>,
     /// The root's entry program to take, by its function's name
     ///

@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::CommandFactory;
+use clap::builder::Resettable;
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 
 use crate::args::{Cli, CompletionsArgs, ManArgs};
 use crate::error::Failure;
@@ -37,8 +39,10 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut main = Cli::command();
     main.build();
     let rendered = |name: String, command: clap::Command| {
+        let notes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         let mut page = Vec::new();
-        Man::new(command).render(&mut page)?;
+        Man::new(command.after_help(Resettable::Reset)).render(&mut page)?;
+        page.extend(notes_section(&notes).into_bytes());
         Ok((format!("{name}.1"), page))
     };
     let subcommands = main.get_subcommands().map(|command| {
@@ -50,6 +54,16 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut pages = vec![rendered("bpfweld".to_owned(), main.clone())?];
     pages.extend(subcommands);
     Ok(pages)
+}
+
+/// What `--help` says behind the options, its lines as they are: examples are no running text.
+fn notes_section(notes: &str) -> String {
+    let mut roff = Roff::new();
+    roff.control("SH", ["NOTES"]).control("nf", []);
+    for line in notes.lines() {
+        roff.text([roman(line)]);
+    }
+    roff.control("fi", []).to_roff()
 }
 
 fn write_all(dir: &Path, pages: &[(String, Vec<u8>)]) -> Result<(), Failure> {
