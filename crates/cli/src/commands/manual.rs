@@ -41,7 +41,9 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let rendered = |name: String, command: clap::Command| {
         let notes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         let mut page = Vec::new();
-        Man::new(command.after_help(Resettable::Reset)).render(&mut page)?;
+        Man::new(command.after_help(Resettable::Reset))
+            .source(concat!("bpfweld ", env!("CARGO_PKG_VERSION")))
+            .render(&mut page)?;
         page.extend(notes_section(&notes).into_bytes());
         Ok((format!("{name}.1"), page))
     };
