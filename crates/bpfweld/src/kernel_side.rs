@@ -50,7 +50,7 @@ impl Default for Kernel {
 impl Kernel {
     /// The kernel that this process runs on. Asks it nothing yet.
     pub fn new() -> Self {
-        Self::with_sys(Arc::new(RealSys::default()))
+        Self::with_sys(Arc::new(RealSys))
     }
 
     /// A kernel behind other system calls, for tests.

@@ -24,6 +24,8 @@ use crate::sys::{Log, ProgInfo, ProgLoad, Sys};
 const EAGAIN_TRIES: usize = 5;
 /// Bytes of the first log buffer.
 const FIRST_LOG: usize = 64 << 10;
+/// Helper number of `bpf_tail_call` (linux/bpf.h).
+const TAIL_CALL: u32 = 12;
 
 /// A loaded program.
 #[derive(Clone)]
@@ -103,6 +105,7 @@ type Loaded = (OwnedFd, Option<VerifierLog>, Vec<String>);
 impl ProgramLoader<'_> {
     pub(crate) fn load(&self, image: &Image) -> Result<Loaded, LoadError> {
         let mut warnings = Vec::new();
+        self.check_features(image)?;
         let insns = encode(&self.patch(image)?);
         let (func_info, line_info) = self.debug_info(image);
         let kind = image.program.prog_type.0;
@@ -130,6 +133,26 @@ impl ProgramLoader<'_> {
         };
         let (fd, log) = self.load_with_log(image, &program)?;
         Ok((fd, log, warnings))
+    }
+
+    /// What the verifier of a kernel without it would refuse in words that do not say so.
+    fn check_features(&self, image: &Image) -> Result<(), LoadError> {
+        let has = |wanted: fn(&Insn) -> bool| image.insns.iter().any(wanted);
+        let calls = has(|i| i.is_bpf_call());
+        let tail_calls = has(|i| i.helper() == Some(TAIL_CALL));
+        let callbacks = has(|i| i.is_ld_imm64() && i.src == pseudo::FUNC);
+        let needs = [
+            (calls, Feature::BpfCalls),
+            (calls && tail_calls, Feature::MixedTailCalls),
+            (callbacks, Feature::FuncPointers),
+        ];
+        for (needed, feature) in needs {
+            if needed && !self.features.get(feature) {
+                let what = format!("program `{}` of `{}`", image.name, image.instance);
+                return Err(LoadError::Unsupported { what, feature });
+            }
+        }
+        Ok(())
     }
 
     /// The instructions with every reference filled in.

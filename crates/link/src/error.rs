@@ -201,7 +201,7 @@ pub enum LinkError {
         /// Which part differs.
         reason: String,
         /// The first call.
-        site: Option<Site>,
+        site: Option<Box<Site>>,
     },
     /// Functions that call each other in a circle.
     #[error("recursion: {}", chain(.0))]

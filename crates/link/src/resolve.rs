@@ -532,7 +532,7 @@ pub(crate) fn check_types(
             wanted: wanted_btf.c_declaration(wanted, &ext.name),
             found: found_btf.c_declaration(found, name),
             reason: mismatch.to_string(),
-            site: site.map(|(f, r)| caller.site(f, r.insn)),
+            site: site.map(|(f, r)| Box::new(caller.site(f, r.insn))),
         }
     })
 }

@@ -1,8 +1,8 @@
 //! Does the stack along some call path outgrow the kernel's limit?
 //!
-//! What is counted is a lower bound: accesses through the frame pointer and addresses made from it, as
-//! written. The verifier counts what it sees accessed, so code that it prunes costs nothing there;
-//! hence a warning, and the kernel has the last word.
+//! What is counted is what the code asks for: accesses through the frame pointer and addresses made from
+//! it, as written. The verifier counts what it sees accessed, so code that it prunes and addresses that
+//! nothing uses cost nothing there; hence a warning, and the kernel has the last word.
 
 use bpfweld_insn::{Insn, class};
 use bpfweld_object::Function;
@@ -40,7 +40,7 @@ pub(crate) fn check(linked: &Linked, plan: &Plan, tail_calls: &TailCalls) -> Opt
     };
     if total > LIMIT {
         return Some(format!(
-            "the stack of this call path has at least {total} bytes, the kernel allows {LIMIT}: {}",
+            "the functions of this call path ask for {total} bytes of stack, the kernel allows {LIMIT}: {}",
             names(&path)
         ));
     }
@@ -53,7 +53,7 @@ pub(crate) fn check(linked: &Linked, plan: &Plan, tail_calls: &TailCalls) -> Opt
     });
     caller.map(|(i, _)| {
         format!(
-            "{} has {} bytes of stack and calls a function that tail-calls; the kernel allows \
+            "{} asks for {} bytes of stack and calls a function that tail-calls; the kernel allows \
              {LIMIT_WITH_TAIL_CALL} for that",
             plan.name(linked, i),
             depths[i]
@@ -86,7 +86,7 @@ fn deepest(
     found
 }
 
-/// Bytes of its frame that a function uses at least.
+/// Bytes of its frame that a function asks for.
 fn depth(function: &Function) -> u32 {
     let mut lowest = 0;
     // Registers that hold the frame pointer as it is, in straight-line code.

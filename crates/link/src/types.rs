@@ -93,20 +93,28 @@ impl<'l> Types<'l> {
         let signature = self.signature(plan, i, instance, function);
         // Recognised by the kernel when it verifies the function alone: context pointer, scalar return.
         let stands_alone = signature.as_ref().is_some_and(|s| takes_context(s.proto, program));
-        let tails = tail_calls.may(i) && planned.bound_from.is_some();
+        let bound = planned.bound_from.is_some();
+        let tails = tail_calls.may(i) && bound;
+        let visible = matches!(
+            function.linkage,
+            bpfweld_object::Linkage::Global | bpfweld_object::Linkage::Weak
+        );
         let own_linkage = signature.as_ref().and_then(|s| s.linkage);
         let global = if i == 0 {
             true
         } else if planned.callback {
             false
-        } else if function.program.is_some() || tails {
-            stands_alone && (tails || !self.linked.options.static_functions)
+        } else if bound {
+            // Written to be called, not to be verified alone: what its arguments point to, and which
+            // of them may be null, only the call tells. With the context for its only argument there
+            // is nothing to tell.
+            let meant = visible || function.program.is_some();
+            stands_alone && (tails || meant && !self.linked.options.static_functions)
         } else {
+            // In its own object it is what its author made it, but for what no kernel takes.
             own_linkage == Some(Linkage::Global)
-                && matches!(
-                    function.linkage,
-                    bpfweld_object::Linkage::Global | bpfweld_object::Linkage::Weak
-                )
+                && visible
+                && signature.as_ref().is_some_and(|s| returns_number(s.proto))
                 && !self.linked.options.static_functions
         };
         let warning = (tails && !global).then(|| {
@@ -243,7 +251,6 @@ struct Signature<'l> {
 /// `btf_prepare_func_args`).
 fn takes_context(proto: Type<'_>, program: &ProgramSpec) -> bool {
     let btf = proto.btf();
-    let returns = btf.resolve(proto.type_id()).kind();
     let mut params = proto.params();
     let context = match (params.next(), params.next()) {
         (None, _) => true,
@@ -256,5 +263,11 @@ fn takes_context(proto: Type<'_>, program: &ProgramSpec) -> bool {
         }
         _ => false,
     };
-    context && matches!(returns, Kind::Int | Kind::Enum | Kind::Enum64)
+    context && returns_number(proto)
+}
+
+/// What a global function has to return.
+fn returns_number(proto: Type<'_>) -> bool {
+    let returns = proto.btf().resolve(proto.type_id()).kind();
+    matches!(returns, Kind::Int | Kind::Enum | Kind::Enum64)
 }

@@ -531,7 +531,9 @@ fn a_stack_that_outgrows_the_kernels_is_told() {
     let deep = link(&[caller().edit(store(256)).done(), lib(264)]).unwrap();
     assert_eq!(
         deep.warnings,
-        ["the stack of this call path has at least 528 bytes, the kernel allows 512: root:main \
-          (256) -> lib:f (272)"]
+        [
+            "the functions of this call path ask for 528 bytes of stack, the kernel allows 512: root:main \
+          (256) -> lib:f (272)"
+        ]
     );
 }

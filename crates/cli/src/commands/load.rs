@@ -30,6 +30,8 @@ pub(crate) fn load(args: &LoadArgs) -> Result<(), Failure> {
     let session = Session::new(&args.link)?;
     let linked = session.link()?;
     let images = linked.images(&session.request().entries(&linked)?)?;
+    // Before the load: where it fails, they may say why.
+    output::warn(&images.warnings);
     let loaded = session.kernel.load(&images, &session.options)?;
     for program in loaded.programs() {
         show_log(program.name(), program.log(), args.output);
@@ -48,7 +50,7 @@ pub(crate) fn load(args: &LoadArgs) -> Result<(), Failure> {
     });
     let report = Report { pins: pins.collect(), warnings };
 
-    output::warn(&report.warnings);
+    output::warn(loaded.warnings());
     let stdout = io::stdout();
     let style = Style::of(&stdout);
     let mut out = stdout.lock();

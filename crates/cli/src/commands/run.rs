@@ -59,6 +59,8 @@ pub(crate) fn run(args: &RunArgs, matches: &ArgMatches) -> Result<(), Failure> {
     let session = Session::new(&args.link)?;
     let packets = Packets::open(&args.packet_args(matches))?;
     let images = session.image()?;
+    // Before the load: where it fails, they may say why.
+    output::warn(&images.warnings);
     let loaded = session.kernel.load(&images, &session.options)?;
     let Some(program) = loaded.entries().first() else {
         return Err(Failure::new("no program was loaded"));
@@ -68,7 +70,7 @@ pub(crate) fn run(args: &RunArgs, matches: &ArgMatches) -> Result<(), Failure> {
     warnings.extend_from_slice(loaded.warnings());
     let report = run_packets(program, packets, args.repeat, warnings)?;
 
-    output::warn(&report.warnings);
+    output::warn(report.warnings.get(images.warnings.len()..).unwrap_or_default());
     let stdout = io::stdout();
     let style = Style::of(&stdout);
     let mut out = io::BufWriter::new(stdout.lock());

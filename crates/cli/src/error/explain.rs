@@ -37,7 +37,7 @@ impl From<LinkError> for Failure {
                     "extern `{name}` of {instance} and its target {target} differ in type: {reason}"
                 ))
                 .detail(format!("wanted: {wanted}\nfound:  {found}"));
-                site_detail(failure, site.as_ref())
+                site_detail(failure, site.as_deref())
                     .hint("change one of the two declarations, or bind the extern to another function")
             }
             LinkError::Cycle(path) => Self::new("functions call each other in a circle")
@@ -288,7 +288,7 @@ mod tests {
             wanted: "int f(int x)".into(),
             found: "int g(long x)".into(),
             reason: "parameter 1".into(),
-            site: Some(site()),
+            site: Some(Box::new(site())),
         })
         .to_text();
         assert!(text.contains("wanted: int f(int x)\n  found:  int g(long x)"), "{text}");
