@@ -129,6 +129,10 @@ LICENSE("GPL");
 //@ args: --without global-data
 //@ error: global data|global-data|global variables
 
+//@ run: no-calls
+//@ args: --without bpf-calls
+//@ error: calls between BPF functions
+
 //@ run: unknown-feature
 //@ args: --without no-such-feature
 //@ exit: 2
