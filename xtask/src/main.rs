@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `fixtures`: compile the C sources under `cases/` | [`fixtures`], with [`directives`], [`btf`] and [`elf`] |
 //! | `capture`: record `cases/captures/real.pcap` | [`capture`] |
+//! | `kernels`: run the cases on other kernels, in virtual machines | [`kernels`] |
+//! | `corpus`: compile the kernel's selftests | [`corpus`] |
+//! | `peer-diff`: compare with libbpf | [`peer`], which runs the package in `xtask/peer` |
 //!
 //! A new task is a module here and a variant of [`Task`]. Nothing of it is needed to build or use
 //! bpfweld.
@@ -12,9 +15,12 @@
 
 mod btf;
 mod capture;
+mod corpus;
 mod directives;
 mod elf;
 mod fixtures;
+mod kernels;
+mod peer;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +40,12 @@ enum Task {
     Fixtures(fixtures::Options),
     /// Record cases/captures/real.pcap anew: real programs between two network namespaces (root)
     Capture(capture::Options),
+    /// Run the cases on other kernels, in virtual machines, and print a table case × kernel
+    Kernels(kernels::Options),
+    /// Compile the kernel's BPF selftests, for peer-diff
+    Corpus(corpus::Options),
+    /// Load every program of every object under DIR with bpfweld and with libbpf, and compare (root)
+    PeerDiff(peer::Options),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +53,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Fixtures(options) => fixtures::run(&root, &options),
         Task::Capture(options) => capture::run(&root, &options),
+        Task::Kernels(options) => kernels::run(&root, &options),
+        Task::Corpus(options) => corpus::run(&root, &options),
+        Task::PeerDiff(options) => peer::run(&root, &options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

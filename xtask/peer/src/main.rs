@@ -1,0 +1,207 @@
+//! `cargo xtask peer-diff`: every program of every object, loaded by bpfweld and by libbpf, each alone;
+//! and what differs.
+//!
+//! Both run in processes of their own, one an object and side, so that a crash or a hang of either is
+//! a finding and no end. Both are watched at the same place: this program defines the C function
+//! `syscall`, which libbpf and bpfweld make their bpf(2) calls with.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`record`] | what is noted of an object, a program, a load |
+//! | [`watch`] | `syscall`: notes `BPF_PROG_LOAD` on its way to the kernel |
+//! | [`canon`] | instructions with names in place of descriptors, whatever the order of functions |
+//! | [`ours`], [`theirs`] | the two sides, in a child |
+//! | [`compare`] | two records → differences |
+//! | [`report`] | the table; differences that are meant to be |
+//!
+//! `unsafe` is everywhere in here: this is a tool, and no part of bpfweld depends on it.
+
+mod canon;
+mod compare;
+mod ours;
+mod record;
+mod report;
+mod theirs;
+mod watch;
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+
+use record::Side;
+use report::Report;
+
+/// Load every program of every object with bpfweld and with libbpf, and compare.
+#[derive(Parser)]
+#[command(name = "cargo xtask peer-diff")]
+struct Options {
+    /// Object files, or directories to look for them in
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Differences that are meant to be
+    #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/allowed.toml"))]
+    allowed: PathBuf,
+    /// Only objects whose path contains this
+    #[arg(long)]
+    filter: Option<String>,
+    /// Show at most this many lines of a difference
+    #[arg(long, default_value_t = 6)]
+    lines: usize,
+    /// Show the differences that are meant to be as well
+    #[arg(long)]
+    all: bool,
+    /// Keep libbpf's answers here, which do not change with bpfweld; by kernel and object
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peer-cache"))]
+    cache: PathBuf,
+    /// Seconds that one side has for one object
+    #[arg(long, default_value_t = 120)]
+    timeout: u64,
+    /// Print one side's record of one object
+    #[arg(long, value_name = "SIDE", hide = true)]
+    side: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Is all the same?
+fn run(options: &Options) -> Result<bool> {
+    if let Some(side) = &options.side {
+        let object = options.paths.first().context("no object")?;
+        let pins = watch::private_bpffs()?;
+        let record = match side.as_str() {
+            "ours" => ours::run(object, &pins),
+            _ => theirs::run(object, &pins),
+        };
+        serde_json::to_writer(std::io::stdout().lock(), &record)?;
+        return Ok(true);
+    }
+    fs::create_dir_all(&options.cache)?;
+    let mut objects = Vec::new();
+    for path in &options.paths {
+        find(path, &mut objects)?;
+    }
+    if let Some(filter) = &options.filter {
+        objects.retain(|o| o.to_string_lossy().contains(filter.as_str()));
+    }
+    objects.sort();
+    let report = Mutex::new(Report::new(&options.allowed, options.lines, options.all)?);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(object) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let theirs = cached(options, object);
+            let ours = child(options, "ours", object);
+            let differences = compare::compare(&ours, &theirs);
+            if let Ok(mut report) = report.lock() {
+                report.add(object, &ours, &theirs, differences);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, Into::into) {
+            scope.spawn(work);
+        }
+    });
+    let report = report.into_inner().ok().context("a comparison broke off")?;
+    report.print();
+    Ok(report.all_explained())
+}
+
+fn find(path: &Path, objects: &mut Vec<PathBuf>) -> Result<()> {
+    if path.is_file() {
+        objects.push(path.into());
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).with_context(|| path.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            find(&path, objects)?;
+        } else if path.extension().is_some_and(|e| e == "o") {
+            objects.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// libbpf's record, from the cache if it has been there before.
+fn cached(options: &Options, object: &Path) -> Side {
+    let mut hasher = DefaultHasher::new();
+    fs::read(object).unwrap_or_default().hash(&mut hasher);
+    fs::read("/proc/sys/kernel/version").unwrap_or_default().hash(&mut hasher);
+    record::VERSION.hash(&mut hasher);
+    let at = options.cache.join(format!("{:016x}.json", hasher.finish()));
+    if let Ok(bytes) = fs::read(&at)
+        && let Ok(side) = serde_json::from_slice(&bytes)
+    {
+        return side;
+    }
+    let side = child(options, "theirs", object);
+    if let Ok(bytes) = serde_json::to_vec(&side) {
+        // Without a cache it is slower, no more.
+        let _ = fs::write(at, bytes);
+    }
+    side
+}
+
+/// One side's record of one object, made in a child.
+fn child(options: &Options, side: &str, object: &Path) -> Side {
+    try_child(options, side, object)
+        .unwrap_or_else(|e| Side { crash: Some(format!("{e:#}")), ..Side::default() })
+}
+
+fn try_child(options: &Options, side: &str, object: &Path) -> Result<Side> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["--side", side])
+        .arg(object)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut stdout = child.stdout.take().context("no output")?;
+    let mut stderr = child.stderr.take().context("no output")?;
+    let out = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stdout.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let err = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stderr.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let end = Instant::now() + Duration::from_secs(options.timeout);
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if Instant::now() > end {
+            child.kill()?;
+            child.wait()?;
+            bail!("does not come to an end in {} s", options.timeout);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let out = out.join().ok().context("output lost")??;
+    let err = err.join().ok().context("output lost")??;
+    if !status.success() {
+        let text = String::from_utf8_lossy(&err);
+        bail!("{status}: {}", text.lines().take(3).collect::<Vec<_>>().join(" / "));
+    }
+    Ok(serde_json::from_slice(&out)?)
+}

@@ -1,0 +1,40 @@
+//! `cargo xtask peer-diff`: builds and runs the package in `xtask/peer`.
+//!
+//! That package is in a workspace of its own: it builds libbpf, which needs a C compiler and the
+//! headers of libelf and zlib. Nobody who builds or tests bpfweld has to have them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+/// Options of the task; see `xtask/peer` for what they mean.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Object files, or directories to look for them in; and options of the tool itself
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// The task.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    if !Path::new("/usr/include/libelf.h").exists() {
+        bail!(
+            "libbpf needs libelf's and zlib's headers (Debian: packages libelf-dev and zlib1g-dev)"
+        );
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(["run", "--quiet", "--release", "--manifest-path"])
+        .arg(root.join("xtask/peer/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target.join("peer"))
+        .arg("--")
+        .args(&options.arguments)
+        .status()
+        .context("cargo cannot be run")?;
+    if !status.success() {
+        bail!("the two differ, or could not be compared");
+    }
+    Ok(())
+}
