@@ -1,0 +1,56 @@
+//! Builds the command and the case runner without shared libraries, so that they run in a guest that has
+//! none.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+/// The one target whose standard library a toolchain on such a machine has.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// What was built.
+pub(super) struct Binaries {
+    /// The `bpfweld` command.
+    pub(super) command: PathBuf,
+    /// The runner of `cases/`.
+    pub(super) cases: PathBuf,
+}
+
+/// Builds both, into a directory of their own: other flags would make cargo build everything anew at
+/// each change between the two.
+pub(super) fn build(root: &Path, cache: &Path) -> Result<Binaries> {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["test", "--package", "bpfweld-cli", "--test", "cases", "--no-run"])
+        .args(["--target", TARGET, "--message-format", "json-render-diagnostics"])
+        .arg("--target-dir")
+        .arg(cache.join("build"))
+        .current_dir(root)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        // Half the size to load into the guest, and back-traces still name functions.
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
+        .env("CARGO_PROFILE_TEST_DEBUG", "0")
+        .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
+        .env("CARGO_PROFILE_TEST_STRIP", "debuginfo")
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo")?;
+    if !output.status.success() {
+        bail!("cargo could not build command and case runner");
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let find = |name: &str| {
+        executable(&messages, name).with_context(|| format!("cargo did not build {name}"))
+    };
+    Ok(Binaries { command: find("bpfweld")?, cases: find("cases")? })
+}
+
+/// The path of a target's executable, from cargo's messages.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+    messages
+        .filter(|m| m["reason"] == "compiler-artifact" && m["target"]["name"] == name)
+        .find_map(|m| m["executable"].as_str().map(PathBuf::from))
+}

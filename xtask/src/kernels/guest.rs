@@ -1,0 +1,151 @@
+//! The guest's file system: busybox, the command, the case runner, the cases, and a script as its first
+//! process that runs them and writes what they say to the second serial port. The first one is the
+//! kernel's own, so that its messages do not come in between.
+//!
+//! bpftool and setpriv are taken along where this machine has them, with the shared libraries that they
+//! need; without, the cases that want them are passed over and counted.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::build::Binaries;
+use super::initramfs::Archive;
+use super::packages::Kernel;
+use super::{find_tool, modules};
+
+/// Begins the lines by which the script parts its output; `report.rs` looks for them.
+pub(super) const MARK: &str = "%%guest%%";
+
+/// Programs of this machine that cases use if they are there.
+const OPTIONAL: &[&str] = &["bpftool", "setpriv"];
+
+/// What the guest is to do.
+pub(super) struct Script<'a> {
+    /// Only cases whose name contains this.
+    pub(super) filter: Option<&'a str>,
+    /// Only the features, no cases.
+    pub(super) features_only: bool,
+}
+
+/// Writes the guest's file system.
+pub(super) fn pack(
+    root: &Path,
+    kernel: &Kernel,
+    binaries: &Binaries,
+    script: &Script,
+    to: &Path,
+) -> Result<()> {
+    let file = File::create(to).with_context(|| to.display().to_string())?;
+    let mut archive = Archive::new(BufWriter::new(file));
+    for dir in ["dev", "proc", "sys", "tmp", "run", "root"] {
+        archive.directory(dir)?;
+    }
+    // The kernel opens it before anything can mount /dev.
+    archive.device("dev/console", 5, 1)?;
+    archive.copy(&busybox().context("busybox-static is not installed")?, "bin/busybox", 0o755)?;
+    archive.copy(&binaries.command, "usr/bin/bpfweld", 0o755)?;
+    archive.copy(&binaries.cases, "usr/bin/cases", 0o755)?;
+    archive.copy_tree(&root.join("cases"), "cases")?;
+    if let Some(config) = &kernel.config {
+        archive.copy(config, &format!("boot/config-{}", kernel.release), 0o644)?;
+    }
+    let loaded = modules::to_load(&kernel.modules)?;
+    for module in &loaded {
+        archive.file(&format!("modules/{}.ko", module.name), 0o644, &module.bytes)?;
+    }
+    take_along(&mut archive)?;
+    let names: Vec<&str> = loaded.iter().map(|m| m.name.as_str()).collect();
+    archive.file("init", 0o755, init(&names, script).as_bytes())?;
+    archive.finish()?;
+    Ok(())
+}
+
+/// The guest's first process. It raises no limit: what a program needs, bpfweld has to see to.
+fn init(modules: &[&str], script: &Script) -> String {
+    let cases = match (script.features_only, script.filter) {
+        (true, _) => "true".to_string(),
+        (false, None) => "cases --test-threads 1 --color never".into(),
+        (false, Some(filter)) => {
+            format!("cases --test-threads 1 --color never '{}'", filter.replace('\'', ""))
+        }
+    };
+    format!(
+        r#"#!/bin/busybox sh
+export PATH=/usr/bin:/usr/sbin:/bin:/sbin
+/bin/busybox mkdir -p /usr/sbin /sbin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /tmp
+mount -t bpf bpf /sys/fs/bpf
+ip link set lo up
+for module in {modules}; do
+    insmod /modules/$module.ko
+done
+export HOME=/root LANG=C.UTF-8 RUST_BACKTRACE=1 NO_COLOR=1
+export BPFWELD_BIN=/usr/bin/bpfweld BPFWELD_CASES=/cases
+exec >/dev/ttyS1 2>&1 </dev/null
+stty -F /dev/ttyS1 -onlcr
+echo '{MARK} release'
+uname -r
+echo '{MARK} features'
+bpfweld features --json
+echo '{MARK} cases'
+{cases}
+echo "{MARK} status $?"
+exec >/dev/console 2>&1
+sync
+poweroff -f
+"#,
+        modules = modules.join(" "),
+    )
+}
+
+/// Debian puts the static one where the shared one would be.
+pub(super) fn busybox() -> Option<PathBuf> {
+    ["busybox-static", "busybox"].iter().filter_map(|name| find_tool(name)).find(|p| is_static(p))
+}
+
+/// Needs no program interpreter: `ldd` lists no library.
+fn is_static(program: &Path) -> bool {
+    libraries(program).is_empty()
+}
+
+/// Copies [`OPTIONAL`] programs with their libraries, and Debian's XDP objects.
+fn take_along(archive: &mut Archive<impl std::io::Write>) -> Result<()> {
+    let mut libraries_there: Vec<PathBuf> = Vec::new();
+    for program in OPTIONAL.iter().filter_map(|name| find_tool(name)) {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        archive.copy(&program, &format!("usr/bin/{name}"), 0o755)?;
+        for library in libraries(&program) {
+            if !libraries_there.contains(&library) {
+                archive.copy(&library, &library.to_string_lossy(), 0o755)?;
+                libraries_there.push(library);
+            }
+        }
+    }
+    // Where the case runner looks for them.
+    for entry in std::fs::read_dir("/usr/lib").into_iter().flatten().flatten() {
+        let objects = entry.path().join("bpf");
+        if objects.is_dir() {
+            archive.copy_tree(&objects, &objects.to_string_lossy())?;
+        }
+    }
+    Ok(())
+}
+
+/// Shared libraries that a program of this machine loads, its interpreter included.
+fn libraries(program: &Path) -> Vec<PathBuf> {
+    let output = Command::new("ldd").arg(program).output();
+    let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    // `libc.so.6 => /lib/… (0x…)` and `/lib64/ld-linux-x86-64.so.2 (0x…)`.
+    text.lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
+        .map(PathBuf::from)
+        .collect()
+}
