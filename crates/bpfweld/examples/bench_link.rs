@@ -8,6 +8,8 @@
 //! and lays out its entry program. Prints
 //! the median, minimum and maximum of 1001 rounds and the peak of the process's resident memory.
 
+#![allow(clippy::print_stdout)] // A benchmark prints.
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

@@ -109,7 +109,7 @@ fn damaged_objects_are_read_and_linked_or_refused() {
     let cases = std::env::var("BPFWELD_DAMAGE").ok().and_then(|n| n.parse().ok()).unwrap_or(48);
     let loads = kernel.features().get(Feature::TestRunXdp);
     if !loads {
-        eprintln!("SKIPPED loading of damaged objects: needs bpf(2), as root");
+        eprintln!("not offered to the kernel: that needs bpf(2), as root");
     }
     let (tried, linked, taken) = (Cell::new(0u32), Cell::new(0u32), Cell::new(0u32));
     let add = |to: &Cell<u32>, n: bool| to.set(to.get() + u32::from(n));

@@ -1,5 +1,7 @@
 //! Linking of objects made by hand: resolution, reachability, limits, licences, layout.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // That is how a test fails.
+
 use std::sync::Arc;
 
 use bpfweld_btf::{BtfBuilder, Endian, IntEncoding, Linkage as BtfLinkage, TypeId};
@@ -33,6 +35,7 @@ impl Maker {
             functions: Vec::new(),
             maps: Vec::new(),
             data: Vec::new(),
+            struct_ops: Vec::new(),
             externs: Vec::new(),
             btf: None,
             notes: Vec::new(),
