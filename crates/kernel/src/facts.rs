@@ -69,6 +69,8 @@ pub mod map_flag {
 
 /// `enum bpf_prog_type`, as far as the loader treats types apart.
 pub mod prog_type {
+    /// `BPF_PROG_TYPE_UNSPEC`.
+    pub const UNSPEC: u32 = 0;
     /// `BPF_PROG_TYPE_SOCKET_FILTER`.
     pub const SOCKET_FILTER: u32 = 1;
     /// `BPF_PROG_TYPE_KPROBE`.

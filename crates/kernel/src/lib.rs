@@ -8,6 +8,7 @@
 //! | [`loader`] | the pipeline: BTF, maps, programs |
 //! | [`maps`] | maps: made, filled, frozen; their values |
 //! | [`programs`] | programs: patched, loaded; the log of one that is refused |
+//! | `attach` | what a program attaches to |
 //! | `upload` | the BTF as the kernel takes it |
 //! | [`modules`] | the types of the kernel's modules |
 //! | `running` | the running kernel's configuration, version, BTF and symbols |
@@ -17,6 +18,7 @@
 //! | [`privilege`] | what EPERM means |
 //! | [`error`] | [`LoadError`] |
 
+mod attach;
 pub mod error;
 pub mod facts;
 pub mod features;

@@ -111,6 +111,7 @@ impl<'a> Prepared<'a> {
             let mut maker = MapMaker {
                 features,
                 btf: btf.as_ref().map(AsFd::as_fd),
+                types: &set.btf,
                 type_id: &|id| upload.type_id(id),
                 pin_root: options.pin_root.as_deref(),
                 pins: &mut pins.0,

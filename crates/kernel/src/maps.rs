@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bpfweld_btf::TypeId;
+use bpfweld_btf::{Btf, Linkage, TypeId};
 use bpfweld_link::{ImageMap, InstanceId, MapContent, MapSpec, SlotRef};
 use bpfweld_object::DataKind;
 
@@ -150,6 +150,8 @@ impl Map {
 pub(crate) struct MapMaker<'a> {
     pub(crate) features: &'a Features,
     pub(crate) btf: Option<BorrowedFd<'a>>,
+    /// The images' BTF.
+    pub(crate) types: &'a Btf,
     /// From type ids of the images' BTF to those of the BTF that the kernel has.
     pub(crate) type_id: &'a dyn Fn(TypeId) -> Option<u32>,
     pub(crate) pin_root: Option<&'a Path>,
@@ -309,10 +311,12 @@ impl MapMaker<'_> {
         name: &str,
         inner_map: Option<BorrowedFd<'_>>,
     ) -> Result<OwnedFd, LoadError> {
-        let types = match (spec.key_type, spec.value_type) {
-            (Some(key), Some(value)) if takes_types(spec.map_type) => {
-                (self.type_id)(key).zip((self.type_id)(value))
-            }
+        let ids = [spec.key_type, spec.value_type].map(|id| id.map(self.type_id));
+        let types = match ids {
+            _ if !takes_types(spec.map_type) => None,
+            [Some(Some(key)), Some(Some(value))] => Some((key, value)),
+            // Bloom filters have no keys.
+            [None, Some(Some(value))] if spec.key_size == 0 => Some((0, value)),
             _ => None,
         };
         let attr = MapCreate {
@@ -351,7 +355,9 @@ impl MapMaker<'_> {
         }
         let freeze = read_only && self.features.get(Feature::MapFreeze);
         let mut map_flags = if freeze { map_flag::RDONLY_PROG } else { 0 };
-        if self.features.get(Feature::MmapableArray) {
+        if datasec.is_some_and(|id| has_visible(self.types, id))
+            && self.features.get(Feature::MmapableArray)
+        {
             map_flags |= map_flag::MMAPABLE;
         }
         let name = data_name(&map.label, &map.name);
@@ -534,19 +540,24 @@ fn hint_on(attr: &MapCreate<'_>, error: &io::Error) -> String {
     }
 }
 
+/// Is there a variable in this section that is meant to be found from outside? Where all are static, as
+/// in `.rodata` of format strings, there is nothing to map into memory.
+fn has_visible(types: &Btf, datasec: TypeId) -> bool {
+    types.ty(datasec).section_vars().any(|var| types.ty(var.type_id).linkage() != Linkage::Static)
+}
+
 /// Does the kernel take type information with such a map? (Those whose `map_check_btf` always says
 /// no, and those without keys.)
 fn takes_types(kind: u32) -> bool {
     use map_type::{
-        ARENA, ARRAY_OF_MAPS, BLOOM_FILTER, CGROUP_ARRAY, CPUMAP, DEVMAP, DEVMAP_HASH,
-        HASH_OF_MAPS, PERF_EVENT_ARRAY, PROG_ARRAY, QUEUE, RINGBUF, SOCKHASH, SOCKMAP, STACK,
-        STACK_TRACE, USER_RINGBUF, XSKMAP,
+        ARENA, ARRAY_OF_MAPS, CGROUP_ARRAY, CPUMAP, DEVMAP, DEVMAP_HASH, HASH_OF_MAPS,
+        PERF_EVENT_ARRAY, PROG_ARRAY, QUEUE, RINGBUF, SOCKHASH, SOCKMAP, STACK, STACK_TRACE,
+        USER_RINGBUF, XSKMAP,
     };
     !matches!(
         kind,
         ARENA
             | ARRAY_OF_MAPS
-            | BLOOM_FILTER
             | CGROUP_ARRAY
             | CPUMAP
             | DEVMAP

@@ -10,14 +10,15 @@ use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
 use bpfweld_link::{Image, ImageTarget, KernelRef};
 use bpfweld_object::ProgramType;
 
+use crate::attach;
 use crate::error::{LoadError, Rejected, SymbolProblem};
-use crate::facts::{attach_type, prog_flag, prog_type};
+use crate::facts::{prog_flag, prog_type};
 use crate::features::{Feature, Features};
 use crate::log::VerifierLog;
 use crate::maps::{Map, kernel_name};
 use crate::privilege::{self, Privilege};
 use crate::probes::{encode, words};
-use crate::running::{self, Running};
+use crate::running::{self, Running, without_flavour};
 use crate::sys::{Log, ProgInfo, ProgLoad, Sys};
 
 /// How often a load is tried again that the kernel broke off (a signal was pending).
@@ -106,6 +107,8 @@ impl ProgramLoader<'_> {
     pub(crate) fn load(&self, image: &Image) -> Result<Loaded, LoadError> {
         let mut warnings = Vec::new();
         self.check_features(image)?;
+        let sys = &**self.features.sys();
+        let attach = attach::find(sys, self.running, self.kernel_btf, image)?;
         let insns = encode(&self.patch(image)?);
         let (func_info, line_info) = self.debug_info(image);
         let kind = image.program.prog_type.0;
@@ -113,7 +116,7 @@ impl ProgramLoader<'_> {
             true => kernel_name(&image.name, false),
             false => String::new(),
         };
-        let expected = image.program.attach_type.map_or(0, |a| a.0);
+        let expected = attach.attach_type.or(image.program.attach_type.map(|a| a.0)).unwrap_or(0);
         let program = ProgLoad {
             prog_type: kind,
             insns: &insns,
@@ -128,7 +131,7 @@ impl ProgramLoader<'_> {
             btf: self.btf.filter(|_| !func_info.is_empty()),
             func_info: &func_info,
             line_info: &line_info,
-            attach_btf_id: self.attach_btf_id(image)?,
+            attach_btf_id: attach.btf_id,
             ..Default::default()
         };
         let (fd, log) = self.load_with_log(image, &program)?;
@@ -323,55 +326,6 @@ impl ProgramLoader<'_> {
         flags
     }
 
-    /// What a program attaches to, for types that want to know when they are loaded.
-    fn attach_btf_id(&self, image: &Image) -> Result<u32, LoadError> {
-        let error = |problem: String| LoadError::Target {
-            program: image.name.clone(),
-            instance: image.instance.clone(),
-            problem,
-        };
-        let attach = image.program.attach_type.map_or(0, |a| a.0);
-        let target = image.program.attach_to.as_deref().unwrap_or("");
-        let (kind, name) = match (image.program.prog_type.0, attach) {
-            (prog_type::TRACING, attach_type::TRACE_RAW_TP) => {
-                (Kind::Typedef, format!("btf_trace_{target}"))
-            }
-            (prog_type::TRACING, attach_type::TRACE_ITER) => {
-                (Kind::Func, format!("bpf_iter_{target}"))
-            }
-            (prog_type::TRACING, _) => (Kind::Func, target.to_owned()),
-            (prog_type::LSM, _) => (Kind::Func, format!("bpf_lsm_{target}")),
-            (prog_type::EXT, _) => {
-                let problem = "programs that replace functions of others (freplace) cannot be \
-                               loaded by this loader: bind the function instead";
-                return Err(error(problem.into()));
-            }
-            (prog_type::STRUCT_OPS, _) => {
-                return Err(error(
-                    "struct_ops programs cannot be loaded by this loader yet".into(),
-                ));
-            }
-            _ => return Ok(0),
-        };
-        if target.is_empty() {
-            let section = &image.section;
-            return Err(error(format!(
-                "section `{section}` does not say what it attaches to; name it `{section}/FUNCTION`"
-            )));
-        }
-        let sys = &**self.features.sys();
-        let id = self
-            .running
-            .type_id(sys, self.kernel_btf, kind, &name)
-            .map_err(|e| error(e.to_string()))?;
-        id.ok_or_else(|| {
-            error(format!(
-                "it attaches to `{target}`, but the kernel's BTF has no `{name}` (functions of \
-                 modules cannot be attached to yet)"
-            ))
-        })
-    }
-
     fn load_with_log(
         &self,
         image: &Image,
@@ -474,14 +428,6 @@ fn set_imm64(
 fn poison(at: usize) -> i32 {
     // Programs have at most a million instructions.
     2_000_000_000 + i32::try_from(at).unwrap_or(0).min(100_000_000)
-}
-
-/// `name` up to `___`: the rest tells variants of one symbol apart.
-fn without_flavour(name: &str) -> &str {
-    match name.find("___") {
-        Some(at) if at > 0 => name.get(..at).unwrap_or(name),
-        _ => name,
-    }
 }
 
 fn broken(image: &Image, at: usize, problem: &str) -> LoadError {

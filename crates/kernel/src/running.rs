@@ -37,17 +37,26 @@ impl Running {
         kind: Kind,
         name: &str,
     ) -> Result<Option<u32>, SymbolProblem> {
+        let btf = self.kernel_btf(sys, given)?;
+        Ok(btf.find(kind, name).map(|ty| ty.id().0))
+    }
+
+    /// The BTF given, else that of the running kernel.
+    pub(crate) fn kernel_btf<'b>(
+        &'b self,
+        sys: &dyn Sys,
+        given: Option<&'b Btf>,
+    ) -> Result<&'b Btf, SymbolProblem> {
         let read = || {
             let blob = sys.read(Path::new(KERNEL_BTF)).map_err(|e| e.to_string())?;
             Btf::parse(&blob).map(Arc::new).map_err(|e| e.to_string())
         };
-        let btf = match given {
-            Some(btf) => btf,
+        match given {
+            Some(btf) => Ok(btf),
             None => self.btf.get_or_init(read).as_deref().map_err(|problem| {
                 SymbolProblem::NoKernelBtf { path: KERNEL_BTF.into(), problem: problem.clone() }
-            })?,
-        };
-        Ok(btf.find(kind, name).map(|ty| ty.id().0))
+            }),
+        }
     }
 
     /// Address of a kernel symbol; `None` when there is none of that name.
@@ -174,6 +183,14 @@ pub(crate) fn version(sys: &dyn Sys) -> u32 {
         return code;
     }
     parse_version(&uname.release).unwrap_or(0)
+}
+
+/// `name` up to `___`: the rest tells variants of one symbol apart.
+pub(crate) fn without_flavour(name: &str) -> &str {
+    match name.find("___") {
+        Some(at) if at > 0 => name.get(..at).unwrap_or(name),
+        _ => name,
+    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub mod program;
 mod read;
 mod relocs;
 pub mod sections;
+mod struct_ops;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -60,6 +60,8 @@ pub struct Object {
     pub maps: Vec<MapDef>,
     /// Sections that become maps of global variables.
     pub data: Vec<DataSection>,
+    /// Tables of functions that the kernel calls (`.struct_ops`), in section order.
+    pub struct_ops: Vec<StructOps>,
     /// What the object wants and does not define.
     pub externs: Vec<Extern>,
     /// Its types.
@@ -263,6 +265,25 @@ pub struct DataVar {
     pub offset: u32,
     /// Size in bytes.
     pub size: u32,
+}
+
+/// A table of functions that the kernel calls: a variable of a `.struct_ops` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StructOps {
+    /// Name of the variable.
+    pub name: String,
+    /// Name of its ELF section.
+    pub section: String,
+    /// Its struct in the object's BTF, of the name that the kernel's has (a flavour `___x` included).
+    pub type_id: TypeId,
+    /// Its contents; zeros where functions belong.
+    pub bytes: Vec<u8>,
+    /// Attached by a link (`.struct_ops.link`), not by setting the map's value?
+    pub by_link: bool,
+    /// Made unless asked not to (`false` for section names that begin with `?`).
+    pub autocreate: bool,
+    /// Offset of a member in bytes, and the function that belongs there.
+    pub functions: Vec<(u32, FuncId)>,
 }
 
 /// Something that the object wants and does not define.

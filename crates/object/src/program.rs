@@ -22,7 +22,8 @@ pub struct ProgramSpec {
     pub sleepable: bool,
     /// Does it take multi-buffer packets (`BPF_F_XDP_HAS_FRAGS`)?
     pub frags: bool,
-    /// What it attaches to: the rest of the section name behind the `/`.
+    /// What it attaches to: the rest of the section name behind the `/`. Of struct_ops programs, what
+    /// they implement by the table that names them: `STRUCT.MEMBER`.
     pub attach_to: Option<String>,
     /// Loaded unless asked not to (`false` for section names that begin with `?`).
     pub autoload: bool,

@@ -16,6 +16,7 @@ use crate::info;
 use crate::maps::{self, Maps};
 use crate::model::Object;
 use crate::relocs::{self, Resolver};
+use crate::struct_ops;
 use crate::types::{TypeIndex, TypeInfo};
 
 /// Largest file that is read. Objects with debugging information have a few megabytes.
@@ -63,7 +64,10 @@ fn read(name: &str, bytes: &[u8]) -> Result<Object, ReadProblem> {
     let mut code = Code::read(&elf)?;
     // Functions lie within their sections, sorted, and overlap only where they are the same.
     let mut externs = Externs::read(&elf, &types)?;
-    let places = Places::read(&elf, |s| maps::is_described(s) || data::kind(s).is_some())?;
+    let wanted = |s: &Section<'_>| {
+        maps::is_described(s) || data::kind(s).is_some() || struct_ops::is_table(s)
+    };
+    let places = Places::read(&elf, wanted)?;
     let data = Data::read(&elf, &types, &places, &mut notes)?;
     let mut maps = Maps::read(&elf, &types, &places, &mut notes)?;
     // Everything that can be referred to is known.
@@ -77,7 +81,9 @@ fn read(name: &str, bytes: &[u8]) -> Result<Object, ReadProblem> {
     maps.fill_slots(&elf, &code)?;
     relocs::note_data(&elf, &data, &mut notes)?;
     info::attach(&mut code, &info, &types, &mut notes)?;
+    let struct_ops = struct_ops::read(&elf, &types, &places, &code, &mut notes)?;
     entries::mark(&mut code, &maps, &mut notes);
+    struct_ops::mark(&mut code, &struct_ops, &types);
     note_rest(&elf, &mut notes);
 
     let object = Object {
@@ -88,6 +94,7 @@ fn read(name: &str, bytes: &[u8]) -> Result<Object, ReadProblem> {
         functions: code.functions,
         maps: maps.defs,
         data: data.sections,
+        struct_ops,
         externs: externs.finish(),
         btf: info.btf.clone(),
         notes,
@@ -162,15 +169,13 @@ fn note_rest(elf: &Elf<'_>, notes: &mut Vec<String>) {
         let known = data::kind(section).is_some()
             || maps::is_described(section)
             || maps::is_legacy(section)
+            || struct_ops::is_table(section)
             || OF_OTHERS.contains(&section.name)
             || section.name.starts_with(".eh_frame");
         if !variables || known {
             continue;
         }
         let (name, size) = (section.name, section.size);
-        notes.push(match name.trim_start_matches('?').starts_with(".struct_ops") {
-            true => format!("section {name}: struct_ops maps are not supported, it is passed over"),
-            false => format!("section {name}: {size} bytes that programs cannot use, passed over"),
-        });
+        notes.push(format!("section {name}: {size} bytes that programs cannot use, passed over"));
     }
 }

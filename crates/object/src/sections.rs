@@ -50,6 +50,20 @@ pub fn classify(section: &str) -> SectionName {
     }
 }
 
+/// Names of the table that are like this one, the likest first.
+pub fn nearest(section: &str) -> Vec<&'static str> {
+    let name = section.trim_start_matches('?');
+    let likeness = |row: &Row| {
+        let pairs = name.chars().zip(row.name.chars());
+        let same = pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+        let held = name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == row.name);
+        (held, same)
+    };
+    let mut rows: Vec<&Row> = TABLE.iter().collect();
+    rows.sort_by_key(|row| (std::cmp::Reverse(likeness(row)), row.name.len()));
+    rows.iter().take(5).map(|row| row.name).collect()
+}
+
 struct Row {
     /// Without the `+`.
     name: &'static str,
@@ -268,6 +282,13 @@ mod tests {
     fn not_loaded_by_default() {
         let spec = known("?xdp");
         assert!(!spec.autoload && spec.prog_type == P::XDP);
+    }
+
+    #[test]
+    fn like_names() {
+        assert!(nearest("xpd").contains(&"xdp"), "{:?}", nearest("xpd"));
+        assert_eq!(nearest("sched_tc")[0], "tc");
+        assert_eq!(nearest("?kprobbe/x")[0], "kprobe");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod externs;
 mod functions;
 mod maps;
 mod references;
+mod struct_ops;
 
 use bpfweld_btf::{BtfBuilder, Endian, Linkage as BtfLinkage, SectionVar, TypeId};
 use bpfweld_insn::Insn;

@@ -17,6 +17,8 @@ struct Insn {
 
 const LD_IMM64: u8 = 0x18;
 const CALL: u8 = 0x85;
+/// bpfweld's; the number of the record is added. libbpf's is always the same.
+const CORE_POISON: std::ops::Range<i32> = 739_162_624..739_262_624;
 
 /// The functions of a program: the entry first, then by first mention, depth first; those that nothing
 /// mentions last, by name.
@@ -101,9 +103,12 @@ pub fn canonical(
                 };
                 format!("call kernel function {} of {}", i.imm, module(fd))
             }
-            // CO-RE's poison is the same number everywhere; those of symbols and maps lead back to
-            // the symbol, each loader in its own way.
+            // Helpers that no kernel has lead back to what was not found, each loader's in its own
+            // way.
             (CALL, 0) if (2_000_000_000..2_110_000_000).contains(&i.imm) => "call poison".into(),
+            (CALL, 0) if i.imm == 195_896_080 || CORE_POISON.contains(&i.imm) => {
+                "call poison of CO-RE".into()
+            }
             _ => format!("{:02x} r{} r{} {:+} {}", i.code, i.dst, i.src, i.off, i.imm),
         }
     };

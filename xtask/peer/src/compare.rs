@@ -42,7 +42,8 @@ pub fn compare(ours: &Side, theirs: &Side) -> Vec<Difference> {
         }
         return found;
     }
-    let name = |p: &Program| format!("{} {}", p.section, p.name);
+    // libbpf's section names come without the `?`; that is in `autoload`.
+    let name = |p: &Program| format!("{} {}", p.section.trim_start_matches('?'), p.name);
     let mut only: Vec<String> = Vec::new();
     for p in &ours.programs {
         if !theirs.programs.iter().any(|q| name(p) == name(q)) {
@@ -72,7 +73,7 @@ fn program(p: &Program, q: &Program, found: &mut Vec<Difference>) {
     let facts = |p: &Program| {
         format!(
             "{}: type {} attach type {} autoload {}",
-            p.section, p.prog_type, p.attach_type, p.autoload
+            p.section.trim_start_matches('?'), p.prog_type, p.attach_type, p.autoload
         )
     };
     if facts(p) != facts(q) {

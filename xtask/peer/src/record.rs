@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Raised when the records change, so that old ones in the cache are not read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// One object on one side.
 #[derive(Default, Debug, Serialize, Deserialize)]

@@ -1,0 +1,151 @@
+//! Tables of functions that the kernel calls (`.struct_ops`): variables of a struct that the kernel
+//! defines, whose members are numbers and functions of the object.
+//!
+//! Which type and member of the kernel's a function implements is not in its section's name but in
+//! the table that names it: [`mark`] tells the function.
+
+use bpfweld_btf::Kind;
+
+use crate::data::{Placed, Places, variables};
+use crate::elf::{Elf, Place, Rel, Section, reloc_type};
+use crate::error::{ReadProblem, RelocProblem};
+use crate::functions::{Code, slice};
+use crate::model::StructOps;
+use crate::program::ProgramType;
+use crate::types::TypeIndex;
+
+/// Are there tables of functions in this section?
+pub(crate) fn is_table(section: &Section<'_>) -> bool {
+    matches!(section.name.trim_start_matches('?'), ".struct_ops" | ".struct_ops.link")
+        && section.kind == object::elf::SHT_PROGBITS
+        && !section.has_code()
+        && section.size > 0
+}
+
+/// Reads all tables.
+pub(crate) fn read(
+    elf: &Elf<'_>,
+    types: &TypeIndex<'_>,
+    places: &Places<'_>,
+    code: &Code,
+    notes: &mut Vec<String>,
+) -> Result<Vec<StructOps>, ReadProblem> {
+    let mut tables = Vec::new();
+    for (index, section) in elf.sections.iter().enumerate() {
+        if !is_table(section) {
+            continue;
+        }
+        let Some(datasec) = types.section(section.name) else {
+            notes.push(format!(
+                "section {}: BTF says nothing about the tables in it, it is passed over",
+                section.name
+            ));
+            continue;
+        };
+        let vars = variables(datasec, section, index, places, notes)?;
+        let first = tables.len();
+        for var in &vars {
+            let btf = datasec.btf();
+            let ty = btf.resolve(btf.ty(var.type_id).type_id());
+            if ty.kind() != Kind::Struct {
+                return Err(ReadProblem::Section {
+                    section: section.name.to_owned(),
+                    problem: format!("variable {} is no struct", var.name),
+                });
+            }
+            let (start, end) = (u64::from(var.offset), u64::from(var.offset) + u64::from(var.size));
+            tables.push(StructOps {
+                name: var.name.to_owned(),
+                section: section.name.to_owned(),
+                type_id: ty.id(),
+                bytes: slice(section.data, start, end).unwrap_or_default().to_vec(),
+                by_link: section.name.ends_with(".link"),
+                autocreate: !section.name.starts_with('?'),
+                functions: Vec::new(),
+            });
+        }
+        for rel in elf.relocs(index) {
+            let own = tables.get_mut(first..).unwrap_or_default();
+            fill(elf, code, section, &vars, own, rel)?;
+        }
+    }
+    Ok(tables)
+}
+
+/// Notes the function that a relocation puts into a table.
+fn fill(
+    elf: &Elf<'_>,
+    code: &Code,
+    section: &Section<'_>,
+    vars: &[Placed<'_>],
+    tables: &mut [StructOps],
+    rel: Rel,
+) -> Result<(), ReadProblem> {
+    let symbol = elf.symbol(usize::try_from(rel.symbol).unwrap_or(usize::MAX));
+    let fail = |problem| ReadProblem::Reloc {
+        section: section.name.to_owned(),
+        offset: rel.offset,
+        symbol: symbol.as_ref().and_then(|s| elf.describe(s)),
+        problem,
+    };
+    let end = rel.offset.saturating_add(8);
+    let Some(in_place) = slice(section.data, rel.offset, end) else {
+        return Err(fail(RelocProblem::OutOfSection { size: section.size }));
+    };
+    if !matches!(rel.kind, reloc_type::ABS64 | reloc_type::LD_IMM64) {
+        return Err(fail(RelocProblem::UnknownType(rel.kind)));
+    }
+    let Some(symbol) = symbol else {
+        let count = elf.symbol_count();
+        return Err(fail(RelocProblem::SymbolIndex { index: rel.symbol, count }));
+    };
+    let no_function = || {
+        let offset = i64::try_from(symbol.value).unwrap_or(i64::MAX);
+        fail(RelocProblem::NoFunction { section: section.name.to_owned(), offset })
+    };
+    let Place::Section(at) = symbol.place else { return Err(no_function()) };
+    let in_place = <[u8; 8]>::try_from(in_place).unwrap_or_default();
+    let addend = rel.addend.unwrap_or_else(|| match elf.endian {
+        bpfweld_btf::Endian::Little => i64::from_le_bytes(in_place),
+        bpfweld_btf::Endian::Big => i64::from_be_bytes(in_place),
+    });
+    let target = symbol.value.checked_add_signed(addend);
+    let function = target
+        .and_then(|offset| code.at(at, offset, Some(symbol.index)))
+        .ok_or_else(no_function)?;
+    // `vars` and `tables` are parallel and sorted.
+    let owner = vars.partition_point(|v| u64::from(v.offset) <= rel.offset).checked_sub(1);
+    let owner = owner.and_then(|i| Some((vars.get(i)?, tables.get_mut(i)?)));
+    let Some((var, table)) = owner else { return Err(no_function()) };
+    let member = rel.offset - u64::from(var.offset);
+    if end > u64::from(var.offset) + u64::from(var.size) {
+        return Err(no_function());
+    }
+    table.functions.push((u32::try_from(member).unwrap_or(u32::MAX), function));
+    Ok(())
+}
+
+/// Tells the functions in tables what they implement: `STRUCT.MEMBER` as
+/// [`attach_to`](crate::ProgramSpec::attach_to), whatever their section's name says.
+pub(crate) fn mark(code: &mut Code, tables: &[StructOps], types: &TypeIndex<'_>) {
+    let of_struct_ops = |p: &crate::ProgramSpec| p.prog_type == ProgramType::STRUCT_OPS;
+    for function in &mut code.functions {
+        if let Some(program) = function.program.as_mut().filter(|p| of_struct_ops(p)) {
+            program.attach_to = None;
+        }
+    }
+    let Some(btf) = types.btf else { return };
+    for table in tables {
+        let ty = btf.ty(table.type_id);
+        for &(offset, id) in &table.functions {
+            let at = |m: &bpfweld_btf::Member<'_>| m.bit_offset == offset.saturating_mul(8);
+            let Some(member) = ty.members().find(at) else { continue };
+            let function = code.functions.get_mut(id.index());
+            let program = function.and_then(|f| f.program.as_mut()).filter(|p| of_struct_ops(p));
+            // In several tables: the kernel has it in one place only, and the first counts.
+            if let Some(program) = program.filter(|p| p.attach_to.is_none()) {
+                program.attach_to = Some(format!("{}.{}", ty.name(), member.name));
+            }
+        }
+    }
+}
