@@ -5,7 +5,6 @@
 //! | `fixtures`: compile the C sources under `cases/` | [`fixtures`], with [`directives`], [`btf`] and [`elf`] |
 //! | `capture`: record `cases/captures/real.pcap` | [`capture`] |
 //! | `kernels`: run the cases on other kernels, in virtual machines | [`kernels`] |
-//! | `kernels`: run the cases on other kernels, in virtual machines | [`kernels`] |
 //! | `corpus`: compile the kernel's selftests | [`corpus`] |
 //! | `peer-diff`: compare with libbpf | [`peer`], which runs the package in `xtask/peer` |
 //!
@@ -20,7 +19,6 @@ mod corpus;
 mod directives;
 mod elf;
 mod fixtures;
-mod kernels;
 mod kernels;
 mod peer;
 
@@ -55,7 +53,6 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Fixtures(options) => fixtures::run(&root, &options),
         Task::Capture(options) => capture::run(&root, &options),
-        Task::Kernels(options) => kernels::run(&root, &options),
         Task::Kernels(options) => kernels::run(&root, &options),
         Task::Corpus(options) => corpus::run(&root, &options),
         Task::PeerDiff(options) => peer::run(&root, &options),
