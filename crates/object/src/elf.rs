@@ -22,6 +22,14 @@ pub(crate) mod reloc_type {
     pub(crate) const NODYLD32: u32 = 4;
     /// `R_BPF_64_32`: a call.
     pub(crate) const CALL: u32 = 10;
+    /// `R_BPF_DATA_64` of binutils before 2.41, which had numbers of its own: eight bytes of data.
+    const GNU_DATA_64: u32 = 12;
+
+    /// The address of something goes into eight bytes of data. clang before 13 used the type for code
+    /// there, too.
+    pub(crate) fn fills_eight_bytes(kind: u32) -> bool {
+        matches!(kind, ABS64 | LD_IMM64 | GNU_DATA_64)
+    }
 }
 
 const EM_BPF: u16 = 247;
@@ -46,6 +54,8 @@ pub(crate) struct Elf<'a> {
     wide_indices: &'a [U32Bytes<Endianness>],
     /// (section that is relocated, relocation section), sorted.
     reloc_sections: Vec<(usize, usize)>,
+    /// See [`Elf::base`].
+    counts_twice: bool,
 }
 
 /// A section. [`Section::data`] lies within the file, no two sections share bytes.
@@ -179,10 +189,63 @@ impl<'a> Elf<'a> {
             symbol_strings: &[],
             wide_indices: &[],
             reloc_sections: Vec::new(),
+            counts_twice: false,
         };
         let table = elf.read_symbols(headers)?;
         elf.index_relocs(headers, table)?;
+        elf.counts_twice = elf.finds_offsets_in_place();
         Ok(elf)
+    }
+
+    /// Does the assembler put the offset of a variable into the instruction although the symbol has it,
+    /// so that it counts twice? That of binutils did before 2.41.
+    pub(crate) fn counts_twice(&self) -> bool {
+        self.counts_twice
+    }
+
+    /// What the addend of a relocation of data is to be added to.
+    pub(crate) fn base(&self, symbol: &Symbol) -> u64 {
+        if self.counts_twice && symbol.names_a_place() { 0 } else { symbol.value }
+    }
+
+    /// No file says which assembler made it. But every reference to a variable that is not the first of
+    /// its section gives it away: without the fault, what is in place is an offset into that variable,
+    /// and 0 most of the time.
+    fn finds_offsets_in_place(&self) -> bool {
+        if !self.sections.iter().any(|s| s.name == ".comment" && s.data.starts_with(b"GCC:")) {
+            return false;
+        }
+        let mut found = false;
+        for (index, section) in self.sections.iter().enumerate() {
+            if !section.has_code() {
+                continue;
+            }
+            for rel in self.relocs(index) {
+                if rel.kind != reloc_type::LD_IMM64 || rel.addend.is_some() {
+                    continue;
+                }
+                let symbol = self.symbol(usize::try_from(rel.symbol).unwrap_or(usize::MAX));
+                let Some(symbol) = symbol.filter(|s| s.names_a_place() && s.value > 0) else {
+                    continue;
+                };
+                let Place::Section(target) = symbol.place else { continue };
+                if self.section(target).is_none_or(Section::has_code) {
+                    continue;
+                }
+                let at = usize::try_from(rel.offset).ok().and_then(|at| at.checked_add(4));
+                let rest = at.and_then(|at| section.data.get(at..));
+                let Some(bytes) = rest.and_then(|rest| rest.first_chunk::<4>()) else { continue };
+                let in_place = match self.endian {
+                    Endian::Little => u32::from_le_bytes(*bytes),
+                    Endian::Big => u32::from_be_bytes(*bytes),
+                };
+                if u64::from(in_place) < symbol.value {
+                    return false;
+                }
+                found = true;
+            }
+        }
+        found
     }
 
     pub(crate) fn section(&self, index: usize) -> Option<&Section<'a>> {

@@ -196,8 +196,7 @@ impl Maps {
         let Some(in_place) = slice(section.data, rel.offset, end) else {
             return Err(fail(RelocProblem::OutOfSection { size: section.size }));
         };
-        // clang before 13 used the type for code here, too.
-        if !matches!(rel.kind, reloc_type::ABS64 | reloc_type::LD_IMM64) {
+        if !reloc_type::fills_eight_bytes(rel.kind) {
             return Err(fail(RelocProblem::UnknownType(rel.kind)));
         }
         let Some(symbol) = symbol else {
@@ -231,7 +230,7 @@ impl Maps {
         let addend = rel.addend.map_or_else(|| word64(in_place, elf.endian), i64::cast_unsigned);
         let value = match symbol.place {
             Place::Section(at) => {
-                let offset = symbol.value.wrapping_add(addend);
+                let offset = elf.base(&symbol).wrapping_add(addend);
                 match def.map_type {
                     map_type::PROG_ARRAY => code
                         .at(at, offset, Some(symbol.index))

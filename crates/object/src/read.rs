@@ -154,14 +154,14 @@ fn kernel_version(elf: &Elf<'_>) -> Result<Option<u32>, ReadProblem> {
 fn note_rest(elf: &Elf<'_>, notes: &mut Vec<String>) {
     /// What other tools read: libxdp, and unwinders.
     const OF_OTHERS: [&str; 4] = ["license", "version", "xdp_metadata", ".xdp_run_config"];
+    if elf.counts_twice() {
+        notes.push(
+            "made by GCC with binutils before 2.41, which count the offset of a variable twice: taken \
+             once"
+                .to_owned(),
+        );
+    }
     for section in &elf.sections {
-        if section.name == ".comment" && section.data.starts_with(b"GCC:") {
-            notes.push(
-                "made by GCC: binutils before 2.41 count the offset of a global variable twice, and \
-                 a file does not tell which made it"
-                    .to_owned(),
-            );
-        }
         let variables = matches!(section.kind, object::elf::SHT_PROGBITS | object::elf::SHT_NOBITS)
             && section.is_allocated()
             && !section.has_code()

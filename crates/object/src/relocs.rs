@@ -166,6 +166,7 @@ impl Resolver<'_, '_> {
             let addend = i32::try_from(addend).map_err(|_| RelocProblem::ExternOffset(addend))?;
             return Ok(RelocTarget::ExternAddr { id, addend });
         };
+        let symbol = Symbol { value: self.elf.base(&symbol), ..symbol };
         let Some(section) = self.elf.section(index) else { return Err(RelocProblem::NoSection) };
         let name = || section.name.to_owned();
         if section.has_code() {

@@ -92,7 +92,7 @@ fn fill(
     let Some(in_place) = slice(section.data, rel.offset, end) else {
         return Err(fail(RelocProblem::OutOfSection { size: section.size }));
     };
-    if !matches!(rel.kind, reloc_type::ABS64 | reloc_type::LD_IMM64) {
+    if !reloc_type::fills_eight_bytes(rel.kind) {
         return Err(fail(RelocProblem::UnknownType(rel.kind)));
     }
     let Some(symbol) = symbol else {
@@ -109,7 +109,7 @@ fn fill(
         bpfweld_btf::Endian::Little => i64::from_le_bytes(in_place),
         bpfweld_btf::Endian::Big => i64::from_be_bytes(in_place),
     });
-    let target = symbol.value.checked_add_signed(addend);
+    let target = elf.base(&symbol).checked_add_signed(addend);
     let function = target
         .and_then(|offset| code.at(at, offset, Some(symbol.index)))
         .ok_or_else(no_function)?;

@@ -237,3 +237,36 @@ fn sections_without_function_symbols_may_have_bad_relocations_too() {
     b.rel(gap, 3, 1, R_CALL);
     assert_eq!(reloc_problem(b.fails()), (3, R::Unaligned));
 }
+
+/// Two variables, `second` 8 bytes into `.bss`; `in_place` are the immediates that lead there.
+fn by_gcc(comment: &[u8], in_place: &[i32]) -> Object {
+    let insns: Vec<Insn> = in_place.iter().flat_map(|&imm| load(0, imm)).chain([EXIT]).collect();
+    let mut b = program(&insns);
+    let bss = b.nobits(".bss", 24);
+    let second = b.symbol("second", (GLOBAL, OBJECT), bss, (8, 16));
+    for at in 0..in_place.len() as u64 {
+        b.rel(1, at * 16, second, R_64);
+    }
+    b.section(".comment", PROGBITS, 0, comment);
+    b.parse()
+}
+
+#[test]
+fn offsets_that_binutils_counts_twice() {
+    let offsets = |object: &Object| -> Vec<u32> {
+        let offset = |t: &RelocTarget| match t {
+            RelocTarget::Data { offset, .. } => *offset,
+            other => panic!("{other:?}"),
+        };
+        targets(object).iter().map(offset).collect()
+    };
+    let old = by_gcc(b"\0GCC: no\0", &[8]);
+    assert_eq!(offsets(&old), [16], "only GCC's own objects are suspected");
+    let old = by_gcc(b"GCC: (12.2.0) 12.2.0\0", &[8, 12]);
+    assert_eq!(offsets(&old), [8, 12]);
+    assert!(old.notes.iter().any(|n| n.contains("binutils")));
+    // One reference that cannot be explained so, and all are what they seem.
+    let new = by_gcc(b"GCC: (14.1.0) 14.1.0\0", &[8, 4]);
+    assert_eq!(offsets(&new), [16, 12]);
+    assert!(!new.notes.iter().any(|n| n.contains("binutils")));
+}
