@@ -1,6 +1,8 @@
 //! The ELF layer: sections, symbols and relocations of a 64-bit file of either byte order, checked
 //! and as plain numbers. What they mean for BPF is decided elsewhere.
 
+use std::collections::HashSet;
+
 use object::elf as raw;
 use object::pod;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
@@ -84,7 +86,7 @@ impl Section<'_> {
 }
 
 /// Where a symbol is defined.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Place {
     Undefined,
     /// `SHN_COMMON`.
@@ -197,49 +199,73 @@ impl<'a> Elf<'a> {
         Ok(elf)
     }
 
-    /// Does the assembler put the offset of a variable into the instruction although the symbol has it,
-    /// so that it counts twice? That of binutils did before 2.41.
+    /// See [`Elf::base`].
     pub(crate) fn counts_twice(&self) -> bool {
         self.counts_twice
     }
 
-    /// What the addend of a relocation of data is to be added to.
+    /// What the addend of a relocation of data is to be added to. The assembler of binutils before 2.41
+    /// has the offset in place although the symbol has it: there the place alone counts.
     pub(crate) fn base(&self, symbol: &Symbol) -> u64 {
         if self.counts_twice && symbol.names_a_place() { 0 } else { symbol.value }
     }
 
-    /// No file says which assembler made it. But every reference to a variable that is not the first of
-    /// its section gives it away: without the fault, what is in place is an offset into that variable,
-    /// and 0 most of the time.
+    /// With that assembler, the offset in its section of the function that a call refers to: `imm` is
+    /// its distance in bytes, less one.
+    pub(crate) fn call_in_bytes(&self, imm: i32) -> Option<u64> {
+        u64::try_from(i64::from(imm) + 1).ok().filter(|_| self.counts_twice)
+    }
+
+    /// No file says which assembler made it. But every reference to something that is not the first of
+    /// its section gives it away: without the fault, what is in place is an offset into the variable,
+    /// and 0 (of a function, -1) most of the time.
     fn finds_offsets_in_place(&self) -> bool {
-        if !self.sections.iter().any(|s| s.name == ".comment" && s.data.starts_with(b"GCC:")) {
+        let by_gcc = |s: &Section<'_>| {
+            s.name == ".comment" && s.data.split(|&b| b == 0).any(|text| text.starts_with(b"GCC:"))
+        };
+        if !self.sections.iter().any(by_gcc) {
             return false;
         }
+        let functions: HashSet<(Place, u64)> =
+            self.symbols().filter(Symbol::is_function).map(|s| (s.place, s.value)).collect();
         let mut found = false;
         for (index, section) in self.sections.iter().enumerate() {
             if !section.has_code() {
                 continue;
             }
-            for rel in self.relocs(index) {
-                if rel.kind != reloc_type::LD_IMM64 || rel.addend.is_some() {
-                    continue;
-                }
+            for rel in self.relocs(index).iter().filter(|rel| rel.addend.is_none()) {
                 let symbol = self.symbol(usize::try_from(rel.symbol).unwrap_or(usize::MAX));
-                let Some(symbol) = symbol.filter(|s| s.names_a_place() && s.value > 0) else {
-                    continue;
-                };
+                let Some(symbol) = symbol else { continue };
                 let Place::Section(target) = symbol.place else { continue };
-                if self.section(target).is_none_or(Section::has_code) {
-                    continue;
-                }
                 let at = usize::try_from(rel.offset).ok().and_then(|at| at.checked_add(4));
                 let rest = at.and_then(|at| section.data.get(at..));
                 let Some(bytes) = rest.and_then(|rest| rest.first_chunk::<4>()) else { continue };
-                let in_place = match self.endian {
-                    Endian::Little => u32::from_le_bytes(*bytes),
-                    Endian::Big => u32::from_be_bytes(*bytes),
+                let imm = match self.endian {
+                    Endian::Little => i32::from_le_bytes(*bytes),
+                    Endian::Big => i32::from_be_bytes(*bytes),
                 };
-                if u64::from(in_place) < symbol.value {
+                let explained = match rel.kind {
+                    reloc_type::CALL => {
+                        let leads = |offset: Option<u64>| {
+                            offset.is_some_and(|o| functions.contains(&(symbol.place, o)))
+                        };
+                        let distance = i64::from(imm) + 1;
+                        let bytes = u64::try_from(distance).ok();
+                        let slots = symbol.value.checked_add_signed(distance * 8);
+                        if bytes == slots {
+                            continue;
+                        }
+                        leads(bytes) && !leads(slots)
+                    }
+                    reloc_type::LD_IMM64 if symbol.names_a_place() && symbol.value > 0 => {
+                        if self.section(target).is_none_or(Section::has_code) {
+                            continue;
+                        }
+                        u64::from(imm.cast_unsigned()) >= symbol.value
+                    }
+                    _ => continue,
+                };
+                if !explained {
                     return false;
                 }
                 found = true;
