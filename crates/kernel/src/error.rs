@@ -124,12 +124,17 @@ pub struct Rejected {
     pub errno: io::Error,
     /// What the verifier said, whole.
     pub log: VerifierLog,
+    /// What was missing, where the program came by an instruction that refers to it.
+    pub poison: Option<String>,
 }
 
 impl std::fmt::Display for Rejected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { program, instance, errno, log } = self;
+        let Self { program, instance, errno, log, poison } = self;
         write!(f, "the verifier refused program `{program}` of `{instance}`: ")?;
+        if let Some(poison) = poison {
+            return write!(f, "{poison}");
+        }
         match log.reason() {
             // One line of the log; whoever shows the error has the rest.
             Some(reason) => {

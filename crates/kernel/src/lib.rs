@@ -27,6 +27,7 @@ pub mod log;
 pub mod maps;
 pub mod modules;
 pub mod pin;
+mod poison;
 pub mod privilege;
 mod probes;
 pub mod programs;

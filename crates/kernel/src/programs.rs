@@ -16,6 +16,7 @@ use crate::facts::{prog_flag, prog_type};
 use crate::features::{Feature, Features};
 use crate::log::VerifierLog;
 use crate::maps::{Map, kernel_name};
+use crate::poison;
 use crate::privilege::{self, Privilege};
 use crate::probes::{encode, words};
 use crate::running::{self, Running, without_flavour};
@@ -394,7 +395,9 @@ impl ProgramLoader<'_> {
     fn refused(&self, image: &Image, errno: io::Error, log: VerifierLog) -> LoadError {
         let (program, instance) = (image.name.clone(), image.instance.clone());
         if !log.is_empty() {
-            return LoadError::Rejected(Box::new(Rejected { program, instance, errno, log }));
+            let poison = poison::explain(image, &log);
+            let rejected = Rejected { program, instance, errno, log, poison };
+            return LoadError::Rejected(Box::new(rejected));
         }
         if errno.raw_os_error() == Some(libc::EPERM) {
             let what = format!("load program `{program}` of `{instance}`");

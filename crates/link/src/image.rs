@@ -99,6 +99,18 @@ pub struct Image {
     pub relocs: Vec<ImageReloc>,
     /// Line info: strictly rising, one at each function's start, or empty when no function has any.
     pub lines: Vec<ImageLine>,
+    /// Instructions that no program may reach, by rising index.
+    pub poisoned: Vec<Poisoned>,
+}
+
+/// An instruction that was made unusable, because what it refers to is not there. A verifier that
+/// prunes the way to it does not mind; one that gets there refuses the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poisoned {
+    /// Index of the instruction slot in the image.
+    pub insn: u32,
+    /// What is not there, as a sentence for the user.
+    pub reason: String,
 }
 
 /// One function of an [`Image`].

@@ -11,7 +11,7 @@ use crate::core_reloc::{Applied, CoreError, Relocator, set_immediate};
 use crate::error::LinkError;
 use crate::image::{
     Image, ImageFunction, ImageLine, ImageReloc, ImageSet, ImageTarget, InstanceId, KernelRef,
-    MapIndex,
+    MapIndex, Poisoned,
 };
 use crate::maps::{MapTable, Reached, reach};
 use crate::plan::{EdgeKind, Plan};
@@ -138,6 +138,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
             functions: Vec::with_capacity(plan.functions.len()),
             relocs: Vec::new(),
             lines: Vec::new(),
+            poisoned: Vec::new(),
         };
         Ok(Self { linked, plan, maps, types, relocators, warnings, starts, image })
     }
@@ -148,6 +149,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
         for i in 0..self.plan.functions.len() {
             self.function(i, &tail_calls)?;
         }
+        self.image.poisoned.sort_by_key(|p| p.insn);
         self.lines()?;
         self.check_maps()?;
         Ok(self.image)
@@ -177,6 +179,15 @@ impl<'a, 'l> Emitter<'a, 'l> {
             let at = start + reloc.insn;
             let target = match edges.next_if(|e| e.reloc == reloc_index) {
                 Some(edge) => {
+                    if let EdgeKind::PoisonedCall(id) = edge.kind {
+                        let name = instance.extern_(id).map_or("?", |e| &e.name);
+                        let site = instance.site(function, reloc.insn);
+                        let reason = format!(
+                            "{site} calls the weak extern `{name}`, which is unresolved, without \
+                             asking first whether it is there"
+                        );
+                        self.image.poisoned.push(Poisoned { insn: at, reason });
+                    }
                     self.patch_code(edge.kind, at);
                     continue;
                 }
@@ -306,6 +317,11 @@ impl<'a, 'l> Emitter<'a, 'l> {
                 source,
             };
             let applied = relocator.apply(&function.name, reloc, insns).map_err(failed)?;
+            if let Applied::Poisoned(_) = applied {
+                let site = instance.site(function, reloc.insn);
+                let reason = format!("{site}: {}", relocator.explain(reloc));
+                self.image.poisoned.push(Poisoned { insn: start + reloc.insn, reason });
+            }
             if let Applied::LocalTypeId(id) = applied {
                 // A local type id means one in the BTF that the kernel gets: the merged one.
                 let merged = self.types.import(at, id)?;

@@ -166,6 +166,7 @@ impl SetBuilder {
                 .map(|(insn, target)| ImageReloc { insn: *insn, target: target.clone() })
                 .collect(),
             lines,
+            poisoned: Vec::new(),
         });
         self.images.len() as u32 - 1
     }
