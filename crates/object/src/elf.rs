@@ -1,8 +1,6 @@
 //! The ELF layer: sections, symbols and relocations of a 64-bit file of either byte order, checked
 //! and as plain numbers. What they mean for BPF is decided elsewhere.
 
-use std::collections::HashSet;
-
 use object::elf as raw;
 use object::pod;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
@@ -86,7 +84,7 @@ impl Section<'_> {
 }
 
 /// Where a symbol is defined.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Place {
     Undefined,
     /// `SHN_COMMON`.
@@ -210,10 +208,11 @@ impl<'a> Elf<'a> {
         if self.counts_twice && symbol.names_a_place() { 0 } else { symbol.value }
     }
 
-    /// With that assembler, the offset in its section of the function that a call refers to: `imm` is
-    /// its distance in bytes, less one.
-    pub(crate) fn call_in_bytes(&self, imm: i32) -> Option<u64> {
-        u64::try_from(i64::from(imm) + 1).ok().filter(|_| self.counts_twice)
+    /// With that assembler, the offset in its section of the function that a call by name refers to:
+    /// `imm` has it in bytes, less one.
+    pub(crate) fn call_in_bytes(&self, symbol: &Symbol, imm: i32) -> Option<u64> {
+        let by_name = self.counts_twice && symbol.names_a_place();
+        u64::try_from(i64::from(imm) + 1).ok().filter(|_| by_name)
     }
 
     /// No file says which assembler made it. But every reference to something that is not the first of
@@ -226,8 +225,6 @@ impl<'a> Elf<'a> {
         if !self.sections.iter().any(by_gcc) {
             return false;
         }
-        let functions: HashSet<(Place, u64)> =
-            self.symbols().filter(Symbol::is_function).map(|s| (s.place, s.value)).collect();
         let mut found = false;
         for (index, section) in self.sections.iter().enumerate() {
             if !section.has_code() {
@@ -235,8 +232,11 @@ impl<'a> Elf<'a> {
             }
             for rel in self.relocs(index).iter().filter(|rel| rel.addend.is_none()) {
                 let symbol = self.symbol(usize::try_from(rel.symbol).unwrap_or(usize::MAX));
-                let Some(symbol) = symbol else { continue };
+                let Some(symbol) = symbol.filter(|s| s.names_a_place() && s.value > 0) else {
+                    continue;
+                };
                 let Place::Section(target) = symbol.place else { continue };
+                let is_code = self.section(target).is_some_and(Section::has_code);
                 let at = usize::try_from(rel.offset).ok().and_then(|at| at.checked_add(4));
                 let rest = at.and_then(|at| section.data.get(at..));
                 let Some(bytes) = rest.and_then(|rest| rest.first_chunk::<4>()) else { continue };
@@ -246,21 +246,9 @@ impl<'a> Elf<'a> {
                 };
                 let explained = match rel.kind {
                     reloc_type::CALL => {
-                        let leads = |offset: Option<u64>| {
-                            offset.is_some_and(|o| functions.contains(&(symbol.place, o)))
-                        };
-                        let distance = i64::from(imm) + 1;
-                        let bytes = u64::try_from(distance).ok();
-                        let slots = symbol.value.checked_add_signed(distance * 8);
-                        if bytes == slots {
-                            continue;
-                        }
-                        leads(bytes) && !leads(slots)
+                        u64::try_from(i64::from(imm) + 1).is_ok_and(|offset| offset == symbol.value)
                     }
-                    reloc_type::LD_IMM64 if symbol.names_a_place() && symbol.value > 0 => {
-                        if self.section(target).is_none_or(Section::has_code) {
-                            continue;
-                        }
+                    reloc_type::LD_IMM64 if !is_code => {
                         u64::from(imm.cast_unsigned()) >= symbol.value
                     }
                     _ => continue,

@@ -124,7 +124,7 @@ impl Resolver<'_, '_> {
             reloc_type::CALL if call => {
                 // With REL the addend is counted in slots and one less, as in a relative call.
                 let slots = i64::from(insn.imm).saturating_add(1);
-                match (self.elf.call_in_bytes(insn.imm), symbol.place) {
+                match (self.elf.call_in_bytes(&symbol, insn.imm), symbol.place) {
                     (Some(offset), Place::Section(_)) if rel.addend.is_none() => {
                         self.call(Symbol { value: offset, ..symbol }, 0)
                     }
