@@ -45,9 +45,9 @@ LICENSE("GPL");
 //@ entry: there
 //@ codes: 1
 
-// Called from the root and from a target.
+// Called from the root and from a target. (Linux 6.2 brought the two.)
 //@ run: kernel-function
-//@ needs: feature:kfuncs
+//@ needs: feature:kfuncs kernel-symbol:bpf_rcu_read_lock
 //@ entry: calls
 //@ bind: prog=target.o:target_calls
 //@ codes: 130

@@ -29,6 +29,10 @@ pub(super) fn build(root: &Path, cache: &Path) -> Result<Binaries> {
         .current_dir(root)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        // Debug builds, with their assertions, but not at their pace: an emulated processor is slow, and
+        // this halves the time of a run.
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
         // Half the size to load into the guest, and back-traces still name functions.
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("CARGO_PROFILE_TEST_DEBUG", "0")

@@ -92,9 +92,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 
     if options.features {
         table::print_features(&reports);
-        return Ok(());
+    } else {
+        table::print(&reports);
     }
-    table::print(&reports);
     let failures: usize = reports.iter().map(Report::failures).sum();
     if failures > 0 {
         bail!("{failures} failed; logs of the guests: {}", cache.join("logs").display());

@@ -87,12 +87,33 @@ fn parse(series: &'static str, output: &str) -> Result<Report> {
     };
     // Written last: without it, the rest is not whole.
     section("status")?;
-    Ok(Report {
-        series,
-        release: section("release")?.trim().into(),
-        features: features(section("features")?)?,
-        outcomes: outcomes(section("cases")?)?,
-    })
+    let release = section("release")?.trim();
+    let features = features(section("features")?)?;
+    let mut outcomes = outcomes(section("cases")?)?;
+    for feature in &features {
+        outcomes.insert(format!("features::{}", feature.name), feature.outcome(release));
+    }
+    Ok(Report { series, release: release.into(), features, outcomes })
+}
+
+impl Feature {
+    /// Is the answer the one that the documented release leads one to expect? These kernels are close
+    /// to the ones of kernel.org, so that another answer is a fault of the probe or of the table of
+    /// features, or else a fact that belongs here.
+    fn outcome(&self, release: &str) -> Outcome {
+        let expected = version(release) >= version(&self.since);
+        if expected == self.supported {
+            return Outcome::Pass;
+        }
+        let verb = if self.supported { "found" } else { "not found" };
+        Outcome::Fail(format!("{verb} on {release}, documented since {}", self.since))
+    }
+}
+
+/// The first two numbers of a release.
+fn version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(['.', '-', '+']).map(|n| n.parse().unwrap_or_default());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
 /// Text behind each mark up to the next, by the mark's name.
@@ -187,7 +208,8 @@ mod tests {
             failures:\n    b::x\n\ntest result: FAILED. 1 passed\n";
         let report = parse("6.1", &output(cases)).unwrap();
         assert_eq!(report.release, "6.1.0-9");
-        assert_eq!(report.summary(), "1 passed, 1 failed, 1 skipped");
+        // Two of the passed ones are features.
+        assert_eq!(report.summary(), "3 passed, 1 failed, 1 skipped");
         assert_eq!(report.outcomes["a::one"], Outcome::Pass);
         assert_eq!(
             report.outcomes["b::x"],
@@ -196,6 +218,20 @@ mod tests {
         assert!(!report.features[1].supported);
         let Outcome::Skip(reason) = &report.outcomes["a::two::dump"] else { panic!() };
         assert_eq!(reason, "needs feature:isa-v4 (really)");
+    }
+
+    #[test]
+    fn a_feature_that_contradicts_its_release_fails() {
+        let feature =
+            |since: &str| Feature { name: "f".into(), supported: true, since: since.into() };
+        assert_eq!(feature("5.9").outcome("5.10.0-3"), Outcome::Pass);
+        assert_eq!(feature("5.10").outcome("5.10.0-3"), Outcome::Pass);
+        assert_eq!(
+            feature("5.11").outcome("5.10.0-3"),
+            Outcome::Fail("found on 5.10.0-3, documented since 5.11".into())
+        );
+        let absent = Feature { supported: false, ..feature("4.18") };
+        assert!(matches!(absent.outcome("5.10.0-3"), Outcome::Fail(_)));
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl Machine {
                 "nothing" => false,
                 other => match other.split_once(':') {
                     Some(("feature", name)) => !self.features.iter().any(|f| f == name),
+                    Some(("kernel-symbol", name)) => !kernel_has_symbol(name),
                     _ => panic!("{}::{}: unknown need {other}", run.case, run.name),
                 },
             };
@@ -126,6 +127,13 @@ fn kernel_config_is_there() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let boot = format!("/boot/config-{}", release.trim());
     Path::new("/proc/config.gz").exists() || Path::new(&boot).exists()
+}
+
+/// Is a symbol of this name in the running kernel, or in a module that it has loaded? A line of
+/// `/proc/kallsyms` is an address, a letter, a name, and the module's name in brackets.
+fn kernel_has_symbol(name: &str) -> bool {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(name))
 }
 
 /// The command under test: the one that cargo built, or BPFWELD_BIN where that is out of reach (in
