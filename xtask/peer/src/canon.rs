@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::record::Function;
-use crate::watch;
+use crate::watch::{self, Variable};
 
 #[derive(Clone, Copy)]
 struct Insn {
@@ -26,6 +26,7 @@ pub fn canonical(
     words: &[u64],
     names: &HashMap<usize, String>,
     maps: &[(String, i32)],
+    kconfig: &[Variable],
     fd_array: &[i32],
 ) -> Vec<Function> {
     let insns: Vec<Insn> = words
@@ -79,7 +80,14 @@ pub fn canonical(
         let high = insns.get(at + 1).map_or(0, |n| n.imm);
         match (i.code, i.src) {
             (LD_IMM64, 1) => format!("r{} = map {}", i.dst, map_name(i.imm)),
-            (LD_IMM64, 2) => format!("r{} = map {} value + {high}", i.dst, map_name(i.imm)),
+            (LD_IMM64, 2) => {
+                let map = map_name(i.imm);
+                let variable = kconfig.iter().find(|v| v.offset == high as usize);
+                match variable.filter(|_| map == watch::KCONFIG) {
+                    Some(variable) => format!("r{} = kconfig {}", i.dst, variable.name),
+                    None => format!("r{} = map {map} value + {high}", i.dst),
+                }
+            }
             (LD_IMM64, 3) => format!("r{} = btf {} of {}", i.dst, i.imm, module(high)),
             (LD_IMM64, 4) => {
                 format!("r{} = function {}", i.dst, label(target(at, &i).unwrap_or(0)))

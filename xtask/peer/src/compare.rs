@@ -1,6 +1,8 @@
 //! Two records → differences.
 
-use crate::record::{Load, Program, Side};
+use std::collections::BTreeMap;
+
+use crate::record::{Load, Map, Program, Side};
 
 /// One difference.
 pub struct Difference {
@@ -13,13 +15,14 @@ pub struct Difference {
 }
 
 /// Kinds of differences, in the order of the table.
-pub const CATEGORIES: [(&str, &str); 10] = [
+pub const CATEGORIES: [(&str, &str); 11] = [
     ("crash", "a side crashed or hung"),
     ("open", "one side opens the object"),
     ("programs", "the lists of programs differ"),
     ("type", "section name → type, attach type, autoload"),
     ("reach", "one side gets to the kernel"),
     ("attributes", "what the kernel is asked for beside the instructions"),
+    ("debug", "func_info and line_info"),
     ("instructions", "final instructions"),
     ("maps", "maps as made"),
     ("verdict", "the kernel takes one side's"),
@@ -73,7 +76,10 @@ fn program(p: &Program, q: &Program, found: &mut Vec<Difference>) {
     let facts = |p: &Program| {
         format!(
             "{}: type {} attach type {} autoload {}",
-            p.section.trim_start_matches('?'), p.prog_type, p.attach_type, p.autoload
+            p.section.trim_start_matches('?'),
+            p.prog_type,
+            p.attach_type,
+            p.autoload
         )
     };
     if facts(p) != facts(q) {
@@ -93,20 +99,18 @@ fn program(p: &Program, q: &Program, found: &mut Vec<Difference>) {
     };
     let attributes = |l: &Load| {
         format!(
-            "type {} attach type {} flags {:#x} attach BTF id {} fd {} licence {:?} BTF {} func_info {} line_info {}",
-            l.prog_type,
-            l.attach_type,
-            l.flags,
-            l.attach_btf_id,
-            l.attach_fd,
-            l.license,
-            l.has_btf,
-            l.func_infos,
-            l.line_infos
+            "type {} attach type {} flags {:#x} attach BTF id {} fd {} licence {:?}",
+            l.prog_type, l.attach_type, l.flags, l.attach_btf_id, l.attach_fd, l.license,
         )
+    };
+    let debug = |l: &Load| {
+        format!("BTF {} func_info {} line_info {}", l.has_btf, l.func_infos, l.line_infos)
     };
     if attributes(a) != attributes(b) {
         add("attributes", pair(&Some(attributes(a)), &Some(attributes(b))));
+    }
+    if debug(a) != debug(b) {
+        add("debug", pair(&Some(debug(a)), &Some(debug(b))));
     }
     let different = instructions(a, b);
     if !different.is_empty() {
@@ -116,7 +120,7 @@ fn program(p: &Program, q: &Program, found: &mut Vec<Difference>) {
     for map in &a.maps {
         match b.maps.iter().find(|other| other.name == map.name) {
             None => different.push(format!("only bpfweld: {map:?}")),
-            Some(other) if other != map => {
+            Some(other) if !same_map(map, other) => {
                 different.push(format!("bpfweld: {map:?}"));
                 different.push(format!("libbpf:  {other:?}"));
             }
@@ -133,11 +137,21 @@ fn program(p: &Program, q: &Program, found: &mut Vec<Difference>) {
     }
 }
 
+/// Of the kconfig externs, bpfweld's map has only those that the program uses.
+fn same_map(map: &Map, other: &Map) -> bool {
+    let rest = |m: &Map| Map { values: BTreeMap::new(), ..m.clone() };
+    rest(map) == rest(other) && map.values.iter().all(|(k, v)| other.values.get(k) == Some(v))
+}
+
 fn instructions(a: &Load, b: &Load) -> Vec<String> {
     let names = |l: &Load| l.functions.iter().map(|f| f.name.clone()).collect::<Vec<_>>().join(" ");
     let mut lines = Vec::new();
-    if names(a) != names(b) {
+    if a.func_infos > 0 && b.func_infos > 0 && names(a) != names(b) {
         lines.extend(pair(&Some(names(a)), &Some(names(b))));
+    }
+    if a.functions.len() != b.functions.len() {
+        let count = |l: &Load| Some(format!("{} functions", l.functions.len()));
+        lines.extend(pair(&count(a), &count(b)));
     }
     for (f, g) in a.functions.iter().zip(&b.functions) {
         let longest = f.insns.len().max(g.insns.len());

@@ -1,9 +1,11 @@
 //! What is noted of an object, a program and a load; the same for both sides.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Raised when the records change, so that old ones in the cache are not read.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// One object on one side.
 #[derive(Default, Debug, Serialize, Deserialize)]
@@ -70,4 +72,7 @@ pub struct Map {
     pub has_value_type: bool,
     /// Hash of the first value, of maps that stand for a data section.
     pub content: u64,
+    /// Of the map of kconfig externs instead: the values of its variables. Where each of them is,
+    /// and whether those that the program does not use are there, is each loader's business.
+    pub values: BTreeMap<String, Vec<u8>>,
 }

@@ -1,7 +1,7 @@
 //! `syscall`, as libbpf and bpfweld call it: passes everything on and notes `BPF_PROG_LOAD`.
 
 use std::arch::asm;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString, c_char, c_int, c_long};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
@@ -16,6 +16,9 @@ use crate::record::{Load, Map};
 const MAP_LOOKUP_ELEM: c_long = 1;
 const PROG_LOAD: c_long = 5;
 const OBJ_GET_INFO_BY_FD: c_long = 15;
+const BTF_GET_FD_BY_ID: c_long = 19;
+/// Both sides call it that.
+pub const KCONFIG: &str = ".kconfig";
 /// Bytes of `union bpf_attr` that are looked at.
 const ATTR: usize = 192;
 
@@ -23,8 +26,8 @@ const ATTR: usize = 192;
 type Maps = Box<dyn Fn() -> Vec<(String, i32)> + Send>;
 
 struct Watched {
-    /// The program as the kernel knows it.
-    name: Vec<u8>,
+    /// The program.
+    name: String,
     maps: Maps,
     load: Option<Load>,
 }
@@ -33,7 +36,7 @@ static WATCHED: Mutex<Option<Watched>> = Mutex::new(None);
 
 /// Notes loads of this program from now on.
 pub fn start(name: &str, maps: Maps) {
-    let name = name.bytes().take(15).collect();
+    let name = name.to_owned();
     if let Ok(mut watched) = WATCHED.lock() {
         *watched = Some(Watched { name, maps, load: None });
     }
@@ -97,8 +100,17 @@ unsafe fn note(attr: *const u8, size: usize, result: c_long) {
     unsafe { std::ptr::copy_nonoverlapping(attr, bytes.as_mut_ptr(), size.min(ATTR)) };
     let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
     let long = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
-    let name = bytes[48..64].split(|&b| b == 0).next().unwrap();
-    if name != watched.name {
+    let functions = match word(72) {
+        0 => HashMap::new(),
+        fd => unsafe { function_names(fd, long(80), word(76), word(88)) },
+    };
+    let short = bytes[48..64].split(|&b| b == 0).next().unwrap();
+    // The kernel's names are cut; those of two programs may be the same.
+    let same = match functions.get(&0) {
+        Some(name) => *name == watched.name,
+        None => watched.name.bytes().take(15).eq(short.iter().copied()),
+    };
+    if !same {
         return;
     }
     let errno = if result < 0 { -result as i32 } else { 0 };
@@ -120,11 +132,9 @@ unsafe fn note(attr: *const u8, size: usize, result: c_long) {
         return;
     }
     let insns = unsafe { std::slice::from_raw_parts(long(8) as *const u64, word(4) as usize) };
-    let functions = match word(72) {
-        0 => HashMap::new(),
-        fd => unsafe { function_names(fd, long(80), word(76), word(88)) },
-    };
     let maps = (watched.maps)();
+    let kconfig = maps.iter().find(|(name, _)| name == KCONFIG);
+    let kconfig = kconfig.map(|(_, fd)| variables(*fd)).unwrap_or_default();
     let fd_array = match long(120) {
         0 => &[][..],
         // Its length is not told by those who do not have to; indices are below 256.
@@ -145,7 +155,7 @@ unsafe fn note(attr: *const u8, size: usize, result: c_long) {
         has_btf: word(72) != 0,
         func_infos: word(88),
         line_infos: word(104),
-        functions: canon::canonical(insns, &functions, &maps, fd_array),
+        functions: canon::canonical(insns, &functions, &maps, &kconfig, fd_array),
         maps: maps.iter().filter_map(|(name, fd)| map_info(name, *fd)).collect(),
     });
 }
@@ -195,6 +205,7 @@ pub fn map_info(name: &str, fd: i32) -> Option<Map> {
         has_key_type: word(68) != 0,
         has_value_type: word(72) != 0,
         content: 0,
+        values: BTreeMap::new(),
     };
     if map.name.starts_with('.') {
         let (key, mut value) = (0u32, vec![0u8; map.value_size as usize]);
@@ -203,12 +214,49 @@ pub fn map_info(name: &str, fd: i32) -> Option<Map> {
         attr[8..16].copy_from_slice(&(&raw const key as u64).to_ne_bytes());
         attr[16..24].copy_from_slice(&(value.as_mut_ptr() as u64).to_ne_bytes());
         if bpf(MAP_LOOKUP_ELEM, &mut attr) >= 0 {
-            let mut hasher = DefaultHasher::new();
-            value.hash(&mut hasher);
-            map.content = hasher.finish();
+            if name == KCONFIG {
+                let bytes = |v: &Variable| value.get(v.offset..v.offset + v.size);
+                let named = |v: Variable| Some((v.name.clone(), bytes(&v)?.to_vec()));
+                map.values = variables(fd).into_iter().filter_map(named).collect();
+                map.value_size = 0;
+            } else {
+                let mut hasher = DefaultHasher::new();
+                value.hash(&mut hasher);
+                map.content = hasher.finish();
+            }
         }
     }
     Some(map)
+}
+
+/// A variable of a map that stands for a section.
+pub struct Variable {
+    pub name: String,
+    pub offset: usize,
+    size: usize,
+}
+
+/// The variables of such a map.
+fn variables(fd: i32) -> Vec<Variable> {
+    let find = || {
+        let mut info = [0u8; 88];
+        get_info(fd, &mut info)?;
+        let word = |at: usize| u32::from_ne_bytes(info[at..at + 4].try_into().unwrap());
+        let mut attr = [0u8; 16];
+        attr[0..4].copy_from_slice(&word(64).to_ne_bytes());
+        let btf_fd = i32::try_from(bpf(BTF_GET_FD_BY_ID, &mut attr)).ok().filter(|fd| *fd >= 0)?;
+        let btf = btf_of(btf_fd);
+        unsafe { libc::close(btf_fd) };
+        let btf = btf?;
+        let section = btf.ty(bpfweld::btf::TypeId(word(72)));
+        let variable = |v: bpfweld::btf::SectionVar| Variable {
+            name: btf.ty(v.type_id).name().to_owned(),
+            offset: v.offset as usize,
+            size: v.size as usize,
+        };
+        Some(section.section_vars().map(variable).collect())
+    };
+    find().unwrap_or_default()
 }
 
 /// Name that the kernel has for what an fd stands for; for what nobody has named.
