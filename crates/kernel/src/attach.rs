@@ -7,8 +7,8 @@ use bpfweld_object::sections;
 
 use crate::error::LoadError;
 use crate::facts::{attach_type, prog_type};
+use crate::features::{Feature, Features};
 use crate::running::{Running, without_flavour};
-use crate::sys::Sys;
 
 /// What `BPF_PROG_LOAD` is told.
 #[derive(Default, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct Attach {
 }
 
 pub(crate) fn find(
-    sys: &dyn Sys,
+    features: &Features,
     running: &Running,
     kernel_btf: Option<&Btf>,
     image: &Image,
@@ -30,6 +30,7 @@ pub(crate) fn find(
         instance: image.instance.clone(),
         problem,
     };
+    let sys = &**features.sys();
     let section = &image.section;
     let attach = image.program.attach_type.map_or(0, |a| a.0);
     let target = image.program.attach_to.as_deref().unwrap_or("");
@@ -55,6 +56,10 @@ pub(crate) fn find(
             let btf = running.kernel_btf(sys, kernel_btf).map_err(|e| error(e.to_string()))?;
             return struct_ops(btf, target).map_err(error);
         }
+        // One program for all places of a probe, where the kernel can.
+        (prog_type::KPROBE, _) if is_usdt(section) && features.get(Feature::UprobeMulti) => {
+            return Ok(Attach { btf_id: 0, attach_type: Some(attach_type::TRACE_UPROBE_MULTI) });
+        }
         _ => return Ok(Attach::default()),
     };
     if target.is_empty() {
@@ -70,6 +75,11 @@ pub(crate) fn find(
         ))
     })?;
     Ok(Attach { btf_id, attach_type: None })
+}
+
+fn is_usdt(section: &str) -> bool {
+    let name = section.trim_start_matches('?').split('/').next();
+    matches!(name, Some("usdt" | "usdt.s"))
 }
 
 /// The struct, and the number of the member among its members (kernel, `check_struct_ops_btf_id`).
@@ -98,6 +108,14 @@ mod tests {
     use bpfweld_btf::{BtfBuilder, IntEncoding, MemberSpec};
 
     use super::*;
+
+    #[test]
+    fn usdt_sections() {
+        for section in ["usdt", "usdt//usr/lib/libc.so.6:libc:setjmp", "?usdt.s/x:y:z"] {
+            assert!(is_usdt(section), "{section}");
+        }
+        assert!(!is_usdt("uprobe/usdt") && !is_usdt("usdt2/x"));
+    }
 
     #[test]
     fn members_of_struct_ops() {

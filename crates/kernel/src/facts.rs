@@ -131,6 +131,8 @@ pub mod attach_type {
     pub const XDP: u32 = 37;
     /// `BPF_LSM_CGROUP`.
     pub const LSM_CGROUP: u32 = 43;
+    /// `BPF_TRACE_UPROBE_MULTI`.
+    pub const TRACE_UPROBE_MULTI: u32 = 48;
 }
 
 /// Flags of `BPF_PROG_LOAD`.

@@ -77,6 +77,7 @@ features! {
     KernelCore = "kernel-core", "5.17", "CO-RE relocation by the kernel";
     RingBuffer = "ring-buffer", "5.8", "ring buffer maps";
     BpfCookie = "bpf-cookie", "5.15", "cookies of attachments";
+    UprobeMulti = "uprobe-multi", "6.6", "many uprobes attached at once";
     IsaV2 = "isa-v2", "4.14", "instruction set v2: all comparisons";
     IsaV3 = "isa-v3", "5.1", "instruction set v3: 32-bit jumps";
     IsaV4 = "isa-v4", "6.6", "instruction set v4: sign extension, long jumps";
@@ -105,6 +106,7 @@ impl Feature {
             Self::FuncPointers | Self::MixedTailCalls | Self::KernelCore => Self::FuncInfo,
             Self::BpfLoop => Self::FuncPointers,
             Self::Kfuncs => Self::FdArray,
+            Self::UprobeMulti => Self::BpfLink,
             _ => Self::Bpf,
         })
     }

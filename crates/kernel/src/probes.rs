@@ -2,13 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
 use bpfweld_btf::Kind;
 use bpfweld_insn::{CALL, EXIT, Insn, LD_IMM64, pseudo};
 
 use crate::facts::{attach_type, map_flag, map_type, prog_flag, prog_type};
 use crate::features::Feature;
-use crate::sys::{MapCreate, ProgLoad, Sys, TestRun};
+use crate::sys::{MapCreate, ProgLoad, Sys, TestRun, Uprobes};
 
 /// Numbers of helpers that tell kernels apart (`enum bpf_func_id`).
 mod helper {
@@ -187,6 +188,23 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             let insns = encode(&[call_helper(helper::GET_ATTACH_COOKIE), mov(0, 0), exit()]);
             let prog_type = prog_type::TRACEPOINT;
             done(sys.load_program(&ProgLoad { prog_type, ..filter(&insns) }, None))
+        }
+        Feature::UprobeMulti => {
+            let insns = encode(&[mov(0, 0), exit()]);
+            let program = sys.load_program(
+                &ProgLoad {
+                    prog_type: prog_type::KPROBE,
+                    expected_attach_type: attach_type::TRACE_UPROBE_MULTI,
+                    ..filter(&insns)
+                },
+                None,
+            )?;
+            let nowhere = Uprobes { path: Path::new("/"), offsets: &[0] };
+            match sys.create_uprobe_link(program.as_fd(), nowhere) {
+                // A kernel that knows such links finds that this is no regular file.
+                Err(e) if e.raw_os_error() == Some(libc::EBADF) => Ok(()),
+                other => done(other),
+            }
         }
         // r0 < 1 by JLT, r0 == 0 by JMP32, long jump and sign extension.
         Feature::IsaV2 => load(sys, &[mov(0, 0), ins(0xa5, 0, 0, 0, 1), exit()]),

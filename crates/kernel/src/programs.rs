@@ -108,8 +108,7 @@ impl ProgramLoader<'_> {
     pub(crate) fn load(&self, image: &Image) -> Result<Loaded, LoadError> {
         let mut warnings = Vec::new();
         self.check_features(image)?;
-        let sys = &**self.features.sys();
-        let attach = attach::find(sys, self.running, self.kernel_btf, image)?;
+        let attach = attach::find(self.features, self.running, self.kernel_btf, image)?;
         let insns = encode(&self.patch(image)?);
         let (func_info, line_info) = self.debug_info(image);
         let kind = image.program.prog_type.0;

@@ -153,6 +153,8 @@ pub enum Command<'a> {
         attach_type: u32,
         /// By attach type.
         flags: u32,
+        /// With `BPF_TRACE_UPROBE_MULTI`: where.
+        uprobes: Option<Uprobes<'a>>,
     },
     /// uname(2). Replies with [`Reply::Uname`].
     Uname,
@@ -165,6 +167,15 @@ pub enum Command<'a> {
         /// Any file or directory of the file system.
         path: &'a Path,
     },
+}
+
+/// Places in a program or library in user space.
+#[derive(Clone, Copy, Debug)]
+pub struct Uprobes<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Offsets in it, in bytes.
+    pub offsets: &'a [u64],
 }
 
 /// What a [`Command`] gave.
@@ -501,7 +512,22 @@ impl dyn Sys + '_ {
         attach_type: u32,
         flags: u32,
     ) -> io::Result<OwnedFd> {
-        self.fd(Command::LinkCreate { program, target, attach_type, flags })
+        self.fd(Command::LinkCreate { program, target, attach_type, flags, uprobes: None })
+    }
+
+    /// [`Command::LinkCreate`] with `BPF_TRACE_UPROBE_MULTI`.
+    pub fn create_uprobe_link(
+        &self,
+        program: BorrowedFd<'_>,
+        uprobes: Uprobes<'_>,
+    ) -> io::Result<OwnedFd> {
+        self.fd(Command::LinkCreate {
+            program: Some(program),
+            target: 0,
+            attach_type: crate::facts::attach_type::TRACE_UPROBE_MULTI,
+            flags: 0,
+            uprobes: Some(uprobes),
+        })
     }
 
     /// [`Command::Uname`].

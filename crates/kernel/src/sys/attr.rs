@@ -157,12 +157,20 @@ attr!(
 );
 
 attr!(
-    /// `BPF_LINK_CREATE`, without what single link types add.
-    LinkCreateAttr, 16 {
+    /// `BPF_LINK_CREATE` with what `BPF_TRACE_UPROBE_MULTI` adds.
+    LinkCreateAttr, 64 {
         prog_fd: u32,
         target: u32,
         attach_type: u32,
         flags: u32,
+        path: u64,
+        offsets: u64,
+        ref_ctr_offsets: u64,
+        cookies: u64,
+        count: u32,
+        uprobe_flags: u32,
+        pid: u32,
+        pad: u32,
     }
 );
 

@@ -114,9 +114,16 @@ impl Sys for RealSys {
                 };
                 bpf_fd(cmd, &mut attr).map(Reply::Fd)
             }
-            Command::LinkCreate { program, target, attach_type, flags } => {
+            Command::LinkCreate { program, target, attach_type, flags, uprobes } => {
                 let prog_fd = program.map_or(u32::MAX, raw);
-                let mut attr = LinkCreateAttr { prog_fd, target, attach_type, flags };
+                let mut attr =
+                    LinkCreateAttr { prog_fd, target, attach_type, flags, ..Default::default() };
+                let path = uprobes.map(|u| c_path(u.path)).transpose()?;
+                if let (Some(path), Some(uprobes)) = (&path, uprobes) {
+                    attr.path = addr(path.as_bytes_with_nul());
+                    attr.offsets = uprobes.offsets.as_ptr().expose_provenance() as u64;
+                    attr.count = u32::try_from(uprobes.offsets.len()).map_err(io::Error::other)?;
+                }
                 bpf_fd(cmd::LINK_CREATE, &mut attr).map(Reply::Fd)
             }
             Command::Uname => uname().map(Reply::Uname),
