@@ -1,5 +1,5 @@
-//! Do two function prototypes, of two blobs, agree? The check that stands between an extern function
-//! and the function that is bound to it.
+//! Do two function prototypes, or two variables, of two blobs agree? The check that stands between an
+//! extern and what is bound to it.
 //!
 //! Typedefs, qualifiers and type tags count nowhere, parameter names neither. Then:
 //!
@@ -64,6 +64,39 @@ pub enum Mismatch {
         /// What differs.
         why: String,
     },
+    /// Two variables differ.
+    #[error("`{wanted}` is wanted, `{given}` is given: {why}")]
+    Variable {
+        /// The first one's type.
+        wanted: String,
+        /// The second one's.
+        given: String,
+        /// What differs.
+        why: String,
+    },
+}
+
+/// Does the variable `given` fit where `wanted` is declared? Each is a VAR or a type. An array
+/// declared without a length (`extern int table[]`) takes one of any length.
+pub fn check_variable(wanted: (&Btf, TypeId), given: (&Btf, TypeId)) -> Result<(), Mismatch> {
+    let inside = |(btf, id): (&'_ Btf, TypeId)| match btf.ty(id).kind() {
+        Kind::Var => btf.ty(id).type_id(),
+        _ => id,
+    };
+    let (a, b) = (wanted.0.ty(wanted.1), given.0.ty(given.1));
+    let (a_type, b_type) = (inside(wanted), inside(given));
+    let mut compare = Compare { assumed: HashSet::new(), steps: 0 };
+    let (a_array, b_array) = (wanted.0.resolve(a_type), given.0.resolve(b_type));
+    let open = a_array.kind() == Kind::Array && a_array.array_len() == 0;
+    let outcome = match open && b_array.kind() == Kind::Array {
+        true => compare.types(a, a_array.type_id(), b, b_array.type_id(), 0),
+        false => compare.types(a, a_type, b, b_type, 0),
+    };
+    outcome.map_err(|why| Mismatch::Variable {
+        wanted: wanted.0.c_declaration(a_type, ""),
+        given: given.0.c_declaration(b_type, ""),
+        why,
+    })
 }
 
 fn with(variadic: bool) -> &'static str {

@@ -172,10 +172,10 @@ pub enum LinkError {
     #[error("{} unresolved: {}", count(.0.len(), "extern"), names(.0))]
     Unresolved(Vec<UnresolvedExtern>),
     /// Two strong definitions of a name that an extern asks for.
-    #[error(
-        "extern `{name}` of {instance} has two strong definitions: {first} and {second}; bind it explicitly"
-    )]
+    #[error("extern {kind} `{name}` of {instance} has two strong definitions: {first} and {second}")]
     TwoDefinitions {
+        /// `function`, `map` or `variable`.
+        kind: &'static str,
         /// Label of the instance that asks.
         instance: String,
         /// The extern.

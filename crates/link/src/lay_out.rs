@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use bpfweld_btf::Kind;
 use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
 use bpfweld_object::{ExternId, ExternKind, Function, RelocTarget};
 
@@ -16,7 +17,7 @@ use crate::image::{
 use crate::maps::{MapTable, Reached, reach};
 use crate::plan::{EdgeKind, Plan};
 use crate::program::{merge_licences, merge_specs};
-use crate::resolve::{Entry, Instance, Linked, get};
+use crate::resolve::{Entry, Instance, Linked, Resolution, check_data, get};
 use crate::tail_calls::TailCalls;
 use crate::types::Types;
 
@@ -261,6 +262,9 @@ impl<'a, 'l> Emitter<'a, 'l> {
             let offset = offset.checked_add_signed(addend);
             return Ok(offset.map(|offset| ImageTarget::MapValue { map, offset }));
         }
+        if let Some(target) = self.other_data(instance_id, instance, id, addend)? {
+            return Ok(Some(target));
+        }
         let kernel = self.kernel_ref(instance_id, instance, id, addend)?;
         Ok(kernel.and_then(|(kind, k)| match kind {
             ExternKind::TypedKsym => Some(ImageTarget::TypedKsym(k)),
@@ -268,6 +272,38 @@ impl<'a, 'l> Emitter<'a, 'l> {
             ExternKind::KernelFunction => Some(ImageTarget::KernelFunctionAddr(k)),
             _ => None,
         }))
+    }
+
+    /// A map or variable of another instance.
+    fn other_data(
+        &self,
+        instance_id: InstanceId,
+        instance: &Instance,
+        id: ExternId,
+        addend: i32,
+    ) -> Result<Option<ImageTarget>, LinkError> {
+        let linked = self.linked;
+        let Some(ext) = instance.extern_(id) else { return Ok(None) };
+        match linked.resolution(instance_id, id) {
+            Some(&Resolution::Map(to, map)) => {
+                let target = get(&linked.instances, to)?;
+                let var = target.object.btf.as_ref().and_then(|b| b.find(Kind::Var, &ext.name));
+                if let Some(var) = var {
+                    check_data(instance, ext, target, var.id())?;
+                }
+                Ok(self.maps.defined(to, map).map(ImageTarget::Map))
+            }
+            Some(&Resolution::Variable(to, data, var)) => {
+                let target = get(&linked.instances, to)?;
+                let section = target.object.data.get(data.index());
+                let Some(var) = section.and_then(|s| s.vars.get(var)) else { return Ok(None) };
+                check_data(instance, ext, target, var.type_id)?;
+                let offset = var.offset.checked_add_signed(addend);
+                let map = self.maps.data(to, data);
+                Ok(map.zip(offset).map(|(map, offset)| ImageTarget::MapValue { map, offset }))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn kernel_ref(

@@ -10,7 +10,7 @@ use bpfweld_object::{
 use crate::error::LinkError;
 use crate::image::{ImageMap, InstanceId, KconfigVar, MapContent, MapIndex, MapSpec, SlotRef};
 use crate::plan::Plan;
-use crate::resolve::{Entry, Instance, Linked};
+use crate::resolve::{Entry, Instance, Linked, Resolution};
 use crate::types::Types;
 
 /// Name of the kconfig map of an instance.
@@ -202,6 +202,11 @@ pub(crate) fn reach(linked: &Linked, plan: &Plan, reached: &mut Reached) -> Vec<
         work.extend(function.into_iter().flat_map(|f| &f.relocs).filter_map(|r| match r.target {
             RelocTarget::Map(id) => Some((at, Key::Defined(id))),
             RelocTarget::Data { data, .. } => Some((at, Key::Data(data))),
+            RelocTarget::ExternAddr { id, .. } => match linked.resolution(at, id)? {
+                Resolution::Map(to, map) => Some((*to, Key::Defined(*map))),
+                Resolution::Variable(to, data, _) => Some((*to, Key::Data(*data))),
+                _ => None,
+            },
             _ => None,
         }));
     }

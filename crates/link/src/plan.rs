@@ -7,7 +7,7 @@ use bpfweld_object::{ExternId, ExternKind, FuncId, Function, RelocTarget};
 use crate::error::{FunctionRef, LinkError};
 use crate::image::InstanceId;
 use crate::liveness;
-use crate::resolve::{Entry, Instance, Linked, Resolution, check_types};
+use crate::resolve::{Entry, Instance, Linked, Resolution, check_types, kind_name};
 
 /// The kernel's limit on functions in one program (`BPF_MAX_SUBPROGS`, linux/bpf_verifier.h).
 const MAX_FUNCTIONS: usize = 256;
@@ -192,13 +192,16 @@ fn collect(linked: &Linked, entry: Entry, warnings: &mut Vec<String>) -> Result<
                         }
                         Resolution::Absent if is_call => EdgeKind::PoisonedCall(id),
                         Resolution::Absent => EdgeKind::Null,
+                        Resolution::Map(..) | Resolution::Variable(..) if !is_call => continue,
                         Resolution::Backend
                             if !is_call || ext.kind == ExternKind::KernelFunction =>
                         {
                             continue;
                         }
                         // A call of something that is no function.
-                        Resolution::Backend => return Err(broken()),
+                        Resolution::Backend | Resolution::Map(..) | Resolution::Variable(..) => {
+                            return Err(broken());
+                        }
                         Resolution::Unresolved => {
                             if !missing.contains(&(instance_id, id)) {
                                 missing.push((instance_id, id));
@@ -206,14 +209,16 @@ fn collect(linked: &Linked, entry: Entry, warnings: &mut Vec<String>) -> Result<
                             continue;
                         }
                         Resolution::Ambiguous(first, second) => {
-                            let name = |(i, f): (InstanceId, FuncId)| {
-                                linked.instances[i.index()].function_ref(f)
+                            let there = |i: &InstanceId| FunctionRef {
+                                instance: linked.instances[i.index()].label.clone(),
+                                function: ext.name.clone(),
                             };
                             return Err(LinkError::TwoDefinitions {
+                                kind: kind_name(ext.kind),
                                 instance: instance.label.clone(),
                                 name: ext.name.clone(),
-                                first: name(*first),
-                                second: name(*second),
+                                first: there(first),
+                                second: there(second),
                             });
                         }
                     }

@@ -1,12 +1,12 @@
 //! From names to functions: the instances of a link, explicit bindings, resolution by name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use bpfweld_btf::{Endian, compat};
+use bpfweld_btf::{Endian, Kind, Linkage as BtfLinkage, TypeId, compat};
 use bpfweld_object::{
-    Extern, ExternId, ExternKind, FuncId, Function, Linkage, Object, RelocTarget,
+    DataId, Extern, ExternId, ExternKind, FuncId, Function, Linkage, MapId, Object, RelocTarget,
 };
 
 use crate::error::{FunctionRef, LinkError, Site, SourceLine, UnresolvedExtern};
@@ -249,12 +249,16 @@ pub struct LinkOptions {
 pub(crate) enum Resolution {
     /// A function of an instance.
     Function(InstanceId, FuncId),
+    /// A map of an instance.
+    Map(InstanceId, MapId),
+    /// A variable of an instance: its section and its place in the section's list.
+    Variable(InstanceId, DataId, usize),
     /// Nothing, and that is allowed.
     Absent,
     /// Nothing, and that is an error.
     Unresolved,
-    /// Two strong definitions.
-    Ambiguous((InstanceId, FuncId), (InstanceId, FuncId)),
+    /// Two strong definitions, in these instances.
+    Ambiguous(InstanceId, InstanceId),
     /// The backend resolves it: kconfig values, kernel symbols, kernel functions.
     Backend,
 }
@@ -318,6 +322,10 @@ impl Linked {
         Origin { instances: self.instances.clone(), bindings }
     }
 
+    pub(crate) fn resolution(&self, at: InstanceId, id: ExternId) -> Option<&Resolution> {
+        self.resolutions.get(at.index())?.get(id.index())
+    }
+
     /// Describes an unresolved extern: where it is called from, what is on offer.
     pub(crate) fn unresolved(&self, at: InstanceId, id: ExternId) -> Option<UnresolvedExtern> {
         let instance = self.instances.get(at.index())?;
@@ -375,7 +383,7 @@ pub(crate) fn get(instances: &[Instance], id: InstanceId) -> Result<&Instance, L
     instances.get(id.index()).ok_or(LinkError::ForeignInstance(id.0))
 }
 
-fn kind_name(kind: ExternKind) -> &'static str {
+pub(crate) fn kind_name(kind: ExternKind) -> &'static str {
     match kind {
         ExternKind::Function => "function",
         ExternKind::Map => "map",
@@ -451,15 +459,17 @@ fn nearest(name: &str, mut candidates: Vec<String>) -> Vec<String> {
     candidates
 }
 
-/// Functions that are visible outside their objects, by name: the strong ones, then the weak ones,
-/// each in the order of the instances.
+/// What is visible outside its object, by name, in the order of the instances.
+#[derive(Default)]
 struct Exports<'a> {
     strong: HashMap<&'a str, Vec<(InstanceId, FuncId)>>,
     weak: HashMap<&'a str, (InstanceId, FuncId)>,
+    maps: HashMap<&'a str, Vec<(InstanceId, MapId)>>,
+    variables: HashMap<&'a str, Vec<(InstanceId, DataId, usize)>>,
 }
 
 fn exports(instances: &[Instance]) -> Exports<'_> {
-    let mut exports = Exports { strong: HashMap::new(), weak: HashMap::new() };
+    let mut exports = Exports::default();
     for (at, instance) in (0..).map(InstanceId).zip(instances) {
         for (id, f) in instance.functions() {
             match f.linkage {
@@ -472,27 +482,74 @@ fn exports(instances: &[Instance]) -> Exports<'_> {
                 Linkage::Static | Linkage::Hidden => {}
             }
         }
+        // Variables and maps are told global from static by BTF.
+        let Some(btf) = instance.object.btf.as_deref() else { continue };
+        let global =
+            |id| btf.ty(id).kind() == Kind::Var && btf.ty(id).linkage() == BtfLinkage::Global;
+        let section = btf.find(Kind::Datasec, ".maps");
+        let vars = section.iter().flat_map(|s| s.section_vars()).filter(|v| global(v.type_id));
+        let names: HashSet<&str> = vars.map(|v| btf.ty(v.type_id).name()).collect();
+        for (id, map) in (0..).map(MapId).zip(&instance.object.maps) {
+            if names.contains(map.name.as_str()) {
+                exports.maps.entry(map.name.as_str()).or_default().push((at, id));
+            }
+        }
+        for (id, data) in (0..).map(DataId).zip(&instance.object.data) {
+            for (i, var) in data.vars.iter().enumerate().filter(|(_, v)| global(v.type_id)) {
+                let name = btf.ty(var.type_id).name();
+                exports.variables.entry(name).or_default().push((at, id, i));
+            }
+        }
     }
     exports
 }
 
 fn by_name(ext: &Extern, exports: &Exports<'_>) -> Resolution {
+    let missing = || if ext.weak { Resolution::Absent } else { Resolution::Unresolved };
+    let name = ext.name.as_str();
     match ext.kind {
-        ExternKind::Function => {}
-        ExternKind::Map | ExternKind::Variable if ext.weak => return Resolution::Absent,
-        ExternKind::Map | ExternKind::Variable => return Resolution::Unresolved,
-        _ => return Resolution::Backend,
+        ExternKind::Function => match exports.strong.get(name).map_or(&[][..], Vec::as_slice) {
+            &[(first, _), (second, _), ..] => Resolution::Ambiguous(first, second),
+            &[(i, f)] => Resolution::Function(i, f),
+            [] => match exports.weak.get(name) {
+                Some(&(i, f)) => Resolution::Function(i, f),
+                None => missing(),
+            },
+        },
+        ExternKind::Map => match exports.maps.get(name).map_or(&[][..], Vec::as_slice) {
+            &[(first, _), (second, _), ..] => Resolution::Ambiguous(first, second),
+            &[(i, map)] => Resolution::Map(i, map),
+            [] => missing(),
+        },
+        ExternKind::Variable => match exports.variables.get(name).map_or(&[][..], Vec::as_slice) {
+            &[(first, ..), (second, ..), ..] => Resolution::Ambiguous(first, second),
+            &[(i, data, var)] => Resolution::Variable(i, data, var),
+            [] => missing(),
+        },
+        _ => Resolution::Backend,
     }
-    match exports.strong.get(ext.name.as_str()).map_or(&[][..], Vec::as_slice) {
-        &[first, second, ..] => return Resolution::Ambiguous(first, second),
-        &[(i, f)] => return Resolution::Function(i, f),
-        [] => {}
-    }
-    match exports.weak.get(ext.name.as_str()) {
-        Some(&(i, f)) => Resolution::Function(i, f),
-        None if ext.weak => Resolution::Absent,
-        None => Resolution::Unresolved,
-    }
+}
+
+/// Do an extern variable or map and what stands behind it agree?
+pub(crate) fn check_data(
+    caller: &Instance,
+    ext: &Extern,
+    target: &Instance,
+    found: TypeId,
+) -> Result<(), LinkError> {
+    let wanted = caller.object.btf.as_deref().zip(ext.btf);
+    let (Some(wanted), Some(found_btf)) = (wanted, target.object.btf.as_deref()) else {
+        return Ok(());
+    };
+    compat::check_variable(wanted, (found_btf, found)).map_err(|mismatch| LinkError::Mismatch {
+        instance: caller.label.clone(),
+        name: ext.name.clone(),
+        target: FunctionRef { instance: target.label.clone(), function: ext.name.clone() },
+        wanted: wanted.0.c_declaration(wanted.1, &ext.name),
+        found: found_btf.c_declaration(found, &ext.name),
+        reason: mismatch.to_string(),
+        site: None,
+    })
 }
 
 /// Do extern and target agree in type? One side without BTF: a warning.

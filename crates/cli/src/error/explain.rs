@@ -68,9 +68,11 @@ impl From<LinkError> for Failure {
                     None => failure,
                 }
             }
-            LinkError::TwoDefinitions { instance, name, first, .. } => {
+            LinkError::TwoDefinitions { kind: "function", instance, name, first, .. } => {
                 Self::new(error.to_string()).hint(format!("--bind {instance}:{name}={first}"))
             }
+            LinkError::TwoDefinitions { .. } => Self::new(error.to_string())
+                .hint("make one of them static, or leave one of the objects out"),
             LinkError::Licence { .. } => Self::new(error.to_string())
                 .hint("all objects in one program need a GPL-compatible licence, or none may use such a helper"),
             LinkError::ProgramType { .. } => Self::new(error.to_string())
