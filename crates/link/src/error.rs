@@ -172,7 +172,9 @@ pub enum LinkError {
     #[error("{} unresolved: {}", count(.0.len(), "extern"), names(.0))]
     Unresolved(Vec<UnresolvedExtern>),
     /// Two strong definitions of a name that an extern asks for.
-    #[error("extern {kind} `{name}` of {instance} has two strong definitions: {first} and {second}")]
+    #[error(
+        "extern {kind} `{name}` of {instance} has two strong definitions: {first} and {second}"
+    )]
     TwoDefinitions {
         /// `function`, `map` or `variable`.
         kind: &'static str,
