@@ -247,6 +247,22 @@ pub enum LinkError {
         /// The entry program of the image.
         entry: FunctionRef,
     },
+    /// The function that is to be called when the program throws cannot be found.
+    #[error(
+        "{function} has the tag `exception_callback:{name}`, {}",
+        match other {
+            Some(other) => format!("and one for `{other}`; there can be one"),
+            None => format!("but its object has no global function `{name}`"),
+        }
+    )]
+    ExceptionCallback {
+        /// The entry program.
+        function: FunctionRef,
+        /// The name in its tag.
+        name: String,
+        /// The name in its second tag.
+        other: Option<String>,
+    },
     /// More functions than the kernel takes in one program.
     #[error("{entry} would have {count} functions; the kernel takes {limit} in one program")]
     TooManyFunctions {

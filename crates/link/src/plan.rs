@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use bpfweld_object::{ExternId, ExternKind, FuncId, Function, RelocTarget};
+use bpfweld_btf::Kind;
+use bpfweld_object::{ExternId, ExternKind, FuncId, Function, Linkage, RelocTarget};
 
 use crate::error::{FunctionRef, LinkError};
 use crate::image::InstanceId;
@@ -20,6 +21,9 @@ const MAX_FRAMES: usize = 8;
 /// in `edges` are valid; calls have no cycle and no path of more than [`MAX_FRAMES`] functions.
 pub(crate) struct Plan {
     pub(crate) functions: Vec<Planned>,
+    /// The function that the kernel calls when the program throws. Nothing in the program refers to
+    /// it.
+    pub(crate) exception_callback: Option<usize>,
     index: HashMap<(InstanceId, FuncId), usize>,
 }
 
@@ -140,9 +144,12 @@ impl Plan {
 
 /// Walks from the entry over all references to code, in the order of the instructions.
 fn collect(linked: &Linked, entry: Entry, warnings: &mut Vec<String>) -> Result<Plan, LinkError> {
-    let mut plan = Plan { functions: Vec::new(), index: HashMap::new() };
+    let mut plan = Plan { functions: Vec::new(), exception_callback: None, index: HashMap::new() };
     let mut missing = Vec::new();
     add(&mut plan, entry.instance, entry.function, None);
+    if let Some(callback) = exception_callback(linked, entry)? {
+        plan.exception_callback = Some(add(&mut plan, entry.instance, callback, None));
+    }
     // `add` appends: this is a breadth-first walk with the list as its own queue.
     let mut at = 0;
     while at < plan.functions.len() {
@@ -242,6 +249,29 @@ fn collect(linked: &Linked, entry: Entry, warnings: &mut Vec<String>) -> Result<
         });
     }
     Ok(plan)
+}
+
+/// The function that the entry's declaration tag `exception_callback:NAME` names.
+fn exception_callback(linked: &Linked, entry: Entry) -> Result<Option<FuncId>, LinkError> {
+    let Some(instance) = linked.instances.get(entry.instance.index()) else { return Ok(None) };
+    let function = instance.function(entry.function);
+    let typed = function.and_then(|f| f.btf_func).zip(instance.object.btf.as_ref());
+    let Some((func, btf)) = typed else { return Ok(None) };
+    let tags = btf.types().filter(|t| t.kind() == Kind::DeclTag && t.type_id() == func);
+    let mut names = tags.filter_map(|t| t.name().strip_prefix("exception_callback:"));
+    let Some(name) = names.next() else { return Ok(None) };
+    let found = (0..)
+        .map(FuncId)
+        .zip(&instance.object.functions)
+        .find(|(_, f)| f.name == name && matches!(f.linkage, Linkage::Global | Linkage::Weak));
+    match (found, names.next()) {
+        (Some((id, _)), None) => Ok(Some(id)),
+        (_, other) => Err(LinkError::ExceptionCallback {
+            function: instance.function_ref(entry.function),
+            name: name.to_owned(),
+            other: other.map(str::to_owned),
+        }),
+    }
 }
 
 /// Number of arguments of the function called at a slot; 5, the most there can be, where nothing tells.

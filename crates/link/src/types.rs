@@ -100,7 +100,7 @@ impl<'l> Types<'l> {
             bpfweld_object::Linkage::Global | bpfweld_object::Linkage::Weak
         );
         let own_linkage = signature.as_ref().and_then(|s| s.linkage);
-        let global = if i == 0 {
+        let global = if i == 0 || plan.exception_callback == Some(i) {
             true
         } else if planned.callback {
             false

@@ -540,3 +540,35 @@ fn a_stack_that_outgrows_the_kernels_is_told() {
         ]
     );
 }
+
+/// `main` and a function `thrown`; `main` has these tags.
+fn thrower(linkage: Linkage, tags: &[&str]) -> Arc<Object> {
+    let maker = Maker::new("root").entry("main", &[]).function("thrown", linkage, false, &[]);
+    let mut maker = maker.function("bystander", Linkage::Global, false, &[]);
+    let main = maker.object.functions[0].btf_func.unwrap();
+    for tag in tags {
+        maker.btf.as_mut().unwrap().add_decl_tag(tag, main, None);
+    }
+    maker.done()
+}
+
+#[test]
+fn the_exception_callback_comes_along() {
+    let object = thrower(Linkage::Global, &["exception_callback:thrown"]);
+    for static_functions in [false, true] {
+        let mut one = Link::new();
+        one.add("root", object.clone()).unwrap();
+        let set = finish(one, &LinkOptions { static_functions, ..LinkOptions::default() }).unwrap();
+        assert_eq!(names(&set), ["0:main", "0:thrown"]);
+        assert!(set.images[0].functions[1].global);
+    }
+    assert_eq!(names(&link(&[thrower(Linkage::Global, &["other:thrown"])]).unwrap()), ["0:main"]);
+    for (linkage, tags) in [
+        (Linkage::Static, &["exception_callback:thrown"][..]),
+        (Linkage::Global, &["exception_callback:nobody"]),
+        (Linkage::Global, &["exception_callback:thrown", "exception_callback:bystander"]),
+    ] {
+        let error = link(&[thrower(linkage, tags)]).unwrap_err();
+        assert!(matches!(error, LinkError::ExceptionCallback { .. }), "{error}");
+    }
+}
