@@ -208,7 +208,8 @@ impl Runner<'_> {
 }
 
 fn too_large(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOMEM | libc::E2BIG))
+    // EMSGSIZE is what 5.10 says.
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOMEM | libc::E2BIG | libc::EMSGSIZE))
 }
 
 /// Types whose test run takes a frame.

@@ -1,5 +1,5 @@
-//! Builds the command and the case runner without shared libraries, so that they run in a guest that has
-//! none.
+//! Builds the command, the case runner and the tests that want a real kernel without shared libraries, so
+//! that they run in a guest that has none.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,19 +10,28 @@ use serde_json::Value;
 /// The one target whose standard library a toolchain on such a machine has.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// Test programs: the runner of `cases/` and, by crate, what else asks the running kernel.
+const SUITES: &[(&str, &str)] = &[
+    ("bpfweld-cli", "cases"),
+    ("bpfweld-kernel", "real_kernel"),
+    ("bpfweld-kernel", "sanitising"),
+    ("bpfweld", "loaded"),
+];
+
 /// What was built.
 pub(super) struct Binaries {
     /// The `bpfweld` command.
     pub(super) command: PathBuf,
-    /// The runner of `cases/`.
-    pub(super) cases: PathBuf,
+    /// Test programs, by name.
+    pub(super) suites: Vec<(&'static str, PathBuf)>,
 }
 
-/// Builds both, into a directory of their own: other flags would make cargo build everything anew at
+/// Builds all, into a directory of their own: other flags would make cargo build everything anew at
 /// each change between the two.
 pub(super) fn build(root: &Path, cache: &Path) -> Result<Binaries> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["test", "--package", "bpfweld-cli", "--test", "cases", "--no-run"])
+        .args(["test", "--no-run"])
+        .args(SUITES.iter().flat_map(|(package, test)| ["--package", package, "--test", test]))
         .args(["--target", TARGET, "--message-format", "json-render-diagnostics"])
         .arg("--target-dir")
         .arg(cache.join("build"))
@@ -42,13 +51,15 @@ pub(super) fn build(root: &Path, cache: &Path) -> Result<Binaries> {
         .output()
         .context("cargo")?;
     if !output.status.success() {
-        bail!("cargo could not build command and case runner");
+        bail!("cargo could not build command and tests");
     }
     let messages = String::from_utf8_lossy(&output.stdout);
     let find = |name: &str| {
         executable(&messages, name).with_context(|| format!("cargo did not build {name}"))
     };
-    Ok(Binaries { command: find("bpfweld")?, cases: find("cases")? })
+    // The library is called like the command; only the latter is executable.
+    let suites = SUITES.iter().map(|&(_, test)| Ok((test, find(test)?))).collect::<Result<_>>()?;
+    Ok(Binaries { command: find("bpfweld")?, suites })
 }
 
 /// The path of a target's executable, from cargo's messages.

@@ -48,8 +48,14 @@ pub(super) fn pack(
     archive.device("dev/console", 5, 1)?;
     archive.copy(&busybox().context("busybox-static is not installed")?, "bin/busybox", 0o755)?;
     archive.copy(&binaries.command, "usr/bin/bpfweld", 0o755)?;
-    archive.copy(&binaries.cases, "usr/bin/cases", 0o755)?;
-    archive.copy_tree(&root.join("cases"), "cases")?;
+    for (name, program) in &binaries.suites {
+        archive.copy(program, &format!("suites/{name}"), 0o755)?;
+    }
+    // At the place where it was when the tests were built: their paths are from there.
+    archive.copy_tree(&root.join("cases"), &root.join("cases").to_string_lossy())?;
+    for sub in ["crates/bpfweld", "crates/kernel", "crates/cli"] {
+        archive.directory(&root.join(sub).to_string_lossy())?;
+    }
     if let Some(config) = &kernel.config {
         archive.copy(config, &format!("boot/config-{}", kernel.release), 0o644)?;
     }
@@ -59,20 +65,18 @@ pub(super) fn pack(
     }
     take_along(&mut archive)?;
     let names: Vec<&str> = loaded.iter().map(|m| m.name.as_str()).collect();
-    archive.file("init", 0o755, init(&names, script).as_bytes())?;
+    let suites: Vec<&str> = match script.features_only {
+        true => Vec::new(),
+        false => binaries.suites.iter().map(|(name, _)| *name).collect(),
+    };
+    archive.file("init", 0o755, init(&names, &suites, script.filter).as_bytes())?;
     archive.finish()?;
     Ok(())
 }
 
 /// The guest's first process. It raises no limit: what a program needs, bpfweld has to see to.
-fn init(modules: &[&str], script: &Script) -> String {
-    let cases = match (script.features_only, script.filter) {
-        (true, _) => "true".to_string(),
-        (false, None) => "cases --test-threads 1 --color never".into(),
-        (false, Some(filter)) => {
-            format!("cases --test-threads 1 --color never '{}'", filter.replace('\'', ""))
-        }
-    };
+fn init(modules: &[&str], suites: &[&str], filter: Option<&str>) -> String {
+    let filter = filter.map(|f| format!("'{}'", f.replace('\'', ""))).unwrap_or_default();
     format!(
         r#"#!/bin/busybox sh
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin
@@ -88,21 +92,27 @@ for module in {modules}; do
     insmod /modules/$module.ko
 done
 export HOME=/root LANG=C.UTF-8 RUST_BACKTRACE=1 NO_COLOR=1
-export BPFWELD_BIN=/usr/bin/bpfweld BPFWELD_CASES=/cases
+export BPFWELD_BIN=/usr/bin/bpfweld
 exec >/dev/ttyS1 2>&1 </dev/null
 stty -F /dev/ttyS1 -onlcr
 echo '{MARK} release'
 uname -r
 echo '{MARK} features'
 bpfweld features --json
-echo '{MARK} cases'
-{cases}
-echo "{MARK} status $?"
+for suite in {suites}; do
+    echo "{MARK} suite:$suite"
+    # What goes to standard error would come in between the names of the tests.
+    /suites/$suite --test-threads 1 --color never {filter} 2>/tmp/stderr
+    echo "{MARK} stderr:$suite"
+    cat /tmp/stderr
+done
+echo '{MARK} end'
 exec >/dev/console 2>&1
 sync
 poweroff -f
 "#,
         modules = modules.join(" "),
+        suites = suites.join(" "),
     )
 }
 

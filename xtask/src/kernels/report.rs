@@ -86,10 +86,15 @@ fn parse(series: &'static str, output: &str) -> Result<Report> {
         sections.get(name).copied().with_context(|| format!("no section {name} in its output"))
     };
     // Written last: without it, the rest is not whole.
-    section("status")?;
+    section("end")?;
     let release = section("release")?.trim();
     let features = features(section("features")?)?;
-    let mut outcomes = outcomes(section("cases")?)?;
+    let mut outcomes = BTreeMap::new();
+    for (suite, text) in sections.iter().filter_map(|(s, t)| Some((s.strip_prefix("suite:")?, t))) {
+        let stderr = section(&format!("stderr:{suite}"))?;
+        add_outcomes(suite, text, stderr, &mut outcomes)
+            .with_context(|| format!("{suite}: {}", stderr.trim()))?;
+    }
     for feature in &features {
         outcomes.insert(format!("features::{}", feature.name), feature.outcome(release));
     }
@@ -141,10 +146,16 @@ fn features(json: &str) -> Result<Vec<Feature>> {
         .collect())
 }
 
-/// Reads the case runner's output: a line a test, and what it says of each that failed.
-fn outcomes(text: &str) -> Result<BTreeMap<String, Outcome>> {
-    let mut outcomes = BTreeMap::new();
-    let Some((_, text)) = text.split_once("\nrunning ") else { return Ok(outcomes) };
+/// Reads a test program's output: a line a test, and what it says of each that failed. Cases carry their
+/// own name, other tests that of their program before it.
+fn add_outcomes(
+    suite: &str,
+    text: &str,
+    stderr: &str,
+    outcomes: &mut BTreeMap<String, Outcome>,
+) -> Result<()> {
+    let (_, text) = text.split_once("\nrunning ").context("it ran no tests")?;
+    let mut ended = 0;
     let announced: usize = text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_default();
     let (list, details) = text.split_once("\nfailures:\n").unwrap_or((text, ""));
     for line in list.lines() {
@@ -155,7 +166,10 @@ fn outcomes(text: &str) -> Result<BTreeMap<String, Outcome>> {
         };
         let name = name.trim();
         let outcome = match outcome {
-            "ok" => Outcome::Pass,
+            "ok" => match skipped(stderr, name) {
+                Some(reason) => Outcome::Skip(reason.into()),
+                None => Outcome::Pass,
+            },
             "FAILED" => Outcome::Fail(detail(details, name).trim().into()),
             other => match other.strip_prefix("ignored") {
                 Some(reason) => {
@@ -166,18 +180,29 @@ fn outcomes(text: &str) -> Result<BTreeMap<String, Outcome>> {
                 None => bail!("test {name}: {other}?"),
             },
         };
-        outcomes.insert(name.to_string(), outcome);
+        ended += 1;
+        let full = if suite == "cases" { name.into() } else { format!("{suite}::{name}") };
+        outcomes.insert(full, outcome);
     }
-    if outcomes.len() != announced {
-        bail!("{announced} tests were announced, {} ended", outcomes.len());
+    if ended != announced {
+        bail!("{announced} tests were announced, {ended} ended");
     }
-    Ok(outcomes)
+    Ok(())
+}
+
+/// Why a test that passed did nothing. Rust's own test runner knows no such outcome; the tests say it on
+/// standard error.
+fn skipped<'a>(stderr: &'a str, name: &str) -> Option<&'a str> {
+    stderr.lines().find_map(|line| {
+        let (test, reason) = line.strip_prefix("SKIPPED ")?.split_once(": ")?;
+        (test == name).then_some(reason)
+    })
 }
 
 /// What stands between a failed test's headline and the next one's.
 fn detail<'a>(details: &'a str, name: &str) -> &'a str {
-    let headline = format!("---- {name} ----\n");
-    let Some((_, rest)) = details.split_once(&headline) else { return "" };
+    let headlines = [format!("---- {name} ----\n"), format!("---- {name} stdout ----\n")];
+    let Some((_, rest)) = headlines.iter().find_map(|h| details.split_once(h)) else { return "" };
     let end = ["\n---- ", "\nfailures:\n"].iter().filter_map(|mark| rest.find(mark)).min();
     &rest[..end.unwrap_or(rest.len())]
 }
@@ -192,8 +217,10 @@ mod tests {
 
     fn output(cases: &str) -> String {
         format!(
-            "boot noise\n{MARK} release\n6.1.0-9\n{MARK} features\n{FEATURES}\n{MARK} cases\n\
-             {cases}\n{MARK} status 0\n"
+            "boot noise\n{MARK} release\n6.1.0-9\n{MARK} features\n{FEATURES}\n{MARK} suite:cases\n\
+             {cases}\n{MARK} stderr:cases\n{MARK} suite:real_kernel\n\
+             \nrunning 2 tests\ntest x ... ok\ntest y ... ok\n\
+             {MARK} stderr:real_kernel\nSKIPPED y: needs more\n{MARK} end\n"
         )
     }
 
@@ -209,7 +236,9 @@ mod tests {
         let report = parse("6.1", &output(cases)).unwrap();
         assert_eq!(report.release, "6.1.0-9");
         // Two of the passed ones are features.
-        assert_eq!(report.summary(), "3 passed, 1 failed, 1 skipped");
+        assert_eq!(report.summary(), "4 passed, 1 failed, 2 skipped");
+        assert_eq!(report.outcomes["real_kernel::x"], Outcome::Pass);
+        assert_eq!(report.outcomes["real_kernel::y"], Outcome::Skip("needs more".into()));
         assert_eq!(report.outcomes["a::one"], Outcome::Pass);
         assert_eq!(
             report.outcomes["b::x"],
@@ -240,9 +269,9 @@ mod tests {
         let whole = output(cases);
         let e = parse("6.1", &whole).unwrap_err();
         assert!(format!("{e:#}").contains("b::two"), "{e:#}");
-        let cut = whole.split(&format!("{MARK} status")).next().unwrap();
+        let cut = whole.split(&format!("{MARK} end")).next().unwrap();
         let e = parse("6.1", cut).unwrap_err();
-        assert!(format!("{e:#}").contains("status"), "{e:#}");
+        assert!(format!("{e:#}").contains("end"), "{e:#}");
     }
 
     #[test]
