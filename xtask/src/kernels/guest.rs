@@ -85,7 +85,6 @@ export PATH=/usr/bin:/usr/sbin:/bin:/sbin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /tmp
 mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
 for module in {modules}; do

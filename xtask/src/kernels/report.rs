@@ -43,6 +43,16 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// That of a guest that did not get to its end: one failure, so that the others' are still told.
+    pub(super) fn broken(kernel: &Kernel, error: &anyhow::Error) -> Self {
+        Self {
+            series: kernel.series,
+            release: kernel.release.clone(),
+            features: Vec::new(),
+            outcomes: [("guest::ends".into(), Outcome::Fail(format!("{error:#}")))].into(),
+        }
+    }
+
     /// Cases that failed.
     pub(super) fn failures(&self) -> usize {
         self.count(|o| matches!(o, Outcome::Fail(_)))
