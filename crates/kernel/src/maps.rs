@@ -292,6 +292,9 @@ impl MapMaker<'_> {
         };
         let name = kernel_name(&map.name, false);
         let fd = self.create(map, spec, &name, inner.as_ref().map(AsFd::as_fd))?;
+        if spec.map_type == map_type::ARENA {
+            self.fill_arena(map, spec, fd.as_fd())?;
+        }
         for &(slot, value) in &spec.values {
             // Programs come later, see `fill_programs`.
             if let SlotRef::Map(index) = value {
@@ -302,6 +305,28 @@ impl MapMaker<'_> {
             }
         }
         Ok(fd)
+    }
+
+    /// Gives an arena its address, which programs are verified with, and its variables their values.
+    fn fill_arena(
+        &self,
+        map: &ImageMap,
+        spec: &MapSpec,
+        fd: BorrowedFd<'_>,
+    ) -> Result<(), LoadError> {
+        let sys = &**self.features.sys();
+        let page = sys.page_size().map_err(|e| call_failed(map, "size", e))?;
+        let len = u64::from(page) * u64::from(spec.max_entries);
+        if spec.arena_data.len() as u64 > len {
+            let problem = format!(
+                "its variables have {} bytes, and {} pages of {page} bytes are too few for them",
+                spec.arena_data.len(),
+                spec.max_entries
+            );
+            return Err(map_error(map, MapProblem::Definition(problem)));
+        }
+        sys.fill_memory(fd, spec.map_extra, len, &spec.arena_data)
+            .map_err(|e| call_failed(map, "map the memory of", e))
     }
 
     fn create(
@@ -521,7 +546,8 @@ fn slot_error(map: &ImageMap, slot: u32, problem: String) -> LoadError {
 }
 
 fn flags(spec: &MapSpec) -> u32 {
-    spec.map_flags | if spec.numa_node.is_some() { map_flag::NUMA_NODE } else { 0 }
+    // `BPF_F_NUMA_NODE` is the author's to set; without it the kernel passes over the node.
+    spec.map_flags
 }
 
 /// What an error number most likely means for this map.

@@ -91,6 +91,18 @@ pub enum Command<'a> {
         /// The map.
         map: BorrowedFd<'a>,
     },
+    /// mmap(2) of all of an arena's memory, the start of which is filled; then munmap(2). The address
+    /// stays the arena's.
+    FillMemory {
+        /// The map.
+        map: BorrowedFd<'a>,
+        /// Where in this process; 0 leaves it to the kernel.
+        address: u64,
+        /// Bytes, at least those of `contents`.
+        len: u64,
+        /// What is written to its start.
+        contents: &'a [u8],
+    },
     /// `BPF_PROG_LOAD`. Replies with the fd.
     ProgLoad {
         /// The program.
@@ -439,6 +451,17 @@ impl dyn Sys + '_ {
     /// [`Command::MapFreeze`].
     pub fn freeze(&self, map: BorrowedFd<'_>) -> io::Result<()> {
         self.done(Command::MapFreeze { map })
+    }
+
+    /// [`Command::FillMemory`].
+    pub fn fill_memory(
+        &self,
+        map: BorrowedFd<'_>,
+        address: u64,
+        len: u64,
+        contents: &[u8],
+    ) -> io::Result<()> {
+        self.done(Command::FillMemory { map, address, len, contents })
     }
 
     /// [`Command::ProgLoad`].

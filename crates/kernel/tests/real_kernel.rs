@@ -762,3 +762,35 @@ fn nothing_is_left_behind() {
     }
     panic!("{} maps, {} programs", count(ObjectKind::Map), count(ObjectKind::Prog));
 }
+
+#[test]
+fn variables_in_an_arena() {
+    let Some(features) = real_kernel() else { return };
+    let arena = |entries, data: &[u8]| MapSpec {
+        map_type: map_type::ARENA,
+        key_size: 0,
+        value_size: 0,
+        map_flags: 1 << 10,
+        arena_data: data.to_vec(),
+        ..array(entries)
+    };
+    let set = |entries, data: &[u8]| {
+        let mut set = SetBuilder::new();
+        let map = set.defined("arena", arena(entries, data));
+        let [a, b] = imm64(1);
+        // From address space 1 to the kernel's.
+        let cast = ins(0xbf, 1, 1, 1, 1);
+        let insns = vec![a, b, cast, load_u32(0, 1, 0), exit()];
+        set.image("arena", insns, &[(0, ImageTarget::MapValue { map, offset: 4 })]);
+        set.finish()
+    };
+    match load(&set(1, &[9, 0, 0, 0, 5, 0, 0, 0]), &features) {
+        Ok(loaded) => assert_eq!(verdict(&loaded.programs()[0]), 5),
+        Err(LoadError::Map { problem: MapProblem::Call { step: "make", .. }, .. }) => {
+            skip("needs arenas (Linux 6.9)");
+        }
+        Err(e) => panic!("{e}"),
+    }
+    let too_small = load(&set(1, &[0; 70000]), &features).unwrap_err().to_string();
+    assert!(too_small.contains("70000") || too_small.contains("make"), "{too_small}");
+}

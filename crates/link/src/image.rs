@@ -248,6 +248,8 @@ pub struct MapSpec {
     pub numa_node: Option<u32>,
     /// `map_extra`.
     pub map_extra: u64,
+    /// Of an arena: what its start holds.
+    pub arena_data: Vec<u8>,
     /// Pinned by name?
     pub pin_by_name: bool,
     /// Type of the key.

@@ -202,6 +202,10 @@ impl<'a, 'l> Emitter<'a, 'l> {
                     .maps
                     .data(planned.instance, data)
                     .map(|map| ImageTarget::MapValue { map, offset }),
+                RelocTarget::Arena { map, offset } => self
+                    .maps
+                    .defined(planned.instance, map)
+                    .map(|map| ImageTarget::MapValue { map, offset }),
                 RelocTarget::CallExtern(id) => {
                     let kernel = self.kernel_ref(planned.instance, instance, id, 0)?;
                     kernel.map(|(_, k)| ImageTarget::KernelFunction(k))

@@ -181,6 +181,7 @@ impl MapTable {
             map_flags: def.map_flags,
             numa_node: def.numa_node,
             map_extra: def.map_extra,
+            arena_data: def.arena_data.clone(),
             pin_by_name: def.pin_by_name,
             key_type,
             value_type,
@@ -200,7 +201,9 @@ pub(crate) fn reach(linked: &Linked, plan: &Plan, reached: &mut Reached) -> Vec<
         reached.entry(at).or_default();
         let function = linked.instances[at.index()].function(planned.func);
         work.extend(function.into_iter().flat_map(|f| &f.relocs).filter_map(|r| match r.target {
-            RelocTarget::Map(id) => Some((at, Key::Defined(id))),
+            RelocTarget::Map(id) | RelocTarget::Arena { map: id, .. } => {
+                Some((at, Key::Defined(id)))
+            }
             RelocTarget::Data { data, .. } => Some((at, Key::Data(data))),
             RelocTarget::ExternAddr { id, .. } => match linked.resolution(at, id)? {
                 Resolution::Map(to, map) => Some((*to, Key::Defined(*map))),

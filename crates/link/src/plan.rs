@@ -230,7 +230,9 @@ fn collect(linked: &Linked, entry: Entry, warnings: &mut Vec<String>) -> Result<
                         }
                     }
                 }
-                RelocTarget::Map(_) | RelocTarget::Data { .. } => continue,
+                RelocTarget::Map(_) | RelocTarget::Data { .. } | RelocTarget::Arena { .. } => {
+                    continue;
+                }
             };
             edges.push(Edge { reloc: reloc_index, kind });
         }

@@ -14,6 +14,7 @@ use crate::types::{TypeIndex, describe};
 
 /// `enum bpf_map_type`, as far as definitions depend on it.
 mod map_type {
+    pub(super) const ARENA: u32 = 33;
     pub(super) const PROG_ARRAY: u32 = 3;
     pub(super) const ARRAY_OF_MAPS: u32 = 12;
     pub(super) const HASH_OF_MAPS: u32 = 13;
@@ -42,6 +43,11 @@ struct Site {
 /// Are there map definitions that BTF describes in this section?
 pub(crate) fn is_described(section: &Section<'_>) -> bool {
     section.name == ".maps" && !section.has_code()
+}
+
+/// Are these variables in an arena, in address space 1?
+pub(crate) fn is_arena(section: &Section<'_>) -> bool {
+    section.name == ".addr_space.1" && section.is_allocated() && !section.has_code()
 }
 
 /// Are there old-style map definitions in this section?
@@ -90,7 +96,36 @@ impl Maps {
                 maps.read_legacy(elf, (index, section), symbols, notes)?;
             }
         }
+        maps.read_arena(elf)?;
         Ok(maps)
+    }
+
+    /// The arena that the variables in address space 1 are in.
+    pub(crate) fn arena(&self) -> Option<MapId> {
+        let at = self.defs.iter().position(|def| def.map_type == map_type::ARENA)?;
+        u32::try_from(at).ok().map(MapId)
+    }
+
+    fn read_arena(&mut self, elf: &Elf<'_>) -> Result<(), ReadProblem> {
+        let mut sections = elf.sections.iter().filter(|s| is_arena(s) && s.size > 0);
+        let Some(section) = sections.next() else { return Ok(()) };
+        let fail = |problem: &str| {
+            let problem = problem.to_owned();
+            Err(ReadProblem::Section { section: section.name.to_owned(), problem })
+        };
+        let mut arenas = self.defs.iter_mut().filter(|def| def.map_type == map_type::ARENA);
+        match (arenas.next(), arenas.next(), sections.next()) {
+            (_, _, Some(_)) => fail("there are two sections of this name"),
+            (None, ..) => {
+                fail("its variables need an arena; define a map of type BPF_MAP_TYPE_ARENA")
+            }
+            (Some(_), Some(_), _) => fail("there are two arenas, and its variables go into one"),
+            (Some(arena), None, None) => {
+                // Zeros need not be written.
+                arena.arena_data = section.data.to_vec();
+                Ok(())
+            }
+        }
     }
 
     /// The map whose definition starts at this place.

@@ -138,6 +138,13 @@ pub enum RelocTarget {
         /// Offset in it, addend included.
         offset: u32,
     },
+    /// An `ldimm64` of the address of a byte in the arena.
+    Arena {
+        /// The map.
+        map: MapId,
+        /// Offset in it, addend included.
+        offset: u32,
+    },
     /// An `ldimm64` of the address of an extern: a function, variable, map or kernel symbol.
     ExternAddr {
         /// The extern.
@@ -204,6 +211,8 @@ pub struct MapDef {
     pub numa_node: Option<u32>,
     /// `map_extra`.
     pub map_extra: u64,
+    /// Of an arena: what its start holds (the section `.addr_space.1`).
+    pub arena_data: Vec<u8>,
     /// Pinned by name (`LIBBPF_PIN_BY_NAME`)?
     pub pin_by_name: bool,
     /// Type of the key in the object's BTF.

@@ -169,6 +169,7 @@ fn note_rest(elf: &Elf<'_>, notes: &mut Vec<String>) {
         let known = data::kind(section).is_some()
             || maps::is_described(section)
             || maps::is_legacy(section)
+            || maps::is_arena(section)
             || struct_ops::is_table(section)
             || OF_OTHERS.contains(&section.name)
             || section.name.starts_with(".eh_frame");

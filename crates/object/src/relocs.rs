@@ -184,12 +184,21 @@ impl Resolver<'_, '_> {
             let no_map = RelocProblem::NoMap { section: name(), offset: shown };
             return map.map(RelocTarget::Map).ok_or(no_map);
         }
+        let in_bounds =
+            |size| offset.and_then(|o| u32::try_from(o).ok()).filter(|&o| u64::from(o) <= size);
+        if maps::is_arena(section)
+            && let Some(map) = self.maps.arena()
+        {
+            let outside =
+                RelocProblem::OutOfData { section: name(), offset: shown, size: section.size };
+            let target = in_bounds(section.size).map(|offset| RelocTarget::Arena { map, offset });
+            return target.ok_or(outside);
+        }
         let Some((data, content)) = self.data.of_section(index) else {
             return Err(RelocProblem::WrongSection(name()));
         };
         // One past the end is a place that C lets a pointer go to.
-        let offset = offset.and_then(|o| u32::try_from(o).ok()).filter(|&o| o <= content.size);
-        match offset {
+        match in_bounds(content.size.into()) {
             Some(offset) => Ok(RelocTarget::Data { data, offset }),
             None => {
                 let size = section.size;

@@ -34,6 +34,9 @@ fn show(object: &Object, target: RelocTarget) -> String {
         RelocTarget::Data { data, offset } => {
             format!("{}+{offset}", object.data[data.index()].name)
         }
+        RelocTarget::Arena { map, offset } => {
+            format!("{}+{offset}", object.maps[map.index()].name)
+        }
         RelocTarget::ExternAddr { id, addend } => format!("extern {}+{addend}", external(id)),
     }
 }
@@ -319,6 +322,9 @@ fn check_address(object: &Object, target: RelocTarget) {
     match target {
         RelocTarget::FuncAddr(id) => assert!(id.index() < object.functions.len()),
         RelocTarget::Map(id) => assert!(id.index() < object.maps.len()),
+        RelocTarget::Arena { map, offset } => {
+            assert!(offset as usize <= object.maps[map.index()].arena_data.len());
+        }
         RelocTarget::Data { data, offset } => assert!(offset <= object.data[data.index()].size),
         RelocTarget::ExternAddr { id, .. } => assert!(id.index() < object.externs.len()),
         RelocTarget::Call(_) | RelocTarget::CallExtern(_) => unreachable!(),

@@ -73,6 +73,9 @@ impl Sys for RealSys {
                 elem(cmd::MAP_GET_NEXT_KEY, map, key.map_or(0, addr), addr_mut(next), 0)
             }
             Command::MapFreeze { map } => elem(cmd::MAP_FREEZE, map, 0, 0, 0),
+            Command::FillMemory { map, address, len, contents } => {
+                fill_memory(map, address, len, contents).map(|()| Reply::Done)
+            }
             Command::ProgLoad { program, log } => prog_load(program, log).map(Reply::Fd),
             Command::BtfLoad { blob, log } => btf_load(blob, log).map(Reply::Fd),
             Command::TestRun(run) => test_run(run).map(Reply::TestRun),
@@ -169,6 +172,32 @@ fn bpf_fd<A: Attr>(cmd: libc::c_int, attr: &mut A) -> io::Result<OwnedFd> {
 fn raw(fd: BorrowedFd<'_>) -> u32 {
     // Fds are not negative.
     fd.as_raw_fd().unsigned_abs()
+}
+
+fn fill_memory(map: BorrowedFd<'_>, address: u64, len: u64, contents: &[u8]) -> io::Result<()> {
+    let len = usize::try_from(len).map_err(io::Error::other)?;
+    if contents.len() > len {
+        return Err(invalid("more contents than memory"));
+    }
+    let at = usize::try_from(address).map_err(io::Error::other)? as *mut libc::c_void;
+    // Not MAP_FIXED: memory of this process that is at that address already stays.
+    let fixed = if address == 0 { 0 } else { libc::MAP_FIXED_NOREPLACE };
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping, which replaces no other.
+    let mapped =
+        unsafe { libc::mmap(at, len, protection, libc::MAP_SHARED | fixed, map.as_raw_fd(), 0) };
+    if mapped == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the mapping is `len` bytes, no fewer than `contents`, and nothing else knows of it.
+    unsafe {
+        std::ptr::copy_nonoverlapping(contents.as_ptr(), mapped.cast::<u8>(), contents.len())
+    };
+    // SAFETY: the mapping just made, and no reference into it.
+    match unsafe { libc::munmap(mapped, len) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 fn addr(bytes: &[u8]) -> u64 {

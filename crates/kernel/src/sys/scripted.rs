@@ -102,6 +102,7 @@ impl Command<'_> {
             Self::ProgInfo { .. } => "ProgInfo",
             Self::NextId { .. } => "NextId",
             Self::FdById { .. } => "FdById",
+            Self::FillMemory { .. } => "FillMemory",
             Self::LinkCreate { .. } => "LinkCreate",
             Self::Uname => "Uname",
             Self::PageSize => "PageSize",

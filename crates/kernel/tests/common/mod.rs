@@ -234,6 +234,7 @@ pub fn array(entries: u32) -> MapSpec {
         map_flags: 0,
         numa_node: None,
         map_extra: 0,
+        arena_data: Vec::new(),
         pin_by_name: false,
         key_type: None,
         value_type: None,

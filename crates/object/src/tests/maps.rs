@@ -204,3 +204,40 @@ fn slots_of_a_prog_array() {
     let (_, problem) = reloc_problem(prog_array(&[24], R_CALL).fails());
     assert_eq!(problem, R::UnknownType(R_CALL));
 }
+
+/// A program that refers to `x`, at 4 of 8 bytes in address space 1, and `count` arenas.
+fn arena_file(count: u32, imm: i32) -> Builder {
+    let insns: Vec<Insn> = load(0, imm).into_iter().chain([EXIT]).collect();
+    let mut b = program(&insns);
+    let section = b.data(".addr_space.1", &[1, 0, 0, 0, 2, 0, 0, 0]);
+    let x = b.symbol("x", (GLOBAL, OBJECT), section, (4, 4));
+    b.rel(1, 0, x, R_64);
+    let mut btf = BtfBuilder::new();
+    let maps = b.data(".maps", &vec![0; 16 * count as usize]);
+    let mut vars = Vec::new();
+    for i in 0..count {
+        let ty = definition(&mut btf, &[("type", 33), ("max_entries", 1)], &[]);
+        let name = format!("arena{i}");
+        b.symbol(&name, (GLOBAL, OBJECT), maps, (16 * u64::from(i), 16));
+        let type_id = btf.add_var(&name, ty, BtfLinkage::Global);
+        vars.push(SectionVar { type_id, offset: 16 * i, size: 16 });
+    }
+    if count > 0 {
+        btf.add_datasec(".maps", 16 * count, &vars);
+    }
+    b.btf(&btf.finish().unwrap());
+    b
+}
+
+#[test]
+fn variables_in_an_arena() {
+    let object = arena_file(1, 0).parse();
+    assert_eq!(targets(&object), [RelocTarget::Arena { map: MapId(0), offset: 4 }]);
+    assert_eq!(object.maps[0].arena_data, [1, 0, 0, 0, 2, 0, 0, 0]);
+    assert!(object.data.is_empty() && object.notes.is_empty(), "{:?}", object.notes);
+    assert!(matches!(reloc_problem(arena_file(1, 5).fails()), (0, R::OutOfData { size: 8, .. })));
+    for count in [0, 2] {
+        let P::Section { section, problem } = arena_file(count, 0).fails() else { panic!() };
+        assert!(section == ".addr_space.1" && problem.contains("arena"), "{problem}");
+    }
+}
