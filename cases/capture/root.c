@@ -31,6 +31,7 @@ LICENSE("GPL");
 //@ counts: XDP_DROP=40 XDP_TX=38 XDP_PASS=273
 
 //@ run: repeated
+//@ needs: kernel
 //@ args: --repeat 3
 //@ json: packets.length == 348
 //@ json: engine == "kernel"

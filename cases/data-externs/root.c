@@ -51,3 +51,9 @@ LICENSE("GPL");
 //@ run: other-type
 //@ objects: root.o wrong.o
 //@ error: packets.*differ in type
+
+//@ run: inspect
+//@ command: inspect
+//@ objects: root.o
+//@ json: externs[name=packets].kind == "variable"
+//@ json: externs[name=sizes].kind == "map"

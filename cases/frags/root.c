@@ -61,11 +61,13 @@ LICENSE("GPL");
 
 // The other way round, image and slot do not agree.
 //@ run: all-take-them-slot-does-not
+//@ needs: kernel
 //@ entry: expects_linear
 //@ bind: prog=frags.o:with
 //@ error: linear_slots|landed_linear
 
 //@ run: target-does-not-slot-does
+//@ needs: kernel
 //@ entry: expects_frags
 //@ bind: prog=linear.o:without
 //@ error: frags_slots|landed_frags

@@ -42,6 +42,7 @@ LICENSE("GPL");
 //@ codes: 10
 
 //@ run: address
+//@ needs: kernel
 //@ entry: there
 //@ codes: 1
 

@@ -40,6 +40,7 @@ LICENSE("GPL");
 
 // Three frames of 200 bytes along one path.
 //@ run: stack
+//@ needs: kernel
 //@ object: a=stack.o b=stack.o c=stack.o
 //@ bind: first=a:frame a:next=b:frame b:next=c:frame c:next=leaf.o:leaf second=leaf.o:leaf
 //@ error: 512

@@ -126,10 +126,12 @@ LICENSE("GPL");
 // Without this there is no way to load it; the error names what the kernel lacks.
 
 //@ run: no-global-data
+//@ needs: kernel
 //@ args: --without global-data
 //@ error: global data|global-data|global variables
 
 //@ run: no-calls
+//@ needs: kernel
 //@ args: --without bpf-calls
 //@ error: calls between BPF functions
 

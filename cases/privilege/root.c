@@ -12,10 +12,22 @@ LICENSE("GPL");
 //@ objects: root.o
 
 //@ run: run
+//@ needs: kernel
 //@ unprivileged
+//@ args: --engine kernel
 //@ packet: 64
 //@ error: CAP_BPF
 //@ error: inspect
+
+// Left to itself, the command runs it in the engine, and says so.
+//@ run: run-anywhere
+//@ needs: kernel
+//@ unprivileged
+//@ packet: 64
+//@ verdicts: XDP_PASS
+//@ warning: engine.*CAP_BPF
+//@ json: engine == "engine"
+//@ json: engine_reason ~ CAP_BPF
 
 //@ run: check
 //@ command: check

@@ -20,12 +20,14 @@ LICENSE("GPL");
 //@ bind: prog=wild.o:wild
 
 //@ run: run
+//@ needs: kernel
 //@ entry: refused
 //@ packet: 64
 //@ error: refused.*invalid access to packet
 
 // The line that it stumbles over is the target's.
 //@ run: source-line
+//@ needs: kernel
 //@ entry: refused
 //@ packet: 64
 //@ error: \*packet

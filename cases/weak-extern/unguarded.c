@@ -14,6 +14,7 @@ LICENSE("GPL");
 //@ packet: 64
 
 //@ run: unguarded
+//@ needs: kernel
 //@ error: maybe
 
 //@ run: unguarded-resolved
