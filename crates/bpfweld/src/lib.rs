@@ -30,10 +30,12 @@
 #[cfg(doctest)]
 struct Readme;
 
+mod backend;
 mod kernel_side;
 mod weld;
 
 pub use bpfweld_btf as btf;
+pub use bpfweld_engine as engine;
 pub use bpfweld_insn as insn;
 pub use bpfweld_kernel as kernel;
 pub use bpfweld_link as link;
@@ -45,5 +47,6 @@ pub use bpfweld_link::{
 };
 pub use bpfweld_object::{Object, ReadError};
 
+pub use backend::{Backend, BackendChoice, BackendError, Outcome, RunError, Runner};
 pub use kernel_side::{Kernel, KernelBtfError, add_loaded, kernel_btf};
 pub use weld::{Error, Request, Wire, weld};

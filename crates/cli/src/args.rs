@@ -129,10 +129,10 @@ reported as such and the rest go on.
 
 A capture that ends in the middle of a packet runs up to there, with a warning.
 
-JSON: {\"engine\": \"kernel\", \"packets\": [{\"index\", \"verdict\", \"code\", \"length\"} or
-{\"index\", \"length\", \"error\"}], \"ns_per_packet\", \"warnings\"}
+JSON: {\"engine\": \"kernel\"|\"engine\", \"engine_reason\"?, \"packets\": [{\"index\", \"verdict\", \"code\",
+\"length\", \"fault\"?} or {\"index\", \"length\", \"error\"}], \"ns_per_packet\", \"warnings\"}
 
-Needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN.
+The kernel needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN; the engine needs nothing.
 
 Examples:
   bpfweld run filter.o --pcap web.pcap
@@ -220,8 +220,25 @@ pub(crate) struct RunArgs {
         help_heading = "Packets"
     )]
     pub(crate) repeat: u32,
+    /// What runs the program: the kernel, the engine in this process, or the kernel where permitted
+    ///
+    /// The engine needs no privilege. It has no verifier: a program that does something wrong ends
+    /// with a fault, and its packet counts as XDP_ABORTED (TC_ACT_SHOT, 0).
+    #[arg(long, value_enum, default_value_t = EngineArg::Auto, help_heading = "Packets")]
+    pub(crate) engine: EngineArg,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// `--engine`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum EngineArg {
+    /// The kernel where permitted, else the engine; says which if it is the engine
+    Auto,
+    /// The running kernel
+    Kernel,
+    /// The engine in this process
+    Engine,
 }
 
 /// `load`.

@@ -80,6 +80,12 @@ pub(crate) fn warn(warnings: &[String]) {
     }
 }
 
+/// Tells on standard error what is worth knowing and no warning.
+pub(crate) fn note(text: &str) {
+    // Where standard error is closed, there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "note: {text}");
+}
+
 /// Which way a column leans.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Align {

@@ -5,8 +5,9 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use bpfweld::engine::EngineOptions;
 use bpfweld::kernel::VerifierLog;
-use bpfweld::link::kconfig::Config;
+use bpfweld::link::kconfig::{Config, KernelFacts};
 use bpfweld::{Feature, ImageSet, Kernel, Linked, LoadOptions, Request, Wire, kernel_btf};
 use flate2::read::GzDecoder;
 
@@ -75,6 +76,24 @@ impl Session {
         Ok(self.request.link(link, &self.kernel)?)
     }
 
+    /// How the engine loads: what externs see of the kernel is what this one would tell.
+    pub(crate) fn engine_options(&self) -> EngineOptions {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let release = release.trim();
+        let running = || {
+            let boot = format!("/boot/config-{release}");
+            let files = [Path::new("/proc/config.gz"), Path::new(&boot)];
+            files.into_iter().find_map(|file| kconfig(file).ok())
+        };
+        let kernel = KernelFacts {
+            version: version_code(release),
+            has_bpf_cookie: true,
+            has_syscall_wrapper: true,
+        };
+        let kconfig = self.options.kconfig.clone().or_else(running);
+        EngineOptions { kconfig, kernel, ..EngineOptions::default() }
+    }
+
     /// What to link.
     pub(crate) fn request(&self) -> &Request {
         &self.request
@@ -101,6 +120,14 @@ pub(crate) fn show_log(name: &str, log: Option<&VerifierLog>, output: OutputArgs
         style.bold(&format!("verifier on {name}:")),
         text.trim_end()
     );
+}
+
+/// `KERNEL_VERSION` of a release such as `6.12.1-amd64`.
+fn version_code(release: &str) -> u32 {
+    let end = release.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(release.len());
+    let parts = release[..end].split('.').map(|part| part.parse().unwrap_or(0));
+    let [a, b, c] = parts.chain([0, 0, 0]).take(3).collect::<Vec<u32>>()[..] else { return 0 };
+    (a & 0xff) << 16 | (b & 0xff) << 8 | c.min(255)
 }
 
 fn feature(name: &str) -> Result<Feature, Failure> {
@@ -144,6 +171,13 @@ mod tests {
         assert_eq!(kconfig(&packed).unwrap().value("CONFIG_HZ"), Some("100"));
         fs::write(&packed, [0x1f, 0x8b, 8, 0]).unwrap();
         assert!(kconfig(&packed).err().unwrap().to_string().contains("config.gz"));
+    }
+
+    #[test]
+    fn versions_of_releases() {
+        assert_eq!(version_code("6.12.1-amd64"), 0x06_0c_01);
+        assert_eq!(version_code("4.9.337"), 0x04_09_ff);
+        assert_eq!(version_code(""), 0);
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub mod sys;
 mod testing;
 mod upload;
 
+pub use bpfweld_link::Verdict;
 pub use error::{LoadError, MapProblem, Rejected, SymbolProblem};
 pub use features::{Feature, Features, Support};
 pub use loader::{LoadOptions, Loaded, Prepared, load_all};
@@ -46,6 +47,6 @@ pub use maps::{Map, MapKind};
 pub use pin::{Pin, PinError, PinKind};
 pub use privilege::{Capability, Privilege};
 pub use programs::Program;
-pub use run::{Outcome, RunError, RunOptions, Runner, Verdict, XdpContext};
+pub use run::{Outcome, RunError, RunOptions, Runner, XdpContext};
 pub use running::KERNEL_BTF;
 pub use sys::{RealSys, Sys};

@@ -1,9 +1,9 @@
 //! Test runs (`BPF_PROG_TEST_RUN`): a program on one packet after the other, without any interface.
 
-use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
+use bpfweld_link::Verdict;
 use bpfweld_object::ProgramType;
 
 use crate::facts::prog_type;
@@ -16,54 +16,6 @@ pub const MIN_PACKET: usize = 14;
 const HEADROOM: usize = 4096;
 /// Bytes of a `struct xdp_md`.
 const XDP_MD: usize = 24;
-
-/// What a program returned.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Verdict {
-    /// The number.
-    pub code: u32,
-    /// The program's type, which gives it its meaning.
-    pub prog_type: ProgramType,
-}
-
-impl Verdict {
-    /// The name of the number for this type of program (`enum xdp_action`, `TC_ACT_*`); `None`
-    /// where it has none.
-    pub fn name(self) -> Option<&'static str> {
-        const XDP: [&str; 5] = ["XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"];
-        const TC: [&str; 9] = [
-            "TC_ACT_OK",
-            "TC_ACT_RECLASSIFY",
-            "TC_ACT_SHOT",
-            "TC_ACT_PIPE",
-            "TC_ACT_STOLEN",
-            "TC_ACT_QUEUED",
-            "TC_ACT_REPEAT",
-            "TC_ACT_REDIRECT",
-            "TC_ACT_TRAP",
-        ];
-        match self.prog_type.0 {
-            prog_type::XDP => XDP.get(self.code as usize).copied(),
-            prog_type::SCHED_CLS | prog_type::SCHED_ACT if self.code == u32::MAX => {
-                Some("TC_ACT_UNSPEC")
-            }
-            prog_type::SCHED_CLS | prog_type::SCHED_ACT => TC.get(self.code as usize).copied(),
-            prog_type::SK_SKB => ["SK_DROP", "SK_PASS"].get(self.code as usize).copied(),
-            prog_type::CGROUP_SKB => ["DROP", "PASS"].get(self.code as usize).copied(),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    /// The name, or the number where it has none.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "{}", self.code),
-        }
-    }
-}
 
 /// How to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -247,17 +199,6 @@ fn xdp_md(context: XdpContext, len: usize) -> [u8; XDP_MD] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn verdict_names() {
-        let name = |kind, code| Verdict { code, prog_type: ProgramType(kind) }.to_string();
-        assert_eq!(name(prog_type::XDP, 1), "XDP_DROP");
-        assert_eq!(name(prog_type::XDP, 4), "XDP_REDIRECT");
-        assert_eq!(name(prog_type::XDP, 5), "5");
-        assert_eq!(name(prog_type::SCHED_CLS, 2), "TC_ACT_SHOT");
-        assert_eq!(name(prog_type::SCHED_CLS, u32::MAX), "TC_ACT_UNSPEC");
-        assert_eq!(name(prog_type::SOCKET_FILTER, 64), "64");
-    }
 
     #[test]
     fn context_layout() {

@@ -14,6 +14,7 @@
 //! | [`lay_out`] | [`Linked::images`]: the pipeline; instructions patched, lines merged |
 //! | [`image`] | [`ImageSet`]: what backends take |
 //! | [`kconfig`] | values of kconfig externs, for backends |
+//! | `verdict` | [`Verdict`]: what a program returned, in any backend |
 //! | [`read_back`] | checks what was made |
 //! | [`error`] | [`LinkError`] |
 
@@ -31,7 +32,9 @@ pub mod resolve;
 mod stack;
 mod tail_calls;
 mod types;
+mod verdict;
 
 pub use error::{FunctionRef, LinkError, Site, SourceLine, UnresolvedExtern};
 pub use image::*;
 pub use resolve::{Entry, ExistingMaps, Instance, Link, LinkOptions, Linked};
+pub use verdict::Verdict;

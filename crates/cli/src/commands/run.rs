@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use bpfweld::kernel::{Program, RunError, RunOptions, Verdict};
+use bpfweld::engine::Fault;
+use bpfweld::kernel::{self, RunOptions, Verdict};
+use bpfweld::{Backend, BackendChoice, RunError};
 use clap::ArgMatches;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::args::RunArgs;
+use crate::args::{EngineArg, RunArgs};
 use crate::error::Failure;
 use crate::output::{self, Align, Style, Table, count};
 use crate::packets::Packets;
@@ -21,6 +23,9 @@ const LISTED: usize = 20;
 struct Report {
     /// What ran the program.
     engine: &'static str,
+    /// Why it is not the kernel, where that was left open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine_reason: Option<String>,
     packets: Vec<PacketReport>,
     /// Mean over all packets that ran; `null` when none did.
     ns_per_packet: Option<f64>,
@@ -32,7 +37,9 @@ struct PacketReport {
     index: usize,
     /// Bytes, as given.
     length: usize,
-    result: Result<Verdict, RunError>,
+    result: Result<Verdict, String>,
+    /// Why the program did not come to its end.
+    fault: Option<Box<Fault>>,
 }
 
 impl Serialize for PacketReport {
@@ -44,10 +51,13 @@ impl Serialize for PacketReport {
                 map.serialize_entry("verdict", &verdict.to_string())?;
                 map.serialize_entry("code", &verdict.code)?;
                 map.serialize_entry("length", &self.length)?;
+                if let Some(fault) = &self.fault {
+                    map.serialize_entry("fault", &fault.to_string())?;
+                }
             }
             Err(error) => {
                 map.serialize_entry("length", &self.length)?;
-                map.serialize_entry("error", &error.to_string())?;
+                map.serialize_entry("error", error)?;
             }
         }
         map.end()
@@ -61,14 +71,26 @@ pub(crate) fn run(args: &RunArgs, matches: &ArgMatches) -> Result<(), Failure> {
     let images = session.image()?;
     // Before the load: where it fails, they may say why.
     output::warn(&images.warnings);
-    let loaded = session.kernel.load(&images, &session.options)?;
-    let Some(program) = loaded.entries().first() else {
-        return Err(Failure::new("no program was loaded"));
+    let choice = match args.engine {
+        EngineArg::Auto => BackendChoice::Auto,
+        EngineArg::Kernel => BackendChoice::Kernel,
+        EngineArg::Engine => BackendChoice::Engine,
     };
-    show_log(program.name(), program.log(), args.output);
+    let engine_options = || session.engine_options();
+    let (backend, reason) =
+        Backend::load(choice, &images, &session.kernel, &session.options, engine_options)?;
+    if let Some(reason) = &reason {
+        output::note(&format!("run by the engine, not by the kernel: {reason}"));
+    }
+    if let Backend::Kernel(loaded) = &backend
+        && let Some(program) = loaded.entries().first()
+    {
+        show_log(program.name(), program.log(), args.output);
+    }
     let mut warnings = images.warnings.clone();
-    warnings.extend_from_slice(loaded.warnings());
-    let report = run_packets(program, packets, args.repeat, warnings)?;
+    warnings.extend_from_slice(backend.warnings());
+    let mut report = run_packets(&backend, packets, args.repeat, warnings)?;
+    report.engine_reason = reason;
 
     output::warn(report.warnings.get(images.warnings.len()..).unwrap_or_default());
     let stdout = io::stdout();
@@ -83,41 +105,60 @@ pub(crate) fn run(args: &RunArgs, matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 fn run_packets(
-    program: &Program,
+    backend: &Backend,
     mut packets: Packets,
     repeat: u32,
     mut warnings: Vec<String>,
 ) -> Result<Report, Failure> {
-    let mut runner = program.runner();
+    let Some(mut runner) = backend.runner() else {
+        return Err(Failure::new("no program was loaded"));
+    };
     let options = RunOptions { repeat, context: None };
     let mut reports: Vec<PacketReport> = Vec::new();
     let mut nanoseconds: u64 = 0;
     let mut ran: u64 = 0;
     while let Some(packet) = packets.next_packet() {
+        let mut fault = None;
         let result = match runner.run(&packet, &options) {
             Ok(outcome) => {
                 ran += 1;
+                fault = outcome.fault.map(Box::new);
                 nanoseconds += u64::from(outcome.duration_ns);
                 Ok(outcome.verdict)
             }
             // It is the program that cannot be run, not this packet.
-            Err(error @ RunError::NoTestRun(_)) => return Err(Failure::from(error)),
-            Err(error) => Err(error),
+            Err(RunError::Kernel(error @ kernel::RunError::NoTestRun(_))) => {
+                return Err(Failure::from(error));
+            }
+            Err(error) => Err(error.to_string()),
         };
-        reports.push(PacketReport { index: reports.len(), length: packet.len(), result });
+        reports.push(PacketReport { index: reports.len(), length: packet.len(), result, fault });
     }
     let refused = reports.len() as u64 - ran;
     if let Some(PacketReport { index, result: Err(error), .. }) =
         reports.iter().find(|report| report.result.is_err())
     {
-        let packets = count(refused, "packet");
+        let (name, packets) = (backend.name(), count(refused, "packet"));
         warnings
-            .push(format!("the kernel did not take {packets}, the first of them {index}: {error}"));
+            .push(format!("the {name} did not take {packets}, the first of them {index}: {error}"));
+    }
+    let faults = reports.iter().filter_map(|report| Some((report.index, report.fault.as_ref()?)));
+    if let Some((index, fault)) = faults.clone().next() {
+        let packets = count(faults.count() as u64, "packet");
+        warnings.push(format!(
+            "the program did not come to its end for {packets}, the first of them {index}: {fault}"
+        ));
     }
     warnings.extend(packets.into_warnings());
     // Nanoseconds of a run are far below 2^53.
     let mean = (ran > 0).then(|| nanoseconds as f64 / ran as f64);
-    Ok(Report { engine: "kernel", packets: reports, ns_per_packet: mean, warnings })
+    Ok(Report {
+        engine: backend.name(),
+        engine_reason: None,
+        packets: reports,
+        ns_per_packet: mean,
+        warnings,
+    })
 }
 
 impl Report {
@@ -190,11 +231,13 @@ mod tests {
             result: match index % 3 {
                 0 => Ok(Verdict { code: 2, prog_type: ProgramType::XDP }),
                 1 => Ok(Verdict { code: 1, prog_type: ProgramType::XDP }),
-                _ => Err(RunError::TooShort { len: 7 }),
+                _ => Err(TOO_SHORT.into()),
             },
+            fault: None,
         };
         Report {
             engine: "kernel",
+            engine_reason: None,
             packets: (0..n).map(packet).collect(),
             ns_per_packet: Some(41.6),
             warnings: vec![],

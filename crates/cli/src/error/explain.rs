@@ -97,6 +97,15 @@ impl From<bpfweld::Error> for Failure {
     }
 }
 
+impl From<bpfweld::BackendError> for Failure {
+    fn from(error: bpfweld::BackendError) -> Self {
+        match error {
+            bpfweld::BackendError::Kernel(error) => error.into(),
+            _ => Self::new(error.to_string()),
+        }
+    }
+}
+
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         let failure = Self::new(error.to_string());

@@ -43,6 +43,11 @@ pub(crate) fn check(run: &Run, place: &Place, machine: &Machine) -> Result<(), S
         .map_err(|e| format!("{e}\n--- bpfweld {}\n{}", args.join(" "), told(&output)))
 }
 
+/// What runs programs, where BPFWELD_ENGINE says it.
+pub(crate) fn engine() -> Option<String> {
+    std::env::var("BPFWELD_ENGINE").ok()
+}
+
 /// Subcommand and arguments, `--json` and `--pin` left out.
 pub(crate) fn arguments(run: &Run, scratch: &Scratch) -> Result<Vec<String>, String> {
     let mut args = vec![run.subcommand().to_string()];
@@ -53,6 +58,9 @@ pub(crate) fn arguments(run: &Run, scratch: &Scratch) -> Result<Vec<String>, Str
     args.extend(link_arguments(run, scratch));
     if run.subcommand() == "run" {
         args.extend(scratch.packet_args(run)?);
+        if let Some(engine) = engine() {
+            args.extend(["--engine".into(), engine]);
+        }
     }
     Ok(args)
 }

@@ -70,7 +70,9 @@ impl Machine {
         let reads_only = run.subcommand() == "inspect"
             || run.unprivileged
             || run.needs.iter().any(|need| need == "nothing");
-        if !reads_only && self.no_bpf.is_some() {
+        let engine = run.subcommand() == "run"
+            && crate::check::engine().is_some_and(|engine| engine == "engine");
+        if !reads_only && !engine && self.no_bpf.is_some() {
             return self.no_bpf.clone();
         }
         for need in &run.needs {
@@ -81,6 +83,7 @@ impl Machine {
                 "kernel-btf" => !Path::new("/sys/kernel/btf/vmlinux").exists(),
                 "kconfig" => !kernel_config_is_there(),
                 "nothing" => false,
+                "kernel" => crate::check::engine().is_some_and(|engine| engine == "engine"),
                 other => match other.split_once(':') {
                     Some(("feature", name)) => !self.features.iter().any(|f| f == name),
                     Some(("kernel-symbol", name)) => !kernel_has_symbol(name),

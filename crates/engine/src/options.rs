@@ -1,0 +1,108 @@
+//! How to load, and how to run.
+
+use core::net::IpAddr;
+
+use bpfweld_link::kconfig::{Config, KernelFacts};
+
+/// How to load a set.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Number of CPUs that there might be: as many values have entries of per-CPU maps. At most
+    /// 1024; 0 counts as 1.
+    pub cpus: u32,
+    /// The CPU that programs run on, below `cpus`.
+    pub cpu: u32,
+    /// Seed of `bpf_get_prandom_u32`; without one it differs from load to load.
+    pub seed: Option<u64>,
+    /// What programs are told of the time.
+    pub clock: Clock,
+    /// Configuration for kconfig externs.
+    pub kconfig: Option<Config>,
+    /// What the kernel would tell of itself to kconfig externs.
+    pub kernel: KernelFacts,
+    /// Bytes that all maps together may take.
+    pub memory: u64,
+    /// Instructions that one run may take.
+    pub instructions: u64,
+    /// Calls (of functions, helpers and callbacks) that one run may make.
+    pub calls: u64,
+    /// What `bpf_fib_lookup` knows.
+    pub routes: Vec<Route>,
+    /// Does somebody read the perf event arrays? If so, their events are collected; if not,
+    /// `bpf_perf_event_output` fails as it does in a kernel (ENOENT).
+    pub perf_readers: bool,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            cpus: 1,
+            cpu: 0,
+            seed: None,
+            clock: Clock::System,
+            kconfig: None,
+            kernel: KernelFacts::default(),
+            memory: 4 << 30,
+            instructions: 1 << 28,
+            calls: 1 << 26,
+            routes: Vec::new(),
+            perf_readers: false,
+        }
+    }
+}
+
+/// What programs are told of the time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Clock {
+    /// It goes on; nanoseconds since some moment before the load.
+    System,
+    /// Always these nanoseconds.
+    Fixed(u64),
+}
+
+/// A route for `bpf_fib_lookup`. The longest prefix that fits counts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// Network.
+    pub prefix: IpAddr,
+    /// Bits of it that count.
+    pub len: u8,
+    /// Interface that packets leave by.
+    pub ifindex: u32,
+    /// MTU of the route in bytes; 0 for none.
+    pub mtu: u16,
+    /// The next hop where it is not the destination itself.
+    pub gateway: Option<IpAddr>,
+    /// Who is there; without it the answer is that the neighbour is not known.
+    pub neighbour: Option<Neighbour>,
+}
+
+/// Link-layer addresses towards a next hop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Neighbour {
+    /// Address of the interface that packets leave by.
+    pub source: [u8; 6],
+    /// Address of the next hop.
+    pub destination: [u8; 6],
+}
+
+/// How to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RunOptions {
+    /// How often each packet is run; 0 counts as 1. What the program does to the packet is undone
+    /// in between only as far as its bounds go, as the kernel does it.
+    pub repeat: u32,
+    /// Context of an XDP program.
+    pub context: Option<XdpContext>,
+}
+
+/// What an XDP program sees beside the packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct XdpContext {
+    /// How many bytes at the start of the packet given are metadata: a multiple of 4, at most 252.
+    pub metadata: u32,
+    /// Interface that the packet came in by; 0 for the loopback device.
+    pub ingress_ifindex: u32,
+    /// Receive queue.
+    pub rx_queue_index: u32,
+}
