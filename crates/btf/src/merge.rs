@@ -156,6 +156,26 @@ impl BtfBuilder {
         Ok(TypeId(id))
     }
 
+    /// Copies a VAR with the linkage that it is to have.
+    pub fn import_var(
+        &mut self,
+        map: &mut SourceMap,
+        btf: &Btf,
+        var: TypeId,
+        linkage: Linkage,
+    ) -> Result<TypeId, BtfError> {
+        let var = btf.ty(var);
+        if var.kind() != Kind::Var {
+            return Err(BtfError::Type { id: var.id().0, problem: "is no VAR".to_owned() });
+        }
+        let ty = self.import(map, btf, var.type_id())?;
+        let name = self.import_str(map, btf, var.name_off());
+        let tags = self.import_tags(map, btf, var.id().0);
+        let id = self.intern(&[name, info(Kind::Var, 0), ty.0, linkage as u32], &tags)?;
+        self.first_error()?;
+        Ok(TypeId(id))
+    }
+
     /// Adds a FUNC for code that has none: it returns `int` and takes no parameters.
     pub fn synth_func(&mut self, name: &str, linkage: Linkage) -> Result<TypeId, BtfError> {
         let encoding = IntEncoding { signed: true, bits: 32, ..IntEncoding::default() };

@@ -204,7 +204,13 @@ impl<'l> Types<'l> {
             let Some(var_end) = var.offset.checked_add(var.size).filter(|&e| e <= data.size) else {
                 continue;
             };
-            let type_id = self.import(at, var.type_id)?;
+            let type_id = match var.hidden {
+                // As the kernel and who maps the section into memory know it: not to be found.
+                true => self
+                    .with(at, |b, map, btf| b.import_var(map, btf, var.type_id, Linkage::Static))?
+                    .unwrap_or_default(),
+                false => self.import(at, var.type_id)?,
+            };
             vars.push(SectionVar { type_id, offset: var.offset, size: var.size });
             end = var_end;
         }

@@ -1,6 +1,6 @@
 //! Sections of global variables.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bpfweld_btf::{Kind, Linkage, Type, TypeId};
 
@@ -44,7 +44,7 @@ impl Data {
         notes: &mut Vec<String>,
     ) -> Result<Self, ReadProblem> {
         let mut data = Self { sections: Vec::new(), by_section: HashMap::new() };
-        let mut described = std::collections::HashSet::new();
+        let mut described = HashSet::new();
         for (index, section) in elf.sections.iter().enumerate() {
             let Some(kind) = kind(section) else { continue };
             let size = u32::try_from(section.size).ok().filter(|_| section.size <= MAX_SIZE);
@@ -72,7 +72,12 @@ impl Data {
                 datasec: datasec.map(|d| d.id()),
                 vars: vars
                     .into_iter()
-                    .map(|v| DataVar { type_id: v.type_id, offset: v.offset, size: v.size })
+                    .map(|v| DataVar {
+                        type_id: v.type_id,
+                        offset: v.offset,
+                        size: v.size,
+                        hidden: v.hidden,
+                    })
                     .collect(),
             });
         }
@@ -90,6 +95,7 @@ impl Data {
 pub(crate) struct Places<'a> {
     /// `None` where several symbols bear the name.
     by_name: HashMap<(usize, &'a str), Option<u64>>,
+    hidden: HashSet<(usize, &'a str)>,
 }
 
 impl<'a> Places<'a> {
@@ -99,7 +105,7 @@ impl<'a> Places<'a> {
         wanted: impl Fn(&Section<'a>) -> bool,
     ) -> Result<Self, ReadProblem> {
         let wanted: Vec<bool> = elf.sections.iter().map(wanted).collect();
-        let mut by_name = HashMap::new();
+        let (mut by_name, mut hidden) = (HashMap::new(), HashSet::new());
         for symbol in elf.symbols() {
             let Place::Section(section) = symbol.place else { continue };
             if wanted.get(section) != Some(&true) || !symbol.names_a_place() {
@@ -108,8 +114,11 @@ impl<'a> Places<'a> {
             let name = elf.symbol_name(&symbol)?;
             let place = by_name.entry((section, name)).or_insert(Some(symbol.value));
             *place = place.filter(|&value| value == symbol.value);
+            if symbol.is_hidden() {
+                hidden.insert((section, name));
+            }
         }
-        Ok(Self { by_name })
+        Ok(Self { by_name, hidden })
     }
 
     fn of(&self, section: usize, name: &str) -> Option<u64> {
@@ -124,6 +133,7 @@ pub(crate) struct Placed<'a> {
     pub(crate) type_id: TypeId,
     pub(crate) offset: u32,
     pub(crate) size: u32,
+    pub(crate) hidden: bool,
 }
 
 /// The variables that a DATASEC lists, with offsets from the symbol table (clang leaves 0 in BTF),
@@ -151,6 +161,7 @@ pub(crate) fn variables<'a>(
                 type_id: entry.type_id,
                 offset,
                 size: entry.size,
+                hidden: places.hidden.contains(&(index, var.name())),
             }),
             _ => {
                 return Err(ReadProblem::Variable {

@@ -274,6 +274,8 @@ pub struct DataVar {
     pub offset: u32,
     /// Size in bytes.
     pub size: u32,
+    /// Hidden from other objects and from user space (ELF visibility hidden or internal).
+    pub hidden: bool,
 }
 
 /// A table of functions that the kernel calls: a variable of a `.struct_ops` section.

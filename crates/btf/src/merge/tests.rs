@@ -209,3 +209,24 @@ fn the_kernel_s_own_types_merge_with_themselves() {
     let merged = b.finish().unwrap();
     assert_eq!(Btf::parse(&merged.to_bytes()).unwrap().type_count(), count);
 }
+
+#[test]
+fn a_variable_with_another_linkage_keeps_its_tags() {
+    let mut b = BtfBuilder::new();
+    let list = list_head(&mut b);
+    let var = b.add_var("v", list, Linkage::Global);
+    b.add_decl_tag("contains:x:y", var, None);
+    let source = b.finish().unwrap();
+    let mut b = BtfBuilder::new();
+    let mut map = SourceMap::new(&source);
+    let id = b.import_var(&mut map, &source, var, Linkage::Static).unwrap();
+    assert!(b.import_var(&mut map, &source, list, Linkage::Static).is_err());
+    let merged = b.finish().unwrap();
+    let var = merged.ty(id);
+    assert_eq!(
+        (var.name(), var.linkage(), var.target().name()),
+        ("v", Linkage::Static, "list_head")
+    );
+    let tag = find(&merged, Kind::DeclTag, "contains:x:y");
+    assert_eq!(merged.ty(tag).type_id(), id);
+}

@@ -124,3 +124,14 @@ fn variables_outside_their_section() {
     assert_eq!(object.data[0].vars.len(), 1);
     assert!(object.notes[0].contains("variable b shares its place"));
 }
+
+#[test]
+fn hidden_variables() {
+    let mut b =
+        data_file(&[("seen", BtfLinkage::Global, 0, 4), ("inner", BtfLinkage::Global, 0, 4)], &[]);
+    b.symbol("seen", (GLOBAL, OBJECT), 2, (0, 4));
+    let inner = b.symbol("inner", (GLOBAL, OBJECT), 2, (4, 4));
+    b.visibility(inner, 2);
+    let hidden: Vec<_> = b.parse().data[0].vars.iter().map(|v| (v.offset, v.hidden)).collect();
+    assert_eq!(hidden, [(0, false), (4, true)]);
+}
