@@ -8,8 +8,6 @@ mod checksum;
 mod fib;
 pub(crate) mod map;
 mod packet;
-#[cfg(test)]
-mod tests;
 mod text;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

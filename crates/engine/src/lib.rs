@@ -28,9 +28,6 @@ mod packet;
 mod run;
 mod vm;
 
-#[cfg(test)]
-mod testing;
-
 pub use error::{Fault, FaultKind, LoadError, MapProblem, RunError, SourceLine};
 pub use loader::{Engine, Loaded, Map, Program};
 pub use maps::{MapError, errno};

@@ -4,8 +4,6 @@
 //! call back (`bpf_loop`) run the loop inside itself, and not deeper than there are frames.
 
 pub(crate) mod alu;
-#[cfg(test)]
-mod tests;
 
 use crate::decode::Program;
 use crate::error::FaultKind;

@@ -1,1 +1,0 @@
-//! Small programs for unit tests.
