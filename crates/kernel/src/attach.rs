@@ -5,26 +5,29 @@ use bpfweld_btf::{Btf, Kind};
 use bpfweld_link::Image;
 use bpfweld_object::sections;
 
-use crate::error::LoadError;
+use crate::error::{LoadError, SymbolProblem};
 use crate::facts::{attach_type, prog_type};
 use crate::features::{Feature, Features};
-use crate::running::{Running, without_flavour};
+use crate::modules::Module;
+use crate::running::{KernelType, Running, without_flavour};
 
 /// What `BPF_PROG_LOAD` is told.
-#[derive(Default, Debug, PartialEq, Eq)]
-pub(crate) struct Attach {
+#[derive(Default, Debug)]
+pub(crate) struct Attach<'r> {
     /// `attach_btf_id`; 0 for none.
     pub(crate) btf_id: u32,
+    /// The module that has the type, if it is not the kernel itself.
+    pub(crate) module: Option<&'r Module>,
     /// `expected_attach_type`, where it is not what the section's name says.
     pub(crate) attach_type: Option<u32>,
 }
 
-pub(crate) fn find(
+pub(crate) fn find<'r>(
     features: &Features,
-    running: &Running,
-    kernel_btf: Option<&Btf>,
+    running: &'r Running,
+    kernel_btf: Option<&'r Btf>,
     image: &Image,
-) -> Result<Attach, LoadError> {
+) -> Result<Attach<'r>, LoadError> {
     let error = |problem: String| LoadError::Target {
         program: image.name.clone(),
         instance: image.instance.clone(),
@@ -53,12 +56,13 @@ pub(crate) fn find(
             return Err(error(problem.into()));
         }
         (prog_type::STRUCT_OPS, _) => {
-            let btf = running.kernel_btf(sys, kernel_btf).map_err(|e| error(e.to_string()))?;
-            return struct_ops(btf, target).map_err(error);
+            let find = |name: &str| running.find(sys, kernel_btf, Kind::Struct, name);
+            return struct_ops(target, find).map_err(error);
         }
         // One program for all places of a probe, where the kernel can.
         (prog_type::KPROBE, _) if is_usdt(section) && features.get(Feature::UprobeMulti) => {
-            return Ok(Attach { btf_id: 0, attach_type: Some(attach_type::TRACE_UPROBE_MULTI) });
+            let attach_type = Some(attach_type::TRACE_UPROBE_MULTI);
+            return Ok(Attach { attach_type, ..Attach::default() });
         }
         _ => return Ok(Attach::default()),
     };
@@ -67,14 +71,21 @@ pub(crate) fn find(
             "section `{section}` does not say what it attaches to; name it `{section}/FUNCTION`"
         )));
     }
-    let id = running.type_id(sys, kernel_btf, kind, &name).map_err(|e| error(e.to_string()))?;
-    let btf_id = id.ok_or_else(|| {
-        error(format!(
-            "it attaches to `{target}`, but the kernel's BTF has no `{name}` (functions of modules \
-             cannot be attached to yet)"
-        ))
-    })?;
-    Ok(Attach { btf_id, attach_type: None })
+    // `module:function` says whose; otherwise the kernel's own goes first.
+    let found = match name.split_once(':') {
+        Some((module, name)) if module != "vmlinux" => {
+            running.find_in_module(sys, module, kind, name)
+        }
+        Some((_, name)) => running.find(sys, kernel_btf, kind, name),
+        None => running.find(sys, kernel_btf, kind, &name),
+    };
+    match found.map_err(|e| error(e.to_string()))? {
+        Some(found) => Ok(Attach { btf_id: found.id.0, module: found.module, attach_type: None }),
+        None => Err(error(format!(
+            "it attaches to `{target}`, but neither the kernel's BTF nor those of its modules have \
+             `{name}`"
+        ))),
+    }
 }
 
 fn is_usdt(section: &str) -> bool {
@@ -83,24 +94,28 @@ fn is_usdt(section: &str) -> bool {
 }
 
 /// The struct, and the number of the member among its members (kernel, `check_struct_ops_btf_id`).
-fn struct_ops(btf: &Btf, target: &str) -> Result<Attach, String> {
+fn struct_ops<'r>(
+    target: &str,
+    find: impl Fn(&str) -> Result<Option<KernelType<'r>>, SymbolProblem>,
+) -> Result<Attach<'r>, String> {
     let Some((name, member)) = target.split_once('.') else {
         return Err("no variable of a section `.struct_ops` names it, so it is unknown what it \
                     implements"
             .into());
     };
     let name = without_flavour(name);
-    let ty = btf.find(Kind::Struct, name).ok_or_else(|| {
+    let found = find(name).map_err(|e| e.to_string())?.ok_or_else(|| {
         format!(
-            "it implements `{target}`, but the kernel's BTF has no struct `{name}` (those of modules \
-             cannot be implemented yet)"
+            "it implements `{target}`, but neither the kernel's BTF nor those of its modules have a \
+             struct `{name}`"
         )
     })?;
+    let ty = found.btf.ty(found.id);
     let index = ty.members().position(|m| m.name == member);
     let index = index.and_then(|at| u32::try_from(at).ok()).ok_or_else(|| {
         format!("it implements `{target}`, but the kernel's struct `{name}` has no such member")
     })?;
-    Ok(Attach { btf_id: ty.id().0, attach_type: Some(index) })
+    Ok(Attach { btf_id: found.id.0, module: found.module, attach_type: Some(index) })
 }
 
 #[cfg(test)]
@@ -124,10 +139,15 @@ mod tests {
         let member = |name, at| MemberSpec { name, type_id: int, bit_offset: at, bitfield_size: 0 };
         let id = b.add_struct("tcp_congestion_ops", 8, &[member("flags", 0), member("init", 32)]);
         let btf = b.finish().unwrap();
-        let found = struct_ops(&btf, "tcp_congestion_ops___old.init").unwrap();
-        assert_eq!(found, Attach { btf_id: id.0, attach_type: Some(1) });
-        assert!(struct_ops(&btf, "tcp_congestion_ops.get").unwrap_err().contains("no such member"));
-        assert!(struct_ops(&btf, "hid_ops.get").unwrap_err().contains("no struct `hid_ops`"));
-        assert!(struct_ops(&btf, "").unwrap_err().contains(".struct_ops"));
+        let find = |name: &str| {
+            let found = btf.find(Kind::Struct, name);
+            Ok(found.map(|ty| KernelType { id: ty.id(), btf: &btf, module: None }))
+        };
+        let found = struct_ops("tcp_congestion_ops___old.init", find).unwrap();
+        assert_eq!((found.btf_id, found.attach_type), (id.0, Some(1)));
+        let refused = |target| struct_ops(target, find).unwrap_err();
+        assert!(refused("tcp_congestion_ops.get").contains("no such member"));
+        assert!(refused("hid_ops.get").contains("struct `hid_ops`"));
+        assert!(refused("").contains(".struct_ops"));
     }
 }

@@ -213,13 +213,24 @@ pub enum SymbolProblem {
     },
     /// Not in the kernel's BTF.
     #[error(
-        "{what} of that name is not in the kernel's BTF (those of modules cannot be used yet); \
-         declare it __weak where it may be missing"
+        "{what} of that name is neither in the kernel's BTF nor in those of its modules; declare it \
+         __weak where it may be missing"
     )]
     NotInBtf {
         /// "a function" or "a variable".
         what: &'static str,
     },
+    /// The kernel's is something else.
+    #[error("the object declares `{declared}`, and the kernel has `{there}`")]
+    Incompatible {
+        /// As C.
+        declared: String,
+        /// As C.
+        there: String,
+    },
+    /// More modules than an instruction can tell apart.
+    #[error("the program calls functions of more than 32767 modules")]
+    TooManyModules,
     /// Not in `/proc/kallsyms`.
     #[error("the kernel has no symbol of that name; declare it __weak where it may be missing")]
     NotInKallsyms,

@@ -134,6 +134,7 @@ impl<'a> Prepared<'a> {
             kernel_btf: self.options.kernel_btf.as_deref(),
             maps: &self.maps,
             btf: self.btf.as_ref().map(AsFd::as_fd),
+            types: &self.set.btf,
             type_id: &|id: TypeId| self.upload.type_id(id),
             log_level: self.options.log_level,
             log_limit: self.options.log_limit,

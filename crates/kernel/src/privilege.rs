@@ -161,7 +161,7 @@ mod tests {
 
     fn message(caps: &str, lockdown: Option<&str>, needed: &[Capability]) -> String {
         let mut sys = Scripted::new(|_| None)
-            .with_file("/proc/self/status", &format!("Name:\tx\nCapEff:\t{caps}\n"));
+            .with_file("/proc/self/status", format!("Name:\tx\nCapEff:\t{caps}\n"));
         if let Some(text) = lockdown {
             sys = sys.with_file("/sys/kernel/security/lockdown", text);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bpfweld_btf::{Btf, Kind, TypeId};
 use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
-use bpfweld_link::{Image, ImageTarget, KernelRef};
+use bpfweld_link::{Image, ImageTarget, KernelRef, core_reloc};
 use bpfweld_object::ProgramType;
 
 use crate::attach;
@@ -19,7 +19,7 @@ use crate::maps::{Map, kernel_name};
 use crate::poison;
 use crate::privilege::{self, Privilege};
 use crate::probes::{encode, words};
-use crate::running::{self, Running, without_flavour};
+use crate::running::{self, KernelType, Running, without_flavour};
 use crate::sys::{Log, ProgInfo, ProgLoad, Sys};
 
 /// How often a load is tried again that the kernel broke off (a signal was pending).
@@ -95,10 +95,35 @@ pub(crate) struct ProgramLoader<'a> {
     pub(crate) kernel_btf: Option<&'a Btf>,
     pub(crate) maps: &'a [Map],
     pub(crate) btf: Option<BorrowedFd<'a>>,
+    /// The images' BTF.
+    pub(crate) types: &'a Btf,
     /// From type ids of the images' BTF to those of the BTF that the kernel has.
     pub(crate) type_id: &'a dyn Fn(TypeId) -> Option<u32>,
     pub(crate) log_level: u32,
     pub(crate) log_limit: usize,
+}
+
+/// The modules whose functions a program calls: `fd_array`, which calls name them by their place in.
+/// The first place is the kernel's own.
+#[derive(Default)]
+struct ModuleFds(Vec<i32>);
+
+impl ModuleFds {
+    fn index(&mut self, found: &KernelType<'_>) -> Result<i16, SymbolProblem> {
+        if found.module.is_none() {
+            return Ok(0);
+        }
+        if self.0.is_empty() {
+            self.0.push(0);
+        }
+        let fd = found.btf_fd();
+        let at = self.0.iter().skip(1).position(|&f| f == fd).map(|at| at + 1);
+        let at = at.unwrap_or_else(|| {
+            self.0.push(fd);
+            self.0.len() - 1
+        });
+        i16::try_from(at).map_err(|_| SymbolProblem::TooManyModules)
+    }
 }
 
 /// What [`ProgramLoader::load`] gives beside the program.
@@ -109,7 +134,8 @@ impl ProgramLoader<'_> {
         let mut warnings = Vec::new();
         self.check_features(image)?;
         let attach = attach::find(self.features, self.running, self.kernel_btf, image)?;
-        let insns = encode(&self.patch(image)?);
+        let mut modules = ModuleFds::default();
+        let insns = encode(&self.patch(image, &mut modules)?);
         let (func_info, line_info) = self.debug_info(image);
         let kind = image.program.prog_type.0;
         let name = match self.features.get(Feature::Names) {
@@ -132,6 +158,8 @@ impl ProgramLoader<'_> {
             func_info: &func_info,
             line_info: &line_info,
             attach_btf_id: attach.btf_id,
+            attach_prog: attach.module.map(|module| module.fd.as_fd()),
+            fd_array: &modules.0,
             ..Default::default()
         };
         let (fd, log) = self.load_with_log(image, &program)?;
@@ -159,7 +187,7 @@ impl ProgramLoader<'_> {
     }
 
     /// The instructions with every reference filled in.
-    fn patch(&self, image: &Image) -> Result<Vec<Insn>, LoadError> {
+    fn patch(&self, image: &Image, modules: &mut ModuleFds) -> Result<Vec<Insn>, LoadError> {
         let mut insns = image.insns.clone();
         for reloc in &image.relocs {
             let at = reloc.insn as usize;
@@ -185,33 +213,38 @@ impl ProgramLoader<'_> {
                         [call, ..] if call.code == CALL => call,
                         _ => return Err(broken(image, at, "is no call")),
                     };
-                    *call = match self.kernel_id(image, wanted, Kind::Func)? {
-                        Some(id) => {
-                            Insn { src: pseudo::KFUNC_CALL, off: 0, imm: id.cast_signed(), ..*call }
-                        }
+                    *call = match self.kernel_type(image, wanted, Kind::Func)? {
+                        Some(found) => Insn {
+                            src: pseudo::KFUNC_CALL,
+                            off: modules
+                                .index(&found)
+                                .map_err(|p| symbol_error(image, wanted, p))?,
+                            imm: found.id.0.cast_signed(),
+                            ..*call
+                        },
                         // A helper that no kernel has: fine where it cannot be reached, and the
                         // verifier names it where it can.
                         None => Insn { src: 0, off: 0, imm: poison(at), ..*call },
                     };
                 }
                 ImageTarget::KernelFunctionAddr(wanted) => {
-                    match self.kernel_id(image, wanted, Kind::Func)? {
-                        Some(id) => {
-                            let id = id.cast_signed();
-                            set_imm64(image, at, place, pseudo::BTF_ID, id, 0)?;
+                    match self.kernel_type(image, wanted, Kind::Func)? {
+                        Some(found) => {
+                            let (id, fd) = (found.id.0.cast_signed(), found.btf_fd());
+                            set_imm64(image, at, place, pseudo::BTF_ID, id, fd)?;
                         }
                         None => set_imm64(image, at, place, 0, 0, 0)?,
                     }
                 }
                 ImageTarget::TypedKsym(wanted) => {
-                    match self.kernel_id(image, wanted, Kind::Var)? {
+                    match self.kernel_type(image, wanted, Kind::Var)? {
                         Some(_) if wanted.addend != 0 => {
                             let problem = SymbolProblem::Addend(wanted.addend);
                             return Err(symbol_error(image, wanted, problem));
                         }
-                        Some(id) => {
-                            let id = id.cast_signed();
-                            set_imm64(image, at, place, pseudo::BTF_ID, id, 0)?;
+                        Some(found) => {
+                            let (id, fd) = (found.id.0.cast_signed(), found.btf_fd());
+                            set_imm64(image, at, place, pseudo::BTF_ID, id, fd)?;
                         }
                         None => set_imm64(image, at, place, 0, 0, 0)?,
                     }
@@ -238,13 +271,13 @@ impl ProgramLoader<'_> {
         }
     }
 
-    /// The id of a function or variable in the kernel's BTF; `None` when it is weak and not there.
-    fn kernel_id(
+    /// A function or variable of the kernel or a module; `None` when it is weak and not there.
+    fn kernel_type(
         &self,
         image: &Image,
         wanted: &KernelRef,
         kind: Kind,
-    ) -> Result<Option<u32>, LoadError> {
+    ) -> Result<Option<KernelType<'_>>, LoadError> {
         let error = |problem| Err(symbol_error(image, wanted, problem));
         if kind == Kind::Func && !self.features.get(Feature::Kfuncs) {
             return if wanted.weak {
@@ -255,13 +288,31 @@ impl ProgramLoader<'_> {
         }
         let name = without_flavour(&wanted.name);
         let sys = &**self.features.sys();
-        match self.running.type_id(sys, self.kernel_btf, kind, name) {
-            Ok(Some(id)) => Ok(Some(id)),
+        match self.running.find(sys, self.kernel_btf, kind, name) {
+            Ok(Some(found)) => match self.differs(wanted, &found) {
+                None => Ok(Some(found)),
+                // That is how programs tell by its type which version of a function there is.
+                Some(_) if wanted.weak && kind == Kind::Func => Ok(None),
+                Some(problem) => error(problem),
+            },
             _ if wanted.weak => Ok(None),
             Ok(None) => error(SymbolProblem::NotInBtf {
                 what: if kind == Kind::Func { "a function" } else { "a variable" },
             }),
             Err(problem) => error(problem),
+        }
+    }
+
+    /// Why what the object declares is not what the kernel has.
+    fn differs(&self, wanted: &KernelRef, found: &KernelType<'_>) -> Option<SymbolProblem> {
+        let declared = wanted.type_id?;
+        let there = found.btf.ty(found.id).type_id();
+        match core_reloc::alike((self.types, declared), (found.btf, there)) {
+            Ok(true) => None,
+            _ => Some(SymbolProblem::Incompatible {
+                declared: self.types.c_declaration(declared, &wanted.name),
+                there: found.btf.c_declaration(found.id, ""),
+            }),
         }
     }
 

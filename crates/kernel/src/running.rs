@@ -2,16 +2,18 @@
 //! version, BTF, symbol addresses.
 
 use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use bpfweld_btf::{Btf, Kind};
+use bpfweld_btf::{Btf, Kind, TypeId};
 use bpfweld_link::KconfigVar;
 use bpfweld_link::kconfig::{self, KernelFacts};
 
 use crate::error::{LoadError, SymbolProblem};
 use crate::facts::parse_version;
 use crate::features::{Feature, Features};
+use crate::modules::{Module, modules};
 use crate::sys::Sys;
 
 /// Where the kernel shows its own BTF.
@@ -25,20 +27,65 @@ const MAX_CONFIG: u64 = 16 << 20;
 pub(crate) struct Running {
     config: OnceLock<Result<Arc<kconfig::Config>, Vec<PathBuf>>>,
     btf: OnceLock<Result<Arc<Btf>, String>>,
+    modules: OnceLock<Vec<Module>>,
     symbols: OnceLock<Result<Vec<u8>, String>>,
 }
 
+/// A type of the kernel or of one of its modules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KernelType<'r> {
+    /// Its id in `btf`.
+    pub(crate) id: TypeId,
+    /// The types that it is among.
+    pub(crate) btf: &'r Btf,
+    /// The module, if it is one's.
+    pub(crate) module: Option<&'r Module>,
+}
+
+impl KernelType<'_> {
+    /// The BTF object to name it by: 0 for the kernel's own.
+    pub(crate) fn btf_fd(&self) -> i32 {
+        self.module.map_or(0, |module| module.fd.as_raw_fd())
+    }
+}
+
 impl Running {
-    /// Id of a type of the kernel, looked up in the BTF given, else in that of the running kernel.
-    pub(crate) fn type_id(
-        &self,
+    /// A type of the kernel, looked up in the BTF given, else in that of the running kernel, then in
+    /// those of its modules.
+    pub(crate) fn find<'r>(
+        &'r self,
         sys: &dyn Sys,
-        given: Option<&Btf>,
+        given: Option<&'r Btf>,
         kind: Kind,
         name: &str,
-    ) -> Result<Option<u32>, SymbolProblem> {
+    ) -> Result<Option<KernelType<'r>>, SymbolProblem> {
         let btf = self.kernel_btf(sys, given)?;
-        Ok(btf.find(kind, name).map(|ty| ty.id().0))
+        if let Some(ty) = btf.find(kind, name) {
+            return Ok(Some(KernelType { id: ty.id(), btf, module: None }));
+        }
+        // Modules are on top of the running kernel's types.
+        let modules = if given.is_some() { &[] } else { self.modules(sys) };
+        Ok(modules.iter().find_map(|module| module_type(module, kind, name)))
+    }
+
+    /// A type of one module.
+    pub(crate) fn find_in_module(
+        &self,
+        sys: &dyn Sys,
+        module: &str,
+        kind: Kind,
+        name: &str,
+    ) -> Result<Option<KernelType<'_>>, SymbolProblem> {
+        self.kernel_btf(sys, None)?;
+        let module = self.modules(sys).iter().find(|m| m.name == module);
+        Ok(module.and_then(|module| module_type(module, kind, name)))
+    }
+
+    fn modules(&self, sys: &dyn Sys) -> &[Module] {
+        match self.btf.get() {
+            Some(Ok(btf)) => self.modules.get_or_init(|| modules(sys, btf)),
+            _ => &[],
+        }
     }
 
     /// The BTF given, else that of the running kernel.
@@ -141,6 +188,12 @@ impl Running {
             // A hidden address is there all the same.
             .any(|name| !matches!(self.address(sys, name), Ok(None)))
     }
+}
+
+fn module_type<'r>(module: &'r Module, kind: Kind, name: &str) -> Option<KernelType<'r>> {
+    let btf = &*module.btf;
+    let own = btf.index().all(kind, name).next()?;
+    Some(KernelType { id: own.id(), btf, module: Some(module) })
 }
 
 /// The configuration of the running kernel, or where it was looked for.

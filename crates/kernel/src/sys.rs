@@ -141,6 +141,11 @@ pub enum Command<'a> {
         /// The program.
         fd: BorrowedFd<'a>,
     },
+    /// `BPF_OBJ_GET_INFO_BY_FD` of a BTF object. Replies with [`Reply::Btf`].
+    BtfInfo {
+        /// The BTF object.
+        fd: BorrowedFd<'a>,
+    },
     /// `BPF_PROG_GET_NEXT_ID` and its like. Replies with [`Reply::Number`].
     NextId {
         /// Of which list.
@@ -203,6 +208,8 @@ pub enum Reply {
     Map(MapInfo),
     /// Facts on a program.
     Prog(ProgInfo),
+    /// Facts on a BTF object.
+    Btf(BtfInfo),
     /// The outcome of a test run.
     TestRun(TestRunReply),
     /// What uname(2) says.
@@ -276,7 +283,8 @@ pub struct ProgLoad<'a> {
     pub line_info: &'a [u8],
     /// Type in the kernel's BTF that the program attaches to.
     pub attach_btf_id: u32,
-    /// Program that the program attaches to.
+    /// Program that the program attaches to, or the BTF object that `attach_btf_id` is of, where that is
+    /// not the kernel's own (`attach_prog_fd` and `attach_btf_obj_fd` are one field).
     pub attach_prog: Option<BorrowedFd<'a>>,
     /// Fds that instructions name by index.
     pub fd_array: &'a [i32],
@@ -378,6 +386,17 @@ pub struct ProgInfo {
     pub map_count: u32,
     /// Instructions that the verifier walked (from Linux 5.16).
     pub verified_insns: u32,
+}
+
+/// Facts on a BTF object (`struct bpf_btf_info`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BtfInfo {
+    /// The kernel's id of it.
+    pub id: u32,
+    /// Of the kernel's own: `vmlinux`, or the name of a module. Empty for any other.
+    pub name: String,
+    /// Is it the kernel's own?
+    pub kernel: bool,
 }
 
 /// What uname(2) says, in part.
@@ -508,6 +527,14 @@ impl dyn Sys + '_ {
     pub fn prog_info(&self, fd: BorrowedFd<'_>) -> io::Result<ProgInfo> {
         match self.call(Command::ProgInfo { fd })? {
             Reply::Prog(info) => Ok(info),
+            reply => unexpected(reply),
+        }
+    }
+
+    /// [`Command::BtfInfo`].
+    pub fn btf_info(&self, fd: BorrowedFd<'_>) -> io::Result<BtfInfo> {
+        match self.call(Command::BtfInfo { fd })? {
+            Reply::Btf(info) => Ok(info),
             reply => unexpected(reply),
         }
     }

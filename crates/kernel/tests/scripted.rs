@@ -298,3 +298,87 @@ fn names_reach_the_kernel_in_its_alphabet() {
     set.image("naïve::program<T> that is long", vec![mov(0, 2), exit()], &[]);
     load(&set.finish(), &features).unwrap();
 }
+
+/// BTF of a module: `int mod_func(int)`, `void mod_func2(void)`, on top of `base`, whose only type is
+/// `int`.
+fn module_btf(base: &bpfweld_btf::Btf) -> Vec<u8> {
+    let name = base.string_len();
+    let (func, proto) = (12 << 24, 13 << 24);
+    let (first, second) = (2, 4); // ids of the prototypes
+    let words =
+        [0, proto | 1, 1, 0, 1, name + 1, func, first, 0, proto, 0, name + 10, func, second];
+    let strings = b"\0mod_func\0mod_func2\0";
+    let types = words.len() as u32 * 4;
+    let mut blob = vec![0x9f, 0xeb, 1, 0];
+    for word in [24, 0, types, types, strings.len() as u32].into_iter().chain(words) {
+        blob.extend(word.to_le_bytes());
+    }
+    blob.extend(strings);
+    blob
+}
+
+#[test]
+fn functions_of_modules() {
+    use bpfweld_btf::{BtfBuilder, IntEncoding};
+    use bpfweld_kernel::sys::{BtfInfo, ObjectKind};
+    use bpfweld_link::{ImageTarget, KernelRef};
+
+    let mut b = BtfBuilder::new();
+    b.add_int("int", 4, IntEncoding { signed: true, bits: 32, ..IntEncoding::default() });
+    let base = b.finish().unwrap();
+    let asked = Arc::new(Mutex::new(0u32));
+    let seen = Arc::new(Mutex::new((Vec::new(), Vec::new())));
+    let (last, note) = (asked.clone(), seen.clone());
+    let sys = Scripted::new(move |command| match command {
+        // 1 is the kernel's own, 2 a program's, 3 the module's.
+        Command::NextId { kind: ObjectKind::Btf, after } => Some(match *after {
+            3.. => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+            after => Ok(Reply::Number(u64::from(after) + 1)),
+        }),
+        Command::FdById { kind: ObjectKind::Btf, id } => {
+            *last.lock().unwrap() = *id;
+            fd()
+        }
+        Command::BtfInfo { .. } => {
+            let id = *last.lock().unwrap();
+            let name = ["vmlinux", "", "mod"][id as usize - 1].to_owned();
+            Some(Ok(Reply::Btf(BtfInfo { id, name, kernel: id != 2 })))
+        }
+        Command::ProgLoad { program, .. } => {
+            *note.lock().unwrap() = (program.insns.to_vec(), program.fd_array.to_vec());
+            fd()
+        }
+        command => willing(command),
+    });
+    let sys = sys
+        .with_file("/sys/kernel/btf/vmlinux", base.to_bytes())
+        .with_file("/sys/kernel/btf/mod", module_btf(&base));
+    let features = Features::new(Arc::new(sys));
+    Feature::ALL.iter().for_each(|&f| features.force(f, true));
+    let features = Arc::new(features);
+    let run = |name: &str, weak: bool| {
+        let mut set = SetBuilder::new();
+        let int = set.int;
+        let proto = set.btf.add_func_proto(int, &[("x", int)]);
+        let wanted = ImageTarget::KernelFunction(KernelRef {
+            name: name.into(),
+            weak,
+            instance: LABEL.into(),
+            type_id: Some(proto),
+            addend: 0,
+        });
+        set.image("calls", vec![call_kernel(), exit()], &[(0, wanted)]);
+        load(&set.finish(), &features).map(|_| seen.lock().unwrap().clone())
+    };
+    // The second BTF object of the array, FUNC 3.
+    let (insns, fds) = run("mod_func___flavour", false).unwrap();
+    assert_eq!(insns[..8], [0x85, 0x20, 1, 0, 3, 0, 0, 0]);
+    assert!(fds.len() == 2 && fds[1] > 0, "{fds:?}");
+    // Another type: not that version of it.
+    let error = run("mod_func2", false).unwrap_err().to_string();
+    assert!(error.contains("int mod_func2(int x)") && error.contains("void mod_func2("), "{error}");
+    let (insns, fds) = run("mod_func2", true).unwrap();
+    assert_eq!(insns[..2], [0x85, 0]);
+    assert!(fds.is_empty());
+    assert!(run("mod_func3", false).is_err());
+}

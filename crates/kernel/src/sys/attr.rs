@@ -197,6 +197,18 @@ attr!(
 );
 
 attr!(
+    /// `struct bpf_btf_info`.
+    RawBtfInfo, 32 {
+        btf: u64,
+        btf_size: u32,
+        id: u32,
+        name: u64,
+        name_len: u32,
+        kernel_btf: u32,
+    }
+);
+
+attr!(
     /// `struct bpf_prog_info`.
     RawProgInfo, 232 {
         prog_type: u32,

@@ -14,11 +14,11 @@ use std::sync::OnceLock;
 
 use super::attr::{
     Attr, BtfLoadAttr, IdAttr, InfoAttr, LinkCreateAttr, MapCreateAttr, MapElemAttr, ObjAttr,
-    ProgLoadAttr, RawMapInfo, RawProgInfo, TestRunAttr,
+    ProgLoadAttr, RawBtfInfo, RawMapInfo, RawProgInfo, TestRunAttr,
 };
 use super::{
-    CORE_RELO_SIZE, Command, FUNC_INFO_SIZE, LINE_INFO_SIZE, Log, MapCreate, MapInfo, OBJ_NAME_MAX,
-    ObjectKind, ProgInfo, ProgLoad, Reply, Sys, TestRun, TestRunReply, Uname,
+    BtfInfo, CORE_RELO_SIZE, Command, FUNC_INFO_SIZE, LINE_INFO_SIZE, Log, MapCreate, MapInfo,
+    OBJ_NAME_MAX, ObjectKind, ProgInfo, ProgLoad, Reply, Sys, TestRun, TestRunReply, Uname,
 };
 use crate::facts::{is_per_cpu, parse_cpu_list};
 
@@ -96,6 +96,7 @@ impl Sys for RealSys {
             }
             Command::MapInfo { fd } => map_info(fd).map(Reply::Map),
             Command::ProgInfo { fd } => prog_info(fd).map(Reply::Prog),
+            Command::BtfInfo { fd } => btf_info(fd).map(Reply::Btf),
             Command::NextId { kind, after } => {
                 let mut attr = IdAttr { id: after, ..Default::default() };
                 let cmd = match kind {
@@ -388,7 +389,11 @@ fn test_run(run: TestRun<'_>) -> io::Result<TestRunReply> {
 }
 
 fn info<I: Attr>(fd: BorrowedFd<'_>) -> io::Result<I> {
-    let mut out = I::default();
+    info_into(fd, I::default())
+}
+
+/// What `out` holds says what else the kernel is to write, and where: the caller answers for that.
+fn info_into<I: Attr>(fd: BorrowedFd<'_>, mut out: I) -> io::Result<I> {
     let mut attr = InfoAttr {
         bpf_fd: raw(fd),
         // These structs have a few hundred bytes.
@@ -397,6 +402,20 @@ fn info<I: Attr>(fd: BorrowedFd<'_>) -> io::Result<I> {
     };
     bpf(cmd::OBJ_GET_INFO_BY_FD, &mut attr, 0)?;
     Ok(out)
+}
+
+fn btf_info(fd: BorrowedFd<'_>) -> io::Result<BtfInfo> {
+    // Names of modules are shorter (`MODULE_NAME_LEN`).
+    let mut name = [0u8; 64];
+    let wanted =
+        RawBtfInfo { name: addr_mut(&mut name), name_len: name.len() as u32, ..Default::default() };
+    let raw = info_into(fd, wanted)?;
+    let len = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+    Ok(BtfInfo {
+        id: raw.id,
+        name: String::from_utf8_lossy(name.get(..len).unwrap_or_default()).into_owned(),
+        kernel: raw.kernel_btf != 0,
+    })
 }
 
 fn map_info(fd: BorrowedFd<'_>) -> io::Result<MapInfo> {

@@ -46,7 +46,7 @@ impl Scripted {
     }
 
     /// Adds a file.
-    pub fn with_file(mut self, path: &str, contents: &str) -> Self {
+    pub fn with_file(mut self, path: &str, contents: impl Into<Vec<u8>>) -> Self {
         self.files.insert(path.into(), contents.into());
         self
     }
@@ -100,6 +100,7 @@ impl Command<'_> {
             Self::ObjGet { .. } => "ObjGet",
             Self::MapInfo { .. } => "MapInfo",
             Self::ProgInfo { .. } => "ProgInfo",
+            Self::BtfInfo { .. } => "BtfInfo",
             Self::NextId { .. } => "NextId",
             Self::FdById { .. } => "FdById",
             Self::FillMemory { .. } => "FillMemory",

@@ -228,6 +228,15 @@ struct Pair<'a, 'w> {
     work: &'w mut Work,
 }
 
+/// Are these the same thing, more or less, for CO-RE? Kinds must agree along pointers, arrays and
+/// prototypes; members, sizes and names do not count. For functions and variables of the kernel,
+/// whose types an object declares for itself.
+pub fn alike(local: (&Btf, TypeId), kernel: (&Btf, TypeId)) -> Result<bool, CoreProblem> {
+    let (l, k) = (local.0.resolve(local.1).id(), kernel.0.resolve(kernel.1).id());
+    let work = &mut Work::default();
+    Pair { local: local.0, target: kernel.0, work }.types_alike(l, k, MAX_LEVELS)
+}
+
 impl Pair<'_, '_> {
     /// Are two types of equal name the same thing, more or less? Kinds must agree along pointers,
     /// arrays and prototypes; members, sizes and names do not count.

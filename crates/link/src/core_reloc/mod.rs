@@ -43,6 +43,7 @@ mod tests;
 mod value;
 
 pub use error::{CoreError, CoreProblem, MatchedCandidate};
+pub use matching::alike;
 pub use patch::set_immediate;
 pub use targets::{Candidate, Targets};
 
