@@ -158,7 +158,11 @@ fn emit(step: &Step) -> (Vec<Insn>, Option<(u32, bool)>) {
             let z = if wide { 3 } else { 0 };
             let (base, at) = place(false, offset, z);
             let kind = [0, 1, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, 0xe1, 0xf1][usize::from(kind)];
-            one(ins(3 | 0xc0 | size(z), base, number(s), at, kind))
+            let atomic = ins(3 | 0xc0 | size(z), base, number(s), at, kind);
+            // A comparison that holds leaves the upper half of r0 alone on Linux 6.18 (x86) where its
+            // verifier overlooks who reads it; RFC 9669 (5.3) and the engine clear it.
+            let clear = (kind == 0xf1 && !wide).then(|| ins(0xbc, 0, 0, 0, 0));
+            (std::iter::once(atomic).chain(clear).collect(), None)
         }
         Step::Imm64(d, imm) => {
             let low = ins(0x18, number(d), 0, 0, imm as u32 as i32);

@@ -5,10 +5,11 @@
 #[path = "../../kernel/tests/common/mod.rs"]
 mod common;
 
-use bpfweld_engine::{Engine, EngineOptions, Event, FaultKind, Loaded};
+use bpfweld_engine::{Engine, EngineOptions, Event, FaultKind, LoadError, Loaded};
 use bpfweld_insn::{Insn, pseudo};
 use bpfweld_link::{ImageTarget, MapSpec, SlotRef};
 use common::*;
+use proptest::prelude::*;
 
 const PACKET: [u8; 64] = [0xab; 64];
 
@@ -469,4 +470,68 @@ fn packets_move_within_the_limits_of_the_kernel() {
     assert_eq!(adjust(54, -4), (0, 68));
     assert_eq!(adjust(54, -3), (-13, 64));
     assert_eq!(adjust(54, 4), (-22, 64));
+}
+
+/// Any instruction, most of them with registers and codes that there are.
+fn anything() -> impl Strategy<Value = Insn> {
+    let imm = prop_oneof![any::<i32>(), -8..210i32];
+    let fields = (any::<u8>(), 0..12u8, 0..12u8, prop_oneof![any::<i16>(), -12..12i16], imm);
+    let any_insn = fields.prop_map(|(code, dst, src, off, imm)| ins(code, dst, src, off, imm));
+    let helper = (1..215i32).prop_map(call_helper);
+    let register = (1..6u8, prop::sample::select(vec![1, 6, 7, 8, 9, 10]))
+        .prop_map(|(dst, src)| mov_reg(dst, src));
+    let near = (1..6u8, -80..8i32).prop_map(|(reg, by)| add(reg, by));
+    prop_oneof![4 => any_insn, 3 => helper, 3 => register, 2 => near, 1 => Just(exit())]
+}
+
+proptest! {
+    /// Whatever a program does, the run ends, and with a verdict or a fault.
+    #[test]
+    fn nothing_breaks_out(
+        insns in prop::collection::vec(anything(), 1..40),
+        kind in prop::sample::select(vec![1, 3, 6, 8]),
+    ) {
+        let mut set = SetBuilder::new();
+        let kinds = [1, 2, 5, 6, 9, 10, 14, 16, 17, 25];
+        for (i, map_type) in kinds.into_iter().enumerate() {
+            set.defined(&format!("m{i}"), MapSpec { map_type, ..array(4) });
+        }
+        let maps: Vec<_> = (0..10u32).map(bpfweld_link::MapIndex).collect();
+        // r6 context, r7 packet, r8 and r9 maps or what is in them.
+        let mut all = vec![mov_reg(6, 1), load_u32(7, 6, if kind == 6 { 0 } else { 76 })];
+        if kind == 1 {
+            all[1] = mov(7, 0);
+        }
+        let pick = insns.len() % 10;
+        all.extend(imm64(8));
+        all.extend(imm64(9));
+        all.extend([ins(0x7a, 10, 0, -8, 1), mov_reg(1, 8), mov_reg(2, 10), add(2, -8)]);
+        all.push(mov(0, 0));
+        all.extend(insns);
+        all.push(exit());
+        let relocs = [
+            (2, ImageTarget::Map(maps[pick])),
+            (4, ImageTarget::Map(maps[(pick * 7 + 1) % 10])),
+        ];
+        set.image("wild", all, &relocs);
+        let mut set = set.finish();
+        set.images[0].program.prog_type = bpfweld_object::ProgramType(kind);
+        let options = EngineOptions { instructions: 5000, ..EngineOptions::default() };
+        // What is no instruction makes way for one that is, until the rest can run.
+        let mut tries = 0;
+        let loaded = loop {
+            tries += 1;
+            prop_assert!(tries < 100);
+            match Engine::load(&set, &options) {
+                Ok(loaded) => break loaded,
+                Err(LoadError::Instruction { insn, .. }) => set.images[0].insns[insn] = mov(0, 0),
+                Err(other) => return Err(TestCaseError::fail(other.to_string())),
+            }
+        };
+        let mut runner = loaded.programs()[0].runner();
+        for packet in [&PACKET[..], &PACKET[..14]] {
+            let outcome = runner.run(packet, &Default::default()).unwrap();
+            prop_assert!(outcome.instructions <= 5000);
+        }
+    }
 }

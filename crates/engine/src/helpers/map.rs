@@ -218,13 +218,13 @@ pub(crate) fn redirect_map(vm: &mut Vm<'_>, map: u64, key: u64, flags: u64) -> V
         return Ok(0);
     }
     let key = key as u32;
-    let value = target.value(memory, &key.to_ne_bytes());
+    let value = target.lookup(memory, &key.to_ne_bytes(), 0);
+    let value = value.map(|at| memory.load::<4>(at).unwrap_or(0) as u32);
     let broadcast = flags & BROADCAST != 0;
     if value.is_none() && !broadcast {
         vm.state.effects.redirect = None;
         return Ok(flags & ACTION);
     }
-    let value = value.and_then(|v| v.first_chunk().map(|b| u32::from_ne_bytes(*b)));
     vm.state.effects.redirect = Some(Redirect::Map {
         map: at,
         key,
