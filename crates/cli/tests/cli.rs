@@ -289,7 +289,7 @@ fn without_privileges_the_capability_is_named() {
     };
     for output in [
         call("check", &[]),
-        call("run", &["--packet", &root]),
+        call("run", &["--engine", "kernel", "--packet", &root]),
         call("load", &["--pin", "/nowhere"]),
         if is_root() { without_capabilities(&["features"]) } else { bpfweld(&["features"]) },
     ] {
@@ -298,7 +298,10 @@ fn without_privileges_the_capability_is_named() {
         assert!(text.contains("CAP_BPF"), "{text}");
         assert!(text.contains("inspect"), "what works without is not said: {text}");
     }
-    // What needs no privilege works.
+    // What needs no privilege works. Left the choice, `run` says why it runs the program itself.
+    let output = call("run", &["--packet", &root]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("CAP_BPF"), "{}", stderr(&output));
     let output = if is_root() {
         without_capabilities(&["inspect", &root])
     } else {
