@@ -24,6 +24,8 @@ pub(super) struct Binaries {
     pub(super) command: PathBuf,
     /// Test programs, by name.
     pub(super) suites: Vec<(&'static str, PathBuf)>,
+    /// What `cargo xtask peer-diff` runs, if it is wanted.
+    pub(super) peer: Option<PathBuf>,
 }
 
 /// Builds all, into a directory of their own: other flags would make cargo build everything anew at
@@ -59,7 +61,23 @@ pub(super) fn build(root: &Path, cache: &Path) -> Result<Binaries> {
     };
     // The library is called like the command; only the latter is executable.
     let suites = SUITES.iter().map(|&(_, test)| Ok((test, find(test)?))).collect::<Result<_>>()?;
-    Ok(Binaries { command: find("bpfweld")?, suites })
+    Ok(Binaries { command: find("bpfweld")?, suites, peer: None })
+}
+
+/// Builds the program that compares with libbpf. It keeps its shared libraries: libelf is one.
+pub(super) fn build_peer(root: &Path, cache: &Path) -> Result<PathBuf> {
+    let target = cache.join("peer");
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--quiet", "--release", "--manifest-path"])
+        .arg(root.join("xtask/peer/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target)
+        .status()
+        .context("cargo")?;
+    if !status.success() {
+        bail!("cargo could not build peer-diff; run cargo xtask peer-diff to see what it needs");
+    }
+    Ok(target.join("release/bpfweld-peer"))
 }
 
 /// The path of a target's executable, from cargo's messages.

@@ -23,12 +23,14 @@ pub(super) const MARK: &str = "%%guest%%";
 /// Programs of this machine that cases use if they are there.
 const OPTIONAL: &[&str] = &["bpftool", "setpriv"];
 
-/// What the guest is to do.
-pub(super) struct Script<'a> {
-    /// Only cases whose name contains this.
-    pub(super) filter: Option<&'a str>,
-    /// Only the features, no cases.
-    pub(super) features_only: bool,
+/// What the guest is to do, beside telling its features.
+pub(super) enum Job<'a> {
+    /// Nothing.
+    Features,
+    /// Run the tests whose name contains this.
+    Tests(Option<&'a str>),
+    /// Compare with libbpf, over the objects in these directories whose path contains this.
+    Peer(&'a [PathBuf], Option<&'a str>),
 }
 
 /// Writes the guest's file system.
@@ -36,7 +38,7 @@ pub(super) fn pack(
     root: &Path,
     kernel: &Kernel,
     binaries: &Binaries,
-    script: &Script,
+    job: &Job,
     to: &Path,
 ) -> Result<()> {
     let file = File::create(to).with_context(|| to.display().to_string())?;
@@ -48,9 +50,6 @@ pub(super) fn pack(
     archive.device("dev/console", 5, 1)?;
     archive.copy(&busybox().context("busybox-static is not installed")?, "bin/busybox", 0o755)?;
     archive.copy(&binaries.command, "usr/bin/bpfweld", 0o755)?;
-    for (name, program) in &binaries.suites {
-        archive.copy(program, &format!("suites/{name}"), 0o755)?;
-    }
     // At the place where it was when the tests were built: their paths are from there.
     archive.copy_tree(&root.join("cases"), &root.join("cases").to_string_lossy())?;
     for sub in ["crates/bpfweld", "crates/kernel", "crates/cli"] {
@@ -63,20 +62,77 @@ pub(super) fn pack(
     for module in &loaded {
         archive.file(&format!("modules/{}.ko", module.name), 0o644, &module.bytes)?;
     }
-    take_along(&mut archive)?;
-    let names: Vec<&str> = loaded.iter().map(|m| m.name.as_str()).collect();
-    let suites: Vec<&str> = match script.features_only {
-        true => Vec::new(),
-        false => binaries.suites.iter().map(|(name, _)| *name).collect(),
+    let mut libraries = Libraries::default();
+    let commands = match job {
+        Job::Features => String::new(),
+        Job::Tests(filter) => {
+            take_along(&mut archive, &mut libraries)?;
+            pack_tests(&mut archive, binaries, *filter)?
+        }
+        Job::Peer(dirs, filter) => {
+            let peer = binaries.peer.as_deref().context("peer-diff is not built")?;
+            libraries.copy_with(&mut archive, peer, "usr/bin/bpfweld-peer")?;
+            pack_objects(&mut archive, root, dirs, *filter)?
+        }
     };
-    archive.file("init", 0o755, init(&names, &suites, script.filter).as_bytes())?;
+    let names: Vec<&str> = loaded.iter().map(|m| m.name.as_str()).collect();
+    archive.file("init", 0o755, init(&names, &commands).as_bytes())?;
     archive.finish()?;
     Ok(())
 }
 
+/// Packs the test programs; gives the commands that run them.
+fn pack_tests(
+    archive: &mut Archive<impl std::io::Write>,
+    binaries: &Binaries,
+    filter: Option<&str>,
+) -> Result<String> {
+    let filter = filter.map(quoted).unwrap_or_default();
+    let mut commands = String::new();
+    for (name, program) in &binaries.suites {
+        archive.copy(program, &format!("suites/{name}"), 0o755)?;
+        // What goes to standard error would come in between the names of the tests.
+        commands += &format!(
+            "echo '{MARK} suite:{name}'\n\
+             /suites/{name} --test-threads 1 --color never {filter} 2>/tmp/stderr\n\
+             echo '{MARK} stderr:{name}'\n\
+             cat /tmp/stderr\n"
+        );
+    }
+    Ok(commands)
+}
+
+/// Packs the objects to compare; gives the command that does.
+fn pack_objects(
+    archive: &mut Archive<impl std::io::Write>,
+    root: &Path,
+    dirs: &[PathBuf],
+    filter: Option<&str>,
+) -> Result<String> {
+    archive.copy(&root.join("xtask/peer/allowed.toml"), "peer/allowed.toml", 0o644)?;
+    let mut command = format!(
+        "mount -t tracefs tracefs /sys/kernel/tracing\n\
+         echo '{MARK} peer'\n\
+         bpfweld-peer --allowed /peer/allowed.toml --cache /tmp/peer --timeout 900"
+    );
+    if let Some(filter) = filter {
+        command += &format!(" --filter {}", quoted(filter));
+    }
+    for dir in dirs {
+        let name = dir.file_name().context("a directory without a name")?.to_string_lossy();
+        archive.copy_tree(dir, &format!("objects/{name}"))?;
+        command += &format!(" {}", quoted(&format!("/objects/{name}")));
+    }
+    Ok(command + "\necho $?\n")
+}
+
+/// As one word of a shell.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// The guest's first process. It raises no limit: what a program needs, bpfweld has to see to.
-fn init(modules: &[&str], suites: &[&str], filter: Option<&str>) -> String {
-    let filter = filter.map(|f| format!("'{}'", f.replace('\'', ""))).unwrap_or_default();
+fn init(modules: &[&str], commands: &str) -> String {
     format!(
         r#"#!/bin/busybox sh
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin
@@ -98,20 +154,12 @@ echo '{MARK} release'
 uname -r
 echo '{MARK} features'
 bpfweld features --json
-for suite in {suites}; do
-    echo "{MARK} suite:$suite"
-    # What goes to standard error would come in between the names of the tests.
-    /suites/$suite --test-threads 1 --color never {filter} 2>/tmp/stderr
-    echo "{MARK} stderr:$suite"
-    cat /tmp/stderr
-done
-echo '{MARK} end'
+{commands}echo '{MARK} end'
 exec >/dev/console 2>&1
 sync
 poweroff -f
 "#,
         modules = modules.join(" "),
-        suites = suites.join(" "),
     )
 }
 
@@ -125,18 +173,34 @@ fn is_static(program: &Path) -> bool {
     libraries(program).is_empty()
 }
 
-/// Copies [`OPTIONAL`] programs with their libraries, and Debian's XDP objects.
-fn take_along(archive: &mut Archive<impl std::io::Write>) -> Result<()> {
-    let mut libraries_there: Vec<PathBuf> = Vec::new();
-    for program in OPTIONAL.iter().filter_map(|name| find_tool(name)) {
-        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        archive.copy(&program, &format!("usr/bin/{name}"), 0o755)?;
-        for library in libraries(&program) {
-            if !libraries_there.contains(&library) {
+/// Shared libraries that are in the archive.
+#[derive(Default)]
+struct Libraries(Vec<PathBuf>);
+
+impl Libraries {
+    /// Copies a program of this machine, and what it needs.
+    fn copy_with(
+        &mut self,
+        archive: &mut Archive<impl std::io::Write>,
+        program: &Path,
+        to: &str,
+    ) -> Result<()> {
+        archive.copy(program, to, 0o755)?;
+        for library in libraries(program) {
+            if !self.0.contains(&library) {
                 archive.copy(&library, &library.to_string_lossy(), 0o755)?;
-                libraries_there.push(library);
+                self.0.push(library);
             }
         }
+        Ok(())
+    }
+}
+
+/// Copies [`OPTIONAL`] programs, and Debian's XDP objects.
+fn take_along(archive: &mut Archive<impl std::io::Write>, libraries: &mut Libraries) -> Result<()> {
+    for program in OPTIONAL.iter().filter_map(|name| find_tool(name)) {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        libraries.copy_with(archive, &program, &format!("usr/bin/{name}"))?;
     }
     // Where the case runner looks for them.
     for entry in std::fs::read_dir("/usr/lib").into_iter().flatten().flatten() {

@@ -22,7 +22,7 @@ pub(super) fn boot(image: &Path, initrd: &Path, logs: &Path, limit: Duration) ->
     }
     let serial = |log: &str| format!("file:{}", logs.join(log).display());
     let child = Command::new("qemu-system-x86_64")
-        .args(["-machine", "pc,accel=tcg", "-cpu", "qemu64,+rdrand", "-smp", "1", "-m", "1024"])
+        .args(["-machine", "pc,accel=tcg", "-cpu", "qemu64,+rdrand", "-smp", "1", "-m", "2048"])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
         .arg("-kernel")
         .arg(image)

@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use build::Binaries;
+use guest::Job;
 use report::Report;
 use series::Series;
 
@@ -59,8 +60,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     timeout: u64,
     /// Print each kernel's features instead of running the cases
-    #[arg(long)]
+    #[arg(long, conflicts_with = "peer")]
     features: bool,
+    /// Instead of running the cases, compare with libbpf over the objects in DIR, as `cargo xtask
+    /// peer-diff` does here; may be given several times, wants a long --timeout
+    #[arg(long, value_name = "DIR")]
+    peer: Vec<PathBuf>,
 }
 
 /// Programs that the task needs, and the Debian package of each.
@@ -85,13 +90,19 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let (kernels, binaries) = std::thread::scope(|scope| {
         let fetch = scope.spawn(|| packages::provide(&wanted, &cache, options));
         let binaries = build::build(root, &cache);
+        let peer = match options.peer.is_empty() {
+            true => Ok(None),
+            false => build::build_peer(root, &cache).map(Some),
+        };
         let kernels = fetch.join().map_err(|_| anyhow::anyhow!("fetching failed"))?;
-        Ok::<_, anyhow::Error>((kernels?, binaries?))
+        Ok::<_, anyhow::Error>((kernels?, Binaries { peer: peer?, ..binaries? }))
     })?;
     let reports = run_all(root, &cache, &kernels, &binaries, options);
 
     if options.features {
         table::print_features(&reports);
+    } else if !options.peer.is_empty() {
+        table::print_peers(&reports);
     } else {
         table::print(&reports);
     }
@@ -146,9 +157,13 @@ fn run_one(
     std::fs::create_dir_all(&logs)?;
     let scratch = tempfile::tempdir_in(cache)?;
     let initrd = scratch.path().join("initramfs");
-    let script =
-        guest::Script { filter: options.filter.as_deref(), features_only: options.features };
-    guest::pack(root, kernel, binaries, &script, &initrd)?;
+    let filter = options.filter.as_deref();
+    let job = match (options.features, options.peer.as_slice()) {
+        (true, _) => Job::Features,
+        (false, []) => Job::Tests(filter),
+        (false, dirs) => Job::Peer(dirs, filter),
+    };
+    guest::pack(root, kernel, binaries, &job, &initrd)?;
     let limit = Duration::from_secs(options.timeout);
     machine::boot(&kernel.image, &initrd, &logs, limit)?;
     report::read(kernel, &logs)

@@ -40,6 +40,8 @@ pub(super) struct Report {
     pub(super) features: Vec<Feature>,
     /// By `case::run`.
     pub(super) outcomes: BTreeMap<String, Outcome>,
+    /// What peer-diff printed, if it ran.
+    pub(super) peer: Option<String>,
 }
 
 impl Report {
@@ -50,6 +52,7 @@ impl Report {
             release: kernel.release.clone(),
             features: Vec::new(),
             outcomes: [("guest::ends".into(), Outcome::Fail(format!("{error:#}")))].into(),
+            peer: None,
         }
     }
 
@@ -108,7 +111,16 @@ fn parse(series: &'static str, output: &str) -> Result<Report> {
     for feature in &features {
         outcomes.insert(format!("features::{}", feature.name), feature.outcome(release));
     }
-    Ok(Report { series, release: release.into(), features, outcomes })
+    // Its exit status is the last line.
+    let peer = sections.get("peer").map(|text| text.trim().to_string());
+    if let Some(text) = &peer {
+        let outcome = match text.ends_with("\n0") {
+            true => Outcome::Pass,
+            false => Outcome::Fail("there are differences".into()),
+        };
+        outcomes.insert("peer::same".into(), outcome);
+    }
+    Ok(Report { series, release: release.into(), features, outcomes, peer })
 }
 
 impl Feature {

@@ -103,6 +103,15 @@ pub(super) fn print_features(reports: &[Report]) {
     }
 }
 
+/// What peer-diff printed on each kernel.
+pub(super) fn print_peers(reports: &[Report]) {
+    for report in reports {
+        println!("\n==== {}\n", report.release);
+        println!("{}", report.peer.as_deref().unwrap_or("it did not run"));
+    }
+    print_failures(reports);
+}
+
 fn names(reports: &[Report]) -> BTreeSet<&str> {
     reports.iter().flat_map(|r| r.outcomes.keys().map(String::as_str)).collect()
 }
