@@ -40,7 +40,7 @@ pub enum BackendError {
     #[error("{engine} ({kernel})")]
     Neither {
         /// What the kernel said.
-        kernel: kernel::LoadError,
+        kernel: Box<kernel::LoadError>,
         /// What the engine said.
         engine: engine::LoadError,
     },
@@ -66,7 +66,9 @@ impl Backend {
         };
         match (engine::Engine::load(images, &engine_options()), refused) {
             (Ok(loaded), refused) => Ok((Self::Engine(loaded), refused.map(|e| e.to_string()))),
-            (Err(engine), Some(kernel)) => Err(BackendError::Neither { kernel, engine }),
+            (Err(engine), Some(kernel)) => {
+                Err(BackendError::Neither { kernel: Box::new(kernel), engine })
+            }
             (Err(engine), None) => Err(engine.into()),
         }
     }
