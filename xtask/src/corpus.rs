@@ -2,7 +2,8 @@
 //!
 //! They are the kernel's own BPF selftests, from Debian's package `linux-source-6.1`, compiled against
 //! the types of the running kernel by every compiler there is, and what Debian packages install. None
-//! of them is committed: they are another project's, and there are thousands.
+//! of them is committed: they are another project's, and there are thousands. What those selftests lack
+//! is made of the sources in `xtask/peer/objects` (`own_*.o`).
 //!
 //! | directory | what is in there |
 //! |---|---|
@@ -79,8 +80,15 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
             println!("{name}: passed over, {compiler} is not installed (Debian: {package})");
             continue;
         }
-        let set =
-            Set { dir: out.join(name), compiler, arguments, source: &source, include: &include };
+        let own = root.join("xtask/peer/objects");
+        let set = Set {
+            dir: out.join(name),
+            compiler,
+            arguments,
+            source: &source,
+            own: &own,
+            include: &include,
+        };
         let (made, failed) = set.build()?;
         println!("{name}: {made} objects, {failed} sources did not compile");
     }
@@ -130,6 +138,7 @@ struct Set<'a> {
     compiler: &'a str,
     arguments: &'a [&'a str],
     source: &'a Path,
+    own: &'a Path,
     include: &'a Path,
 }
 
@@ -138,17 +147,22 @@ impl Set<'_> {
     fn build(&self) -> Result<(usize, usize)> {
         fs::create_dir_all(&self.dir)?;
         let progs = self.source.join("tools/testing/selftests/bpf/progs");
-        let mut sources: Vec<PathBuf> = fs::read_dir(&progs)
-            .with_context(|| progs.display().to_string())?
-            .filter_map(|file| Some(file.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|e| e == "c"))
-            .collect();
+        let mut sources = Vec::new();
+        for (dir, prefix) in [(progs.as_path(), ""), (self.own, "own_")] {
+            for file in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+                let path = file?.path();
+                if path.extension().is_some_and(|e| e == "c") {
+                    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                    sources.push((format!("{prefix}{stem}"), path));
+                }
+            }
+        }
         sources.sort();
         let next = AtomicUsize::new(0);
         let failed = Mutex::new(Vec::new());
         let work = || {
-            while let Some(source) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(e) = self.compile(source)
+            while let Some((stem, source)) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(e) = self.compile(stem, source)
                     && let Ok(mut failed) = failed.lock()
                 {
                     failed.push(format!("{e:#}"));
@@ -168,8 +182,7 @@ impl Set<'_> {
         Ok((sources.len() - failed.len() + joined, failed.len()))
     }
 
-    fn compile(&self, source: &Path) -> Result<()> {
-        let stem = source.file_stem().unwrap_or_default().to_string_lossy();
+    fn compile(&self, stem: &str, source: &Path) -> Result<()> {
         let object = self.dir.join(format!("{stem}.o"));
         if object.exists() {
             return Ok(());
@@ -195,7 +208,7 @@ impl Set<'_> {
             .arg("-idirafter")
             .arg(format!("/usr/include/{}-linux-gnu", std::env::consts::ARCH));
         // As in the selftests' Makefile.
-        if ["test_l4lb_noinline", "test_xdp_noinline"].contains(&&*stem) {
+        if ["test_l4lb_noinline", "test_xdp_noinline"].contains(&stem) {
             command.arg("-fno-inline");
         }
         let output = command
