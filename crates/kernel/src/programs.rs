@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use bpfweld_btf::{Btf, Kind, TypeId};
+use bpfweld_btf::{Btf, Kind};
 use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
 use bpfweld_link::{Image, ImageTarget, KernelRef, core_reloc};
 use bpfweld_object::ProgramType;
@@ -21,11 +21,13 @@ use crate::privilege::{self, Privilege};
 use crate::probes::{encode, words};
 use crate::running::{self, KernelType, Running, without_flavour};
 use crate::sys::{Log, ProgInfo, ProgLoad, Sys};
+use crate::upload::Upload;
 
 /// How often a load is tried again that the kernel broke off (a signal was pending).
 const EAGAIN_TRIES: usize = 5;
-/// Bytes of the first log buffer.
-const FIRST_LOG: usize = 64 << 10;
+/// Bytes of the first log buffer: the most that kernels before 5.2 take. Memory that is not written to
+/// costs nothing, and another try costs all of the verifier's work once more.
+const FIRST_LOG: usize = (16 << 20) - 1;
 /// Helper number of `bpf_tail_call` (linux/bpf.h).
 const TAIL_CALL: u32 = 12;
 
@@ -97,8 +99,8 @@ pub(crate) struct ProgramLoader<'a> {
     pub(crate) btf: Option<BorrowedFd<'a>>,
     /// The images' BTF.
     pub(crate) types: &'a Btf,
-    /// From type ids of the images' BTF to those of the BTF that the kernel has.
-    pub(crate) type_id: &'a dyn Fn(TypeId) -> Option<u32>,
+    /// What the kernel has of it.
+    pub(crate) upload: &'a Upload,
     pub(crate) log_level: u32,
     pub(crate) log_limit: usize,
 }
@@ -336,11 +338,9 @@ impl ProgramLoader<'_> {
         let mut func_info = Vec::with_capacity(image.functions.len() * 2);
         for function in &image.functions {
             // All functions or none: the kernel wants a record for each.
-            match (self.type_id)(function.type_id) {
-                Some(id) if function.type_id != TypeId::VOID => {
-                    func_info.extend([function.start, id]);
-                }
-                _ => return none,
+            match self.upload.function_id(image, function) {
+                Some(id) => func_info.extend([function.start, id]),
+                None => return none,
             }
         }
         let line = |l: &bpfweld_link::ImageLine| [l.insn, l.file_off, l.line_off, l.line_col];
