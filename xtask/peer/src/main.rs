@@ -63,7 +63,7 @@ struct Options {
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peer-cache"))]
     cache: PathBuf,
     /// Seconds that one side has for one object
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 300)]
     timeout: u64,
     /// Print one side's record of one object
     #[arg(long, value_name = "SIDE", hide = true)]
@@ -193,10 +193,13 @@ fn try_child(options: &Options, side: &str, object: &Path) -> Result<Side> {
         if Instant::now() > end {
             child.kill()?;
             child.wait()?;
+            let _ = fs::remove_dir(watch::bpffs_of(child.id()));
             bail!("does not come to an end in {} s", options.timeout);
         }
         std::thread::sleep(Duration::from_millis(2));
     };
+    // The mount went with the child; if it did not come that far, there is nothing to remove.
+    let _ = fs::remove_dir(watch::bpffs_of(child.id()));
     let out = out.join().ok().context("output lost")??;
     let err = err.join().ok().context("output lost")??;
     if !status.success() {

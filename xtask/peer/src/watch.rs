@@ -294,7 +294,7 @@ fn last_words(log: &[u8]) -> String {
 
 /// A BPF file system that only this process sees.
 pub fn private_bpffs() -> Result<PathBuf> {
-    let at = PathBuf::from(format!("/tmp/bpfweld-peer-{}", std::process::id()));
+    let at = bpffs_of(std::process::id());
     std::fs::create_dir_all(&at)?;
     let path = CString::new(at.to_string_lossy().as_bytes())?;
     let mount = |source: &CStr, at: &CStr, kind: &CStr, flags| unsafe {
@@ -307,6 +307,11 @@ pub fn private_bpffs() -> Result<PathBuf> {
         bail!("no BPF file system of our own (are you root?): {}", std::io::Error::last_os_error());
     }
     Ok(at)
+}
+
+/// Where that of a process is.
+pub fn bpffs_of(process: u32) -> PathBuf {
+    std::env::temp_dir().join(format!("bpfweld-peer-{process}"))
 }
 
 /// Takes away what is pinned.
