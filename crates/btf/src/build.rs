@@ -86,6 +86,21 @@ impl BtfBuilder {
         Self { strings: btf.own_strings().to_vec(), ..Self::new() }
     }
 
+    /// All types and strings of a stand-alone blob, with the ids and offsets that they have there; what
+    /// is added comes behind. Of split BTF, only its own strings are taken over and no types.
+    pub fn extending(btf: &Btf) -> Self {
+        let mut new = Self::with_strings_of(btf);
+        if btf.base().is_none() {
+            for ty in btf.types() {
+                // What fits one blob fits another.
+                if let Err(error) = new.push(ty.raw()) {
+                    new.error.get_or_insert(error);
+                }
+            }
+        }
+        new
+    }
+
     /// The finished blob, in this machine's byte order. Fails when something that was added did not
     /// fit or refers to a type that was never added.
     pub fn finish(self) -> Result<Btf, BtfError> {

@@ -87,20 +87,38 @@ pub mod prog_type {
     pub const PERF_EVENT: u32 = 7;
     /// `BPF_PROG_TYPE_CGROUP_SKB`.
     pub const CGROUP_SKB: u32 = 8;
+    /// `BPF_PROG_TYPE_CGROUP_SOCK`.
+    pub const CGROUP_SOCK: u32 = 9;
     /// `BPF_PROG_TYPE_LWT_IN`.
     pub const LWT_IN: u32 = 10;
     /// `BPF_PROG_TYPE_LWT_OUT`.
     pub const LWT_OUT: u32 = 11;
     /// `BPF_PROG_TYPE_LWT_XMIT`.
     pub const LWT_XMIT: u32 = 12;
+    /// `BPF_PROG_TYPE_SOCK_OPS`.
+    pub const SOCK_OPS: u32 = 13;
     /// `BPF_PROG_TYPE_SK_SKB`.
     pub const SK_SKB: u32 = 14;
+    /// `BPF_PROG_TYPE_CGROUP_DEVICE`.
+    pub const CGROUP_DEVICE: u32 = 15;
+    /// `BPF_PROG_TYPE_SK_MSG`.
+    pub const SK_MSG: u32 = 16;
     /// `BPF_PROG_TYPE_RAW_TRACEPOINT`.
     pub const RAW_TRACEPOINT: u32 = 17;
+    /// `BPF_PROG_TYPE_CGROUP_SOCK_ADDR`.
+    pub const CGROUP_SOCK_ADDR: u32 = 18;
     /// `BPF_PROG_TYPE_LWT_SEG6LOCAL`.
     pub const LWT_SEG6LOCAL: u32 = 19;
+    /// `BPF_PROG_TYPE_SK_REUSEPORT`.
+    pub const SK_REUSEPORT: u32 = 21;
+    /// `BPF_PROG_TYPE_FLOW_DISSECTOR`.
+    pub const FLOW_DISSECTOR: u32 = 22;
+    /// `BPF_PROG_TYPE_CGROUP_SYSCTL`.
+    pub const CGROUP_SYSCTL: u32 = 23;
     /// `BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE`.
     pub const RAW_TRACEPOINT_WRITABLE: u32 = 24;
+    /// `BPF_PROG_TYPE_CGROUP_SOCKOPT`.
+    pub const CGROUP_SOCKOPT: u32 = 25;
     /// `BPF_PROG_TYPE_TRACING`.
     pub const TRACING: u32 = 26;
     /// `BPF_PROG_TYPE_STRUCT_OPS`.
@@ -109,8 +127,12 @@ pub mod prog_type {
     pub const EXT: u32 = 28;
     /// `BPF_PROG_TYPE_LSM`.
     pub const LSM: u32 = 29;
+    /// `BPF_PROG_TYPE_SK_LOOKUP`.
+    pub const SK_LOOKUP: u32 = 30;
     /// `BPF_PROG_TYPE_SYSCALL`.
     pub const SYSCALL: u32 = 31;
+    /// `BPF_PROG_TYPE_NETFILTER`.
+    pub const NETFILTER: u32 = 32;
 }
 
 /// `enum bpf_attach_type`, as far as the loader treats types apart.

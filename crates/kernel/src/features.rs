@@ -63,6 +63,7 @@ features! {
     MapFreeze = "map-freeze", "5.2", "maps that are read-only to programs, and frozen";
     BpfCalls = "bpf-calls", "4.16", "calls between BPF functions";
     GlobalFunctions = "global-functions", "5.6", "functions verified one by one";
+    ArgCtxTag = "arg-ctx-tag", "6.8", "tagged context arguments of global functions";
     FuncPointers = "func-pointers", "5.13", "BPF functions as callbacks";
     BpfLoop = "bpf-loop", "5.17", "loops by callback (bpf_loop)";
     Kfuncs = "kfuncs", "5.16", "calls of kernel functions";
@@ -103,6 +104,7 @@ impl Feature {
             Self::BtfTagKflag => Self::BtfTypeTag,
             Self::BtfFuncGlobal | Self::FuncInfo => Self::BtfFunc,
             Self::GlobalFunctions => Self::BtfFuncGlobal,
+            Self::ArgCtxTag => Self::GlobalFunctions,
             Self::FuncPointers | Self::MixedTailCalls | Self::KernelCore => Self::FuncInfo,
             Self::BpfLoop => Self::FuncPointers,
             Self::Kfuncs => Self::FdArray,

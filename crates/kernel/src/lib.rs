@@ -8,6 +8,7 @@
 //! | [`loader`] | the pipeline: BTF, maps, programs |
 //! | [`maps`] | maps: made, filled, frozen; their values |
 //! | [`programs`] | programs: patched, loaded; the log of one that is refused |
+//! | `arg_ctx` | tagged context arguments, for kernels that do not know the tag |
 //! | `attach` | what a program attaches to |
 //! | `upload` | the BTF as the kernel takes it |
 //! | [`modules`] | the types of the kernel's modules |
@@ -18,6 +19,7 @@
 //! | [`privilege`] | what EPERM means |
 //! | [`error`] | [`LoadError`] |
 
+mod arg_ctx;
 mod attach;
 pub mod error;
 pub mod facts;

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bpfweld_btf::{Btf, TypeId};
+use bpfweld_btf::Btf;
 use bpfweld_link::kconfig::Config;
 use bpfweld_link::{ImageSet, InstanceId, MapContent};
 
@@ -92,7 +92,7 @@ impl<'a> Prepared<'a> {
         ensure_bpf(features)?;
         features.prepare_memory();
         let mut warnings = Vec::new();
-        let upload = Upload::new(&set.btf, features);
+        let upload = Upload::new(set, features);
         let btf = load_btf(sys, features, &upload, &mut warnings);
         let running = Running::default();
         let mut pins = Pins::default();
@@ -135,7 +135,7 @@ impl<'a> Prepared<'a> {
             maps: &self.maps,
             btf: self.btf.as_ref().map(AsFd::as_fd),
             types: &self.set.btf,
-            type_id: &|id: TypeId| self.upload.type_id(id),
+            upload: &self.upload,
             log_level: self.options.log_level,
             log_limit: self.options.log_limit,
         };

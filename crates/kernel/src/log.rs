@@ -29,8 +29,25 @@ impl VerifierLog {
         &self.text
     }
 
-    /// Was it longer than the largest buffer? Kernels from 6.4 on then keep its end, older ones its
-    /// beginning.
+    /// Is its end there, where the reason is? The statistics come last.
+    pub(crate) fn has_end(&self) -> bool {
+        self.text.lines().rev().take(TAIL_LINES).any(|line| line.contains(" insns (limit "))
+    }
+
+    /// Puts the end behind a log that lost its own, and takes as much from what is before it as the
+    /// whole is then longer than `limit` bytes.
+    pub(crate) fn put_end(&mut self, end: &str, limit: usize) {
+        let mut keep = self.text.len().min(limit.saturating_sub(end.len() + 1));
+        while !self.text.is_char_boundary(keep) {
+            keep -= 1;
+        }
+        self.text.truncate(keep);
+        self.text.push('\n');
+        self.text.push_str(end);
+    }
+
+    /// Was it longer than the largest buffer? Then a part of it is missing: its beginning with kernels
+    /// from 6.4 on, with older ones what is before its end.
     pub fn truncated(&self) -> bool {
         self.truncated
     }
@@ -153,6 +170,19 @@ mod tests {
         let joined = "invalid type id 3 in func infoprocessed 0 insns (limit 1000000) max…\n";
         assert_eq!(log(joined).reason(), Some("invalid type id 3 in func info"));
         assert_eq!(log("processed 2 insns (limit 1000000)\n").reason(), None);
+    }
+
+    #[test]
+    fn an_end_that_was_lost_is_put_there() {
+        let mut log = log("0: (b7) r0 = 0\n1: (b7) r1 = 1ä\n2: (");
+        assert!(!log.has_end());
+        let end = "R0 !read_ok\nprocessed 3 insns (limit 1000000)\n";
+        log.put_end(end, end.len() + 31);
+        assert_eq!(log.text(), format!("0: (b7) r0 = 0\n1: (b7) r1 = 1\n{end}"));
+        assert!(log.has_end());
+        assert_eq!(log.reason(), Some("R0 !read_ok"));
+        log.put_end(end, 0);
+        assert_eq!(log.text(), format!("\n{end}"));
     }
 
     #[test]

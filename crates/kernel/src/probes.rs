@@ -103,6 +103,19 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             let insns = [call_function(1), exit(), mov(0, 0), exit()];
             load_typed(sys, &b, &insns, &[(0, main), (2, sub)], &[])
         }
+        Feature::ArgCtxTag => {
+            // A `void *` is nothing that a function verified alone could read from; a context is.
+            let mut b = Types::new();
+            let pointer = b.add("", Kind::Ptr, 0, 0, &[]);
+            let name = b.string("ctx");
+            let main = b.proto_and_func("main", 0);
+            let proto = b.add("", Kind::FuncProto, 1, INT, &[name, pointer]);
+            let sub = b.add("sub", Kind::Func, 1, proto, &[]);
+            b.add("arg:ctx", Kind::DeclTag, 0, sub, &[0]);
+            let read = ins(0x61, 0, 1, 0, 0);
+            let insns = [call_function(1), exit(), read, exit()];
+            load_typed(sys, &b, &insns, &[(0, main), (2, sub)], &[])
+        }
         Feature::FuncPointers => {
             let map = sys.create_map(&ARRAY)?;
             let map = ld_imm64(1, pseudo::MAP_FD, map.as_raw_fd());

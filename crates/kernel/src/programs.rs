@@ -28,6 +28,10 @@ const EAGAIN_TRIES: usize = 5;
 /// Bytes of the first log buffer: the most that kernels before 5.2 take. Memory that is not written to
 /// costs nothing, and another try costs all of the verifier's work once more.
 const FIRST_LOG: usize = (16 << 20) - 1;
+/// Log level that asks for statistics only (`BPF_LOG_STATS`, Linux 5.2), and how many bytes they need
+/// at most, with the reason.
+const LOG_STATS: u32 = 4;
+const LAST_LOG: usize = 16 << 10;
 /// Helper number of `bpf_tail_call` (linux/bpf.h).
 const TAIL_CALL: u32 = 12;
 
@@ -434,12 +438,30 @@ impl ProgramLoader<'_> {
             {
                 return last;
             }
-            if !too_short || size >= self.log_limit {
+            if too_short && size >= self.log_limit {
+                return (result, self.with_end(log, program));
+            }
+            if !too_short {
                 return (result, log);
             }
             last = Some((result, log));
             size = size.saturating_mul(4).min(self.log_limit);
         }
+    }
+
+    /// A log that is too long keeps its end only on kernels from 6.4 on. Older ones are asked for it
+    /// once more: beside statistics, the verifier then says nothing but why it refuses.
+    fn with_end(&self, mut log: VerifierLog, program: &ProgLoad<'_>) -> VerifierLog {
+        if !log.has_end() {
+            let mut buf = vec![0; LAST_LOG];
+            // The result is known.
+            let _ = self.load_once(program, Some(Log { level: LOG_STATS, buf: &mut buf }));
+            let end = VerifierLog::from_buffer(&buf, false);
+            if !end.is_empty() {
+                log.put_end(end.text(), self.log_limit);
+            }
+        }
+        log
     }
 
     fn refused(&self, image: &Image, errno: io::Error, log: VerifierLog) -> LoadError {

@@ -126,6 +126,8 @@ impl Running {
             let address =
                 std::str::from_utf8(address).ok().and_then(|a| u64::from_str_radix(a, 16).ok());
             return match address {
+                // Symbols of the per-CPU section did count from 0 (x86 before 6.15).
+                Some(0) if text.split(|&b| b == b'\n').any(shows_address) => Ok(Some(0)),
                 Some(0) | None => Err(SymbolProblem::Hidden(format!(
                     "{KALLSYMS} shows no addresses to this process; run it as root, with \
                      kernel.kptr_restrict below 2"
@@ -188,6 +190,11 @@ impl Running {
             // A hidden address is there all the same.
             .any(|name| !matches!(self.address(sys, name), Ok(None)))
     }
+}
+
+/// Does a line of `/proc/kallsyms` begin with an address that is not 0?
+fn shows_address(line: &[u8]) -> bool {
+    line.iter().take_while(|b| b.is_ascii_hexdigit()).any(|&b| b != b'0')
 }
 
 fn module_type<'r>(module: &'r Module, kind: Kind, name: &str) -> Option<KernelType<'r>> {
@@ -260,6 +267,20 @@ mod tests {
             }))),
             _ => None,
         })
+    }
+
+    #[test]
+    fn address_0_is_one_where_others_are_shown() {
+        let symbols = "0000000000000000 A __per_cpu_start\nffffffff81000000 T _text\n";
+        let sys = kernel("6.1.0", "").with_file(KALLSYMS, symbols);
+        let running = Running::default();
+        assert_eq!(running.address(&sys, "__per_cpu_start").unwrap(), Some(0));
+        assert_eq!(running.address(&sys, "_text").unwrap(), Some(0xffff_ffff_8100_0000));
+        assert_eq!(running.address(&sys, "_tex").unwrap(), None);
+        let hidden = "0000000000000000 A __per_cpu_start\n0000000000000000 T _text\n";
+        let sys = kernel("6.1.0", "").with_file(KALLSYMS, hidden);
+        let problem = Running::default().address(&sys, "_text").unwrap_err();
+        assert!(matches!(problem, SymbolProblem::Hidden(_)), "{problem}");
     }
 
     #[test]

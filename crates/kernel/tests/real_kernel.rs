@@ -171,6 +171,8 @@ fn a_refused_program_brings_the_whole_log() {
     assert_eq!(rejected.errno.raw_os_error(), Some(libc::EACCES), "not ENOSPC");
     assert!(rejected.log.truncated());
     assert!(rejected.log.text().len() <= 100_000);
+    // Whether the kernel keeps the log's end or its beginning.
+    assert_eq!(rejected.log.reason(), Some("R0 !read_ok"));
 }
 
 #[test]

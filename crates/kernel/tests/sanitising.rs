@@ -9,10 +9,11 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use bpfweld_btf::{Btf, IntEncoding, Kind, Linkage, MemberSpec, SectionVar};
+use bpfweld_kernel::facts::prog_type;
 use bpfweld_kernel::sys::{Command, Scripted};
-use bpfweld_kernel::{Feature, Features, RealSys, RunOptions};
+use bpfweld_kernel::{Feature, Features, LoadError, RealSys, RunOptions};
 use bpfweld_link::{ImageSet, ImageTarget, MapContent, MapSpec};
-use bpfweld_object::DataKind;
+use bpfweld_object::{DataKind, ProgramType};
 use common::*;
 
 /// Does a blob have what a kernel without some feature does not know?
@@ -203,4 +204,65 @@ fn no_btf_at_all() {
     assert!(loaded.warnings()[0].contains("no BTF"));
     assert_eq!(loaded.programs()[0].info().unwrap().btf_id, 0);
     assert_eq!(loaded.maps()[1].info().btf_id, 0);
+}
+
+const PACKET: [u8; 64] = [0; 64];
+
+/// Two programs of different types with the same global function, `int reads(void *ctx __arg_ctx)`, which
+/// reads a word of the context.
+fn context_set() -> ImageSet {
+    let mut set = SetBuilder::new();
+    let anything = set.btf.add_ptr(bpfweld_btf::TypeId::VOID);
+    let proto = set.btf.add_func_proto(set.int, &[("ctx", anything)]);
+    let reads = set.btf.add_func("reads", proto, Linkage::Global);
+    set.btf.add_decl_tag("arg:ctx", reads, Some(0));
+    // The length of a classifier's packet, the interface of an XDP program's.
+    for (name, prog, offset) in [("tc", prog_type::SCHED_CLS, 0), ("xdp", prog_type::XDP, 12)] {
+        let insns = vec![call_function(1), exit(), load_u32(0, 1, offset), exit()];
+        let at = set.functions(name, insns, &[], &[(name, 0, 2), ("reads", 2, 2)]);
+        let image = &mut set.images[at as usize];
+        image.program.prog_type = ProgramType(prog);
+        image.functions[1].type_id = reads;
+        image.functions[1].global = true;
+    }
+    set.finish()
+}
+
+#[test]
+fn tagged_contexts_on_kernels_that_do_not_know_the_tag() {
+    let Some(features) = real_kernel() else { return };
+    let knows = features.get(Feature::ArgCtxTag);
+    let set = context_set();
+    let run = |features| {
+        let loaded = load(&set, &features)?;
+        let mut runner = loaded.programs()[0].runner();
+        Ok::<_, LoadError>(runner.run(&PACKET, &RunOptions::default()).unwrap().verdict.code)
+    };
+    // As it is; with the prototype made for each type of program; as if the kernel knew.
+    assert_eq!(run(features.clone()).unwrap(), PACKET.len() as u32);
+    features.force(Feature::ArgCtxTag, false);
+    assert_eq!(run(features).unwrap(), PACKET.len() as u32);
+    let pretended = real_kernel().unwrap();
+    pretended.force(Feature::ArgCtxTag, true);
+    assert_eq!(run(pretended).is_ok(), knows, "the probe is wrong, or nothing needs to be done");
+}
+
+#[test]
+fn a_tag_on_what_is_no_pointer_is_left_to_the_kernel() {
+    let features = Features::new(Arc::new(Scripted::new(|_| None)));
+    for &feature in Feature::ALL {
+        features.force(feature, feature != Feature::ArgCtxTag);
+    }
+    let mut set = SetBuilder::new();
+    let proto = set.btf.add_func_proto(set.int, &[("n", set.int)]);
+    let func = set.btf.add_func("odd", proto, Linkage::Global);
+    set.btf.add_decl_tag("arg:ctx", func, Some(0));
+    // A parameter that is not there.
+    set.btf.add_decl_tag("arg:ctx", func, Some(7));
+    let insns = vec![call_function(1), exit(), mov(0, 1), exit()];
+    let at = set.functions("main", insns, &[], &[("main", 0, 2), ("odd", 2, 2)]);
+    set.images[at as usize].functions[1].type_id = func;
+    set.images[at as usize].functions[1].global = true;
+    // The scripted kernel refuses the program; what matters is that it came to be asked.
+    assert!(matches!(load(&set.finish(), &Arc::new(features)), Err(LoadError::Program { .. })));
 }
