@@ -15,9 +15,11 @@
 //! | [`image`] | [`ImageSet`]: what backends take |
 //! | [`kconfig`] | values of kconfig externs, for backends |
 //! | `verdict` | [`Verdict`]: what a program returned, in any backend |
+//! | [`chain_root`] | the root of a chain of XDP programs, made without a compiler |
 //! | [`read_back`] | checks what was made |
 //! | [`error`] | [`LinkError`] |
 
+pub mod chain_root;
 pub mod core_reloc;
 pub mod error;
 pub mod image;
@@ -37,4 +39,4 @@ mod verdict;
 pub use error::{FunctionRef, LinkError, Site, SourceLine, UnresolvedExtern};
 pub use image::*;
 pub use resolve::{Entry, ExistingMaps, Instance, Link, LinkOptions, Linked};
-pub use verdict::Verdict;
+pub use verdict::{Verdict, XDP_VERDICTS};

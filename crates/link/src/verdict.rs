@@ -4,6 +4,10 @@ use std::fmt;
 
 use bpfweld_object::ProgramType;
 
+/// Names of the verdicts of XDP programs by number (`enum xdp_action`, `linux/bpf.h`).
+pub const XDP_VERDICTS: [&str; 5] =
+    ["XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"];
+
 /// What a program returned.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Verdict {
@@ -17,7 +21,6 @@ impl Verdict {
     /// The name of the number for this type of program (`enum xdp_action`, `TC_ACT_*`); `None`
     /// where it has none.
     pub fn name(self) -> Option<&'static str> {
-        const XDP: [&str; 5] = ["XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"];
         const TC: [&str; 9] = [
             "TC_ACT_OK",
             "TC_ACT_RECLASSIFY",
@@ -30,7 +33,7 @@ impl Verdict {
             "TC_ACT_TRAP",
         ];
         match self.prog_type {
-            ProgramType::XDP => XDP.get(self.code as usize).copied(),
+            ProgramType::XDP => XDP_VERDICTS.get(self.code as usize).copied(),
             ProgramType::SCHED_CLS | ProgramType::SCHED_ACT if self.code == u32::MAX => {
                 Some("TC_ACT_UNSPEC")
             }
