@@ -29,9 +29,3 @@ LICENSE("GPL");
 //@ run: capture-then-frames
 //@ packet: 64 * 3
 //@ counts: XDP_DROP=40 XDP_TX=38 XDP_PASS=273
-
-//@ run: repeated
-//@ needs: kernel
-//@ args: --repeat 3
-//@ json: packets.length == 348
-//@ json: engine == "kernel"

@@ -56,3 +56,12 @@ LICENSE("GPL");
 //@ args: --repeat 10
 //@ packet: 64
 //@ codes: 10064
+
+// Each packet counts once, however often it runs. Few packets: the kernel waits some 20 ms before and behind
+// the repeated runs of an XDP program.
+//@ run: repeated
+//@ needs: kernel
+//@ args: --repeat 3
+//@ packet: 64 * 5
+//@ json: packets.length == 5
+//@ json: engine == "kernel"

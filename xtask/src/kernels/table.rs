@@ -20,7 +20,8 @@ pub(super) fn print(reports: &[Report]) {
     print_skips(reports);
     print_failures(reports);
     for report in reports {
-        println!("{:7} {}: {}", report.series, report.release, report.summary());
+        // `.ci/run` counts these lines.
+        println!("kernel {} {}: {}", report.series, report.release, report.summary());
     }
 }
 
