@@ -577,8 +577,8 @@ fn has_visible(types: &Btf, datasec: TypeId) -> bool {
 fn takes_types(kind: u32) -> bool {
     use map_type::{
         ARENA, ARRAY_OF_MAPS, CGROUP_ARRAY, CPUMAP, DEVMAP, DEVMAP_HASH, HASH_OF_MAPS,
-        PERF_EVENT_ARRAY, PROG_ARRAY, QUEUE, RINGBUF, SOCKHASH, SOCKMAP, STACK, STACK_TRACE,
-        USER_RINGBUF, XSKMAP,
+        PERF_EVENT_ARRAY, QUEUE, RINGBUF, SOCKHASH, SOCKMAP, STACK, STACK_TRACE, USER_RINGBUF,
+        XSKMAP,
     };
     !matches!(
         kind,
@@ -590,7 +590,6 @@ fn takes_types(kind: u32) -> bool {
             | DEVMAP_HASH
             | HASH_OF_MAPS
             | PERF_EVENT_ARRAY
-            | PROG_ARRAY
             | QUEUE
             | RINGBUF
             | SOCKHASH

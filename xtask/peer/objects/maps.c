@@ -299,3 +299,15 @@ SEC("sk_msg") int use8(struct sk_msg_md *ctx) {
     u32 k = 0;
     return bpf_msg_redirect_hash(ctx, &sh, &k, 0);
 }
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+    __type(key, u32);
+    __type(value, u32);
+    __uint(max_entries, 3);
+} typed_jumps SEC(".maps");
+
+SEC("xdp") int use9(struct xdp_md *ctx) {
+    bpf_tail_call(ctx, &typed_jumps, 1);
+    return XDP_PASS;
+}
