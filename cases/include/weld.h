@@ -181,4 +181,7 @@ static ALWAYS_INLINE int unknown(int verdict)
 	return verdict;
 }
 
+// The context of whatever program calls the function (Linux 6.8).
+#define ARG_CTX __attribute__((btf_decl_tag("arg:ctx")))
+
 #endif

@@ -76,6 +76,41 @@ impl BtfFeatures {
     };
 }
 
+impl BtfFeatures {
+    /// The features that some type of a blob rests on. What a kernel thinks of the others makes no
+    /// difference to [`sanitize`].
+    pub fn used_by(btf: &Btf) -> Self {
+        let mut used = Self::NONE;
+        for ty in btf.types() {
+            match ty.kind() {
+                Kind::Func => {
+                    used.func = true;
+                    used.func_global |= ty.linkage() != Linkage::Static;
+                }
+                Kind::FuncProto => used.func = true,
+                Kind::Struct | Kind::Union | Kind::Fwd => used.func |= ty.kflag(),
+                Kind::Var | Kind::Datasec => used.datasec = true,
+                Kind::Float => used.float = true,
+                Kind::Enum => used.enum_kflag |= ty.kflag(),
+                Kind::Enum64 => {
+                    used.enum64 = true;
+                    used.enum_kflag |= ty.kflag();
+                }
+                Kind::DeclTag => {
+                    used.decl_tag = true;
+                    used.tag_kflag |= ty.kflag();
+                }
+                Kind::TypeTag => {
+                    used.type_tag = true;
+                    used.tag_kflag |= ty.kflag();
+                }
+                _ => {}
+            }
+        }
+        used
+    }
+}
+
 /// The same types for a kernel with these features. For a stand-alone blob that passes
 /// [`Btf::validate`]; split BTF comes back as it is.
 pub fn sanitize(btf: &Btf, features: &BtfFeatures) -> Btf {

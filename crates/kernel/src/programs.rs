@@ -156,9 +156,10 @@ impl ProgramLoader<'_> {
             kern_version: self.kern_version(image),
             prog_flags: self.flags(image, &mut warnings),
             name: &name,
-            expected_attach_type: match self.features.get(Feature::ExpectedAttachType) {
-                true => expected,
-                false => 0,
+            expected_attach_type: match expected {
+                0 => 0,
+                _ if !self.features.get(Feature::ExpectedAttachType) => 0,
+                stated => stated,
             },
             btf: self.btf.filter(|_| !func_info.is_empty()),
             func_info: &func_info,

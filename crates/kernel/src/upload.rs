@@ -16,18 +16,21 @@ pub(crate) struct Upload {
 }
 
 impl Features {
-    /// What parts of BTF the kernel knows.
-    pub fn btf(&self) -> BtfFeatures {
+    /// What parts of BTF the kernel knows. Of parts that `btf` does not have it is not asked; they count
+    /// as known.
+    pub fn btf(&self, btf: &Btf) -> BtfFeatures {
+        let used = BtfFeatures::used_by(btf);
+        let known = |used: bool, feature| !used || self.get(feature);
         BtfFeatures {
-            func: self.get(Feature::BtfFunc),
-            datasec: self.get(Feature::BtfDatasec),
-            func_global: self.get(Feature::BtfFuncGlobal),
-            float: self.get(Feature::BtfFloat),
-            decl_tag: self.get(Feature::BtfDeclTag),
-            type_tag: self.get(Feature::BtfTypeTag),
-            enum64: self.get(Feature::BtfEnum64),
-            enum_kflag: self.get(Feature::BtfEnumKflag),
-            tag_kflag: self.get(Feature::BtfTagKflag),
+            func: known(used.func, Feature::BtfFunc),
+            datasec: known(used.datasec, Feature::BtfDatasec),
+            func_global: known(used.func_global, Feature::BtfFuncGlobal),
+            float: known(used.float, Feature::BtfFloat),
+            decl_tag: known(used.decl_tag, Feature::BtfDeclTag),
+            type_tag: known(used.type_tag, Feature::BtfTypeTag),
+            enum64: known(used.enum64, Feature::BtfEnum64),
+            enum_kflag: known(used.enum_kflag, Feature::BtfEnumKflag),
+            tag_kflag: known(used.tag_kflag, Feature::BtfTagKflag),
         }
     }
 }
@@ -39,7 +42,7 @@ impl Upload {
         if arg_ctx::is_used(&btf) && !features.get(Feature::ArgCtxTag) {
             (btf, contexts) = arg_ctx::rewrite(set);
         }
-        let btf = sanitize(&btf, &features.btf());
+        let btf = sanitize(&btf, &features.btf(&btf));
         Self { blob: btf.to_bytes(), count: btf.type_count(), contexts }
     }
 

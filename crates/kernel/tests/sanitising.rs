@@ -8,7 +8,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use bpfweld_btf::{Btf, IntEncoding, Kind, Linkage, MemberSpec, SectionVar};
+use bpfweld_btf::{Btf, IntEncoding, Kind, Linkage, MemberSpec, SectionVar, TypeId};
 use bpfweld_kernel::facts::prog_type;
 use bpfweld_kernel::sys::{Command, Scripted};
 use bpfweld_kernel::{Feature, Features, LoadError, RealSys, RunOptions};
@@ -206,13 +206,42 @@ fn no_btf_at_all() {
     assert_eq!(loaded.maps()[1].info().btf_id, 0);
 }
 
+/// Every kernel follows 32 types into each other and no more, where the outer ones come first.
+#[test]
+fn types_that_the_kernel_refuses() {
+    let Some(features) = real_kernel() else { return };
+    let mut set = SetBuilder::new();
+    let data = set.data(".data", DataKind::Data, &[7]);
+    let first = set.btf.add_struct("level0", 4, &[]).0;
+    let depth = 40;
+    for level in 1..=depth {
+        let inner = if level == depth { set.int } else { TypeId(first + level + 1) };
+        let member = MemberSpec { name: "inner", type_id: inner, bit_offset: 0, bitfield_size: 0 };
+        set.btf.add_struct(&format!("level{level}"), 4, &[member]);
+    }
+    let value_type = Some(TypeId(first + 1));
+    let spec = MapSpec { value_size: 4, key_type: Some(set.int), value_type, ..array(1) };
+    set.defined("deep", spec);
+    let [a, b] = imm64(1);
+    let insns = vec![call_function(1), exit(), a, b, load_u32(0, 1, 0), exit()];
+    let target = ImageTarget::MapValue { map: data, offset: 0 };
+    set.functions("main", insns, &[(2, target)], &[("main", 0, 2), ("sub", 2, 4)]);
+    let loaded = load(&set.finish(), &features).unwrap();
+    let [warning] = loaded.warnings() else { panic!("{:?}", loaded.warnings()) };
+    assert!(warning.starts_with("the kernel refused the BTF, programs are loaded without types"));
+    let program = &loaded.programs()[0];
+    assert_eq!(program.runner().run(&PACKET, &RunOptions::default()).unwrap().verdict.code, 7);
+    assert_eq!(program.info().unwrap().btf_id, 0);
+    assert_eq!(loaded.maps()[1].info().btf_id, 0);
+}
+
 const PACKET: [u8; 64] = [0; 64];
 
 /// Two programs of different types with the same global function, `int reads(void *ctx __arg_ctx)`, which
 /// reads a word of the context.
 fn context_set() -> ImageSet {
     let mut set = SetBuilder::new();
-    let anything = set.btf.add_ptr(bpfweld_btf::TypeId::VOID);
+    let anything = set.btf.add_ptr(TypeId::VOID);
     let proto = set.btf.add_func_proto(set.int, &[("ctx", anything)]);
     let reads = set.btf.add_func("reads", proto, Linkage::Global);
     set.btf.add_decl_tag("arg:ctx", reads, Some(0));

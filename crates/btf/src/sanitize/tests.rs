@@ -39,6 +39,55 @@ fn assert_fits(btf: &Btf, f: &BtfFeatures) {
 }
 
 #[test]
+fn features_that_are_not_used_make_no_difference() {
+    let alone = |add: fn(&mut BtfBuilder)| {
+        let mut b = BtfBuilder::new();
+        add(&mut b);
+        b.finish().unwrap()
+    };
+    let fwd = alone(|b| {
+        b.add_fwd("somewhere", true);
+    });
+    let float = alone(|b| {
+        b.add_float("double", 8);
+    });
+    let signs = alone(|b| {
+        b.add_enum("sign", 4, true, &[("MINUS", -1)]);
+    });
+    let only = |set: fn(&mut BtfFeatures)| {
+        let mut features = BtfFeatures::NONE;
+        set(&mut features);
+        features
+    };
+    assert_eq!(BtfFeatures::used_by(&fwd), only(|f| f.func = true));
+    assert_eq!(BtfFeatures::used_by(&float), only(|f| f.float = true));
+    assert_eq!(BtfFeatures::used_by(&signs), only(|f| f.enum_kflag = true));
+    let all_but_attributes = BtfFeatures { tag_kflag: false, ..BtfFeatures::ALL };
+    assert_eq!(BtfFeatures::used_by(&everything(2)), all_but_attributes);
+    // Every combination of the small ones, some of the large.
+    for (source, step) in [(fwd, 1), (float, 1), (signs, 1), (everything(2), 37), (oddities(), 37)]
+    {
+        let used = BtfFeatures::used_by(&source);
+        for features in combinations().step_by(step) {
+            let rest = BtfFeatures {
+                func: features.func || !used.func,
+                datasec: features.datasec || !used.datasec,
+                func_global: features.func_global || !used.func_global,
+                float: features.float || !used.float,
+                decl_tag: features.decl_tag || !used.decl_tag,
+                type_tag: features.type_tag || !used.type_tag,
+                enum64: features.enum64 || !used.enum64,
+                enum_kflag: features.enum_kflag || !used.enum_kflag,
+                tag_kflag: features.tag_kflag || !used.tag_kflag,
+            };
+            let same =
+                sanitize(&source, &features).to_bytes() == sanitize(&source, &rest).to_bytes();
+            assert!(same, "{features:?}, {used:?}");
+        }
+    }
+}
+
+#[test]
 fn every_combination_gives_what_the_kernel_takes() {
     for source in [everything(2), oddities()] {
         source.validate().unwrap();
