@@ -16,6 +16,7 @@ LICENSE("GPL");
 //@ error: (?i)big.endian|byte order
 
 //@ run: run-a-big-target
+//@ documents: E0224
 //@ objects: root.o
 //@ bind: prog=big.o:big
 //@ packet: 64

@@ -67,6 +67,7 @@ LICENSE("GPL");
 //@ error: linear_slots|landed_linear
 
 //@ run: target-does-not-slot-does
+//@ documents: E0303
 //@ needs: kernel
 //@ entry: expects_frags
 //@ bind: prog=linear.o:without

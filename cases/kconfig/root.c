@@ -73,6 +73,7 @@ LICENSE("GPL");
 //@ codes: 1
 
 //@ run: bool-m
+//@ documents: E0304
 //@ entry: get_bool
 //@ kconfig: CONFIG_BOOL=m
 //@ error: CONFIG_BOOL

@@ -54,6 +54,7 @@ LICENSE("GPL");
 //@ codes: 130
 
 //@ run: strong-and-missing
+//@ documents: E0305
 //@ entry: there
 //@ objects: strong.o
 //@ error: surely_no_such_symbol

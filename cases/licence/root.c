@@ -36,6 +36,7 @@ LICENSE("GPL");
 //@ error: proprietary\.o
 
 //@ run: proprietary-root-gpl-helper
+//@ documents: E0213
 //@ objects: proprietary-root.o
 //@ bind: prog=gpl.o:traces
 //@ error: GPL

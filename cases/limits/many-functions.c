@@ -18,6 +18,7 @@ LICENSE("GPL");
 
 // 1 + 2 * (1 + 130)
 //@ run: functions
+//@ documents: E0217
 //@ object: a=functions.o b=functions.o
 //@ bind: first=a second=b
 //@ error: 263.*256
@@ -30,6 +31,7 @@ LICENSE("GPL");
 
 // 33 maps each.
 //@ run: maps
+//@ documents: E0219
 //@ object: a=maps.o b=maps.o
 //@ bind: first=a second=b
 //@ error: 66.*64
@@ -40,6 +42,7 @@ LICENSE("GPL");
 
 // Three frames of 200 bytes along one path.
 //@ run: stack
+//@ documents: E0408
 //@ needs: kernel
 //@ object: a=stack.o b=stack.o c=stack.o
 //@ bind: first=a:frame a:next=b:frame b:next=c:frame c:next=leaf.o:leaf second=leaf.o:leaf
@@ -52,6 +55,7 @@ LICENSE("GPL");
 
 // Root, seven links, leaf: nine frames.
 //@ run: frames
+//@ documents: E0218
 //@ object: a=link.o b=link.o c=link.o d=link.o e=link.o f=link.o g=link.o
 //@ bind: first=a a:next=b b:next=c c:next=d d:next=e e:next=f f:next=g g:next=leaf.o
 //@ bind: second=leaf.o

@@ -131,6 +131,7 @@ LICENSE("GPL");
 //@ error: global data|global-data|global variables
 
 //@ run: no-calls
+//@ documents: E0307
 //@ needs: kernel
 //@ args: --without bpf-calls
 //@ error: calls between BPF functions

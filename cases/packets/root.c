@@ -48,6 +48,7 @@ LICENSE("GPL");
 //@ error: nothing
 
 //@ run: not-a-capture
+//@ documents: E0002
 //@ file: x.pcap = text this is no capture file at all
 //@ args: --pcap $TMP/x.pcap
 //@ error: x\.pcap

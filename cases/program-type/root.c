@@ -28,6 +28,7 @@ LICENSE("GPL");
 
 // The prototypes agree, the types of the programs do not.
 //@ run: type
+//@ documents: E0214
 //@ entry: lies
 //@ bind: skb_prog=tc.o:classify
 //@ error: (?i)xdp.*(tc|sched_cls)|(tc|sched_cls).*xdp

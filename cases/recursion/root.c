@@ -18,6 +18,7 @@ LICENSE("GPL");
 //@ error: ping.*pong.*ping
 
 //@ run: through-the-root
+//@ documents: E0212
 //@ bind: next=ping.o:ping ping.o:other=root.o:root
 //@ error: root.*ping.*root
 

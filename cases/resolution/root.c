@@ -30,6 +30,7 @@ LICENSE("GPL");
 //@ codes: 4
 
 //@ run: two-strong
+//@ documents: E0210
 //@ objects: root.o strong1.o strong2.o
 //@ error: answer.*strong1\.o.*strong2\.o
 

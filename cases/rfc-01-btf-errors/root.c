@@ -36,6 +36,7 @@ LICENSE("GPL");
 
 // The size of .data is another than what its variables need.
 //@ run: section-smaller-than-its-variables
+//@ documents: E0110
 //@ file: bad.o = header root.o .data size 2
 //@ objects: $TMP/bad.o
 //@ bind: prog=target.o

@@ -12,6 +12,7 @@ SEC("xdp") int root(struct xdp_md *ctx)
 LICENSE("GPL");
 
 //@ run: parameter-more
+//@ documents: E0211
 //@ objects: root.o
 //@ bind: prog=target.o:target
 //@ packet: 64

@@ -30,16 +30,19 @@ LICENSE("GPL");
 //@ codes: 201
 
 //@ run: no-entry
+//@ documents: E0208
 //@ bind: prog=targets.o:one
 //@ error: first.*second
 
 //@ run: no-such-entry
+//@ documents: E0209
 //@ entry: thrid
 //@ bind: prog=targets.o:one
 //@ error: thrid
 
 // Two entry programs, neither named like the extern.
 //@ run: ambiguous-target
+//@ documents: E0206
 //@ entry: first
 //@ bind: prog=targets.o
 //@ error: prog
@@ -51,22 +54,26 @@ LICENSE("GPL");
 //@ codes: 103
 
 //@ run: no-such-function
+//@ documents: E0205
 //@ entry: first
 //@ bind: prog=targets.o:oen
 //@ error: oen.*one
 
 //@ run: no-such-extern
+//@ documents: E0202
 //@ entry: first
 //@ bind: prog=targets.o:one porg=targets.o:one
 //@ error: porg.*prog
 
 // Bound twice, to two functions.
 //@ run: bound-twice
+//@ documents: E0204
 //@ entry: first
 //@ bind: prog=targets.o:one prog=targets.o:two
 //@ error: prog.*one.*two
 
 //@ run: no-such-label
+//@ documents: E0001
 //@ entry: first
 //@ object: a=targets.o
 //@ bind: prog=b:one

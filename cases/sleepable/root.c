@@ -16,6 +16,7 @@ LICENSE("GPL");
 //@ needs: feature:sleepable
 
 //@ run: sleepable-in-other
+//@ documents: E0215
 //@ bind: prog=target.o:may_sleep
 //@ error: sleep
 

@@ -23,6 +23,7 @@ LICENSE("GPL");
 
 // Line 11 is in `deeper`, line 16 in `root`.
 //@ run: all-are-named
+//@ documents: E0201
 //@ error: xdp_filter
 //@ error: xdp_count
 //@ error: root\.c:16

@@ -14,6 +14,7 @@ LICENSE("GPL");
 //@ packet: 64
 
 //@ run: unguarded
+//@ documents: E0417
 //@ needs: kernel
 //@ error: maybe
 

@@ -46,6 +46,7 @@ pub(crate) const KNOWN_TO_RUNNER: &[&str] = &[
     "codes",
     "command",
     "counts",
+    "documents",
     "entry",
     "error",
     "exit",

@@ -63,6 +63,18 @@ pub enum Error {
     Load(#[from] LoadError),
 }
 
+impl Error {
+    /// The stable code, a section of `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Read(error) => error.problem.code(),
+            Self::Link(error) => error.code(),
+            Self::KernelBtf { .. } => "E0226",
+            Self::Load(error) => error.code(),
+        }
+    }
+}
+
 /// The whole pipeline: objects in, a loaded program out.
 pub fn weld(
     request: &Request,

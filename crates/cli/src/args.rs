@@ -1,6 +1,6 @@
 //! The command line's one definition: `--help`, man pages and completions all come from here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgMatches, Args, Parser, Subcommand};
@@ -29,6 +29,9 @@ Exit status:
   0  done
   1  the job failed: an object is broken, the link is refused, the kernel refuses a program, …
   2  the command line is wrong
+
+Where a command fails, standard error says `error[CODE]: …`, and `bpfweld explain CODE` more. With --json,
+standard output then has {\"error\": {\"code\", \"message\", \"text\", \"hints\", \"places\"}}.
 
 Example: what would the dispatcher, with these two programs behind it, do to these packets?
   bpfweld run dispatcher.o --bind prog1=filter.o --bind prog2=count.o:xdp_count --pcap web.pcap
@@ -74,6 +77,9 @@ pub(crate) enum Command {
     /// Show what the running kernel can do
     #[command(after_help = AFTER_FEATURES)]
     Features(FeaturesArgs),
+    /// Explain an error by its code
+    #[command(after_help = AFTER_EXPLAIN)]
+    Explain(ExplainArgs),
     /// Print a completion script for a shell
     #[command(after_help = AFTER_COMPLETIONS)]
     Completions(CompletionsArgs),
@@ -91,7 +97,30 @@ impl Command {
             | Self::Run(RunArgs { output, .. })
             | Self::Load(LoadArgs { output, .. })
             | Self::Features(FeaturesArgs { output }) => output.verbose,
-            Self::Completions(_) | Self::Man(_) => false,
+            Self::Explain(_) | Self::Completions(_) | Self::Man(_) => false,
+        }
+    }
+
+    /// Was `--json` given?
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Inspect(InspectArgs { output, .. })
+            | Self::Check(CheckArgs { output, .. })
+            | Self::Run(RunArgs { output, .. })
+            | Self::Load(LoadArgs { output, .. })
+            | Self::Features(FeaturesArgs { output }) => output.json,
+            Self::Explain(_) | Self::Completions(_) | Self::Man(_) => false,
+        }
+    }
+
+    /// Paths of the objects that it is about.
+    pub(crate) fn object_paths(&self) -> Vec<&Path> {
+        match self {
+            Self::Inspect(args) => vec![&args.object],
+            Self::Check(CheckArgs { link, .. })
+            | Self::Run(RunArgs { link, .. })
+            | Self::Load(LoadArgs { link, .. }) => link.object_paths(),
+            _ => Vec::new(),
         }
     }
 }
@@ -114,7 +143,7 @@ when any of them does not link or load. What stands in the way of all (a broken 
 that names nothing or differs in type) is told on standard error alone.
 
 JSON: {\"programs\": [{\"name\", \"section\", \"type\", \"loaded\": true|false, \"error\": null|string,
-\"insns\", \"functions\": [{name, instance, insns, global}]}], \"warnings\": […]}
+\"code\": null|string, \"insns\", \"functions\": [{name, instance, insns, global}]}], \"warnings\": […]}
 
 Needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN.
 
@@ -161,6 +190,13 @@ JSON: {\"kernel\": release, \"features\": [{\"name\", \"supported\": true|false,
 
 Example:
   bpfweld features --json | jq -r '.features[] | select(.supported | not) | .name'";
+
+const AFTER_EXPLAIN: &str = "\
+Prints the section of docs/errors.md that belongs to a code: what the error means, an example, and what
+to do. Codes stand behind `error` where a command fails, and in the output of --json.
+
+Example:
+  bpfweld explain E0201";
 
 const AFTER_COMPLETIONS: &str = "\
 Examples:
@@ -260,6 +296,14 @@ pub(crate) struct FeaturesArgs {
     pub(crate) output: OutputArgs,
 }
 
+/// `explain`.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// The code, as in `error[E0201]`; without it, all codes are listed
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
+}
+
 /// `completions`.
 #[derive(Args, Debug)]
 pub(crate) struct CompletionsArgs {
@@ -352,6 +396,19 @@ pub(crate) struct LinkArgs {
     /// Shows how objects load where the feature is not there. May be given several times.
     #[arg(long, value_name = "FEATURE", help_heading = "Kernel")]
     pub(crate) without: Vec<String>,
+}
+
+impl LinkArgs {
+    /// Paths of objects that the command line lists, labels or binds to.
+    pub(crate) fn object_paths(&self) -> Vec<&Path> {
+        let labelled = self.labels.iter().map(|(_, path)| Path::new(path));
+        // Up to the function's name, if one is there: `x=dir/a.o:f`.
+        let bound = self.bind.iter().filter_map(|text| {
+            let target = text.split_once('=')?.1;
+            Some(Path::new(target.rsplit_once(':').map_or(target, |(path, _)| path)))
+        });
+        self.objects.iter().map(PathBuf::as_path).chain(labelled).chain(bound).collect()
+    }
 }
 
 /// One `--pcap` or `--packet` option.

@@ -157,6 +157,7 @@ impl<'a> Finder<'a> {
         let is_path = name.contains('/') || name.ends_with(".o");
         let failure = if is_path {
             Failure::new(format!("binding `{text}`: no such file: {name}"))
+                .code(crate::error::INPUT)
         } else {
             Failure::usage(format!("binding `{text}`: `{name}` is neither a label nor a file"))
         };

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
-use error::Failure;
+use error::{Failure, FailureReport, Sources};
 use output::Style;
 
 fn main() -> ExitCode {
@@ -47,11 +47,23 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let stderr = io::stderr();
+            let style = Style::of(&stderr);
+            let mut sources = Sources::beside(cli.command.object_paths());
             // Where standard error is closed, the exit code has to do.
-            let _ = failure.render(&mut stderr.lock(), Style::of(&stderr), cli.command.verbose());
+            let _ = failure.render(&mut stderr.lock(), style, cli.command.verbose(), &mut sources);
+            if cli.command.json() && !failure.is_silent() {
+                // Likewise.
+                let _ = output::json(&mut io::stdout().lock(), &Failed { error: failure.report() });
+            }
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// What `--json` prints in place of an answer.
+#[derive(serde::Serialize)]
+struct Failed<'a> {
+    error: FailureReport<'a>,
 }
 
 fn perform(command: &Command, matches: &ArgMatches) -> Result<(), Failure> {
@@ -64,6 +76,7 @@ fn perform(command: &Command, matches: &ArgMatches) -> Result<(), Failure> {
         }
         Command::Load(args) => commands::load::load(args),
         Command::Features(args) => commands::features::features(args),
+        Command::Explain(args) => commands::explain::explain(args),
         Command::Completions(args) => commands::manual::completions(args),
         Command::Man(args) => commands::manual::man(args),
     }

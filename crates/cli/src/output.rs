@@ -16,6 +16,11 @@ impl Style {
         Self { colour: false }
     }
 
+    /// No colours?
+    pub(crate) fn is_plain(self) -> bool {
+        !self.colour
+    }
+
     /// For a stream: colours on a terminal, unless the environment says no (<https://no-color.org>).
     pub(crate) fn of(stream: &impl IsTerminal) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

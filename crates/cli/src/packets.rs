@@ -102,7 +102,8 @@ fn open_capture(path: &Path) -> Result<Source, Failure> {
             }
             _ => None,
         };
-        let failure = Failure::new(format!("cannot read the capture {}: {error}", path.display()));
+        let failure = Failure::new(format!("cannot read the capture {}: {error}", path.display()))
+            .code(crate::error::INPUT);
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,
@@ -115,12 +116,17 @@ fn open_capture(path: &Path) -> Result<Source, Failure> {
 fn open_frame(path: &Path, warnings: &mut Vec<String>) -> Result<Source, Failure> {
     let name = path.display();
     let mut frame = Vec::new();
-    open(path)
-        .and_then(|input| input.take(MAX_FRAME + 1).read_to_end(&mut frame))
-        .map_err(|error| Failure::new(format!("cannot read the packet {name}: {error}")))?;
+    open(path).and_then(|input| input.take(MAX_FRAME + 1).read_to_end(&mut frame)).map_err(
+        |error| {
+            Failure::new(format!("cannot read the packet {name}: {error}"))
+                .code(crate::error::INPUT)
+        },
+    )?;
     if frame.len() as u64 > MAX_FRAME {
         let text = format!("{name} is larger than any packet ({} KiB)", MAX_FRAME >> 10);
-        return Err(Failure::new(text).hint("a capture goes with --pcap"));
+        return Err(Failure::new(text)
+            .code(crate::error::INPUT)
+            .hint("a capture goes with --pcap"));
     }
     if frame.len() >= 24 && Capture::open(frame.as_slice()).is_ok() {
         warnings.push(format!(

@@ -41,6 +41,7 @@ impl Session {
         let kernel_btf = match &args.kernel_btf {
             Some(path) => Some(kernel_btf(path).map_err(|error| {
                 Failure::new(format!("cannot read the kernel's types: {error}"))
+                    .code(crate::error::INPUT)
             })?),
             None => None,
         };
@@ -144,6 +145,7 @@ fn feature(name: &str) -> Result<Feature, Failure> {
 fn kconfig(path: &Path) -> Result<Config, Failure> {
     let failed = |problem: String| {
         Failure::new(format!("cannot read the kernel configuration {}: {problem}", path.display()))
+            .code(crate::error::INPUT)
     };
     let bytes = fs::read(path).map_err(|e| failed(e.to_string()))?;
     let mut text = Vec::new();

@@ -57,6 +57,18 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// The stable code, a section of `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ProgramType { .. } => "E0501",
+            Self::Instruction { .. } => "E0502",
+            Self::KernelSymbol { .. } => "E0503",
+            Self::Map { .. } => "E0504",
+        }
+    }
+}
+
 /// Why a map cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -134,7 +146,7 @@ impl fmt::Display for Fault {
             Some(line) => write!(f, "{}:{}, ", line.file, line.line)?,
             None => write!(f, "program `{}`, ", self.program)?,
         }
-        write!(f, "`{function}`, instruction {insn}: {kind}")
+        write!(f, "`{function}`, instruction {insn}: {kind} ({})", kind.code())
     }
 }
 
@@ -208,4 +220,21 @@ pub enum FaultKind {
     /// No instruction that can be run.
     #[error("{0}")]
     Instruction(&'static str),
+}
+
+impl FaultKind {
+    /// The stable code, a section of `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Access { .. } => "E0601",
+            Self::Helper { .. } => "E0602",
+            Self::Argument { .. } => "E0603",
+            Self::KernelFunction { .. } => "E0604",
+            Self::Frames => "E0605",
+            Self::Instructions { .. } => "E0606",
+            Self::Calls { .. } => "E0607",
+            Self::LeftProgram => "E0608",
+            Self::Instruction(_) => "E0609",
+        }
+    }
 }

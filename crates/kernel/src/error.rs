@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use bpfweld_link::Site;
 use bpfweld_link::kconfig::KconfigError;
 
 use crate::features::Feature;
@@ -113,6 +114,24 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// The stable code, a section of `docs/errors.md`. That of a refusal by the verifier stands for all
+    /// of them; which rule was broken only its log tells.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Privilege(_) => "E0301",
+            Self::Program { .. } => "E0302",
+            Self::Map { .. } => "E0303",
+            Self::Kconfig { .. } | Self::NoKernelConfig { .. } => "E0304",
+            Self::Symbol { .. } => "E0305",
+            Self::Target { .. } => "E0306",
+            Self::Unsupported { .. } => "E0307",
+            Self::Image { .. } | Self::NoImage { .. } => "E0308",
+            Self::Rejected(_) => "E0400",
+        }
+    }
+}
+
 /// A program that the verifier refused.
 #[derive(Debug)]
 pub struct Rejected {
@@ -126,11 +145,14 @@ pub struct Rejected {
     pub log: VerifierLog,
     /// What was missing, where the program came by an instruction that refers to it.
     pub poison: Option<String>,
+    /// The source lines that led to the refusal, each different from the one before it; the last is
+    /// where the verifier stopped. Empty when the log names no instruction.
+    pub way: Vec<Site>,
 }
 
 impl std::fmt::Display for Rejected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { program, instance, errno, log, poison } = self;
+        let Self { program, instance, errno, log, poison, .. } = self;
         write!(f, "the verifier refused program `{program}` of `{instance}`: ")?;
         if let Some(poison) = poison {
             return write!(f, "{poison}");

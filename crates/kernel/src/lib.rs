@@ -44,7 +44,7 @@ pub use bpfweld_link::Verdict;
 pub use error::{LoadError, MapProblem, Rejected, SymbolProblem};
 pub use features::{Feature, Features, Support};
 pub use loader::{LoadOptions, Loaded, Prepared, load_all};
-pub use log::VerifierLog;
+pub use log::{ReportPlace, VerifierLog, VerifierReport};
 pub use maps::{Map, MapKind};
 pub use pin::{Pin, PinError, PinKind};
 pub use privilege::{Capability, Privilege};

@@ -135,6 +135,7 @@ impl<'a> Prepared<'a> {
             maps: &self.maps,
             btf: self.btf.as_ref().map(AsFd::as_fd),
             types: &self.set.btf,
+            origin: &self.set.origin,
             upload: &self.upload,
             log_level: self.options.log_level,
             log_limit: self.options.log_limit,

@@ -1,4 +1,10 @@
-//! The verifier's log: kept whole, shown in part.
+//! The verifier's log: kept whole, shown in part. What led to the end of it is in [`way`], the
+//! structured reason of newer kernels in [`report`].
+
+mod report;
+mod way;
+
+pub use report::{ReportPlace, VerifierReport};
 
 use std::fmt::Write as _;
 
@@ -9,6 +15,9 @@ const TAIL_LINES: usize = 24;
 /// Longest line shown whole: register dumps grow long.
 const LINE_LEN: usize = 200;
 
+/// How a report begins, behind other lines.
+const REPORT: &str = "\nVerification failed:";
+
 /// What the verifier wrote on a program.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct VerifierLog {
@@ -17,6 +26,11 @@ pub struct VerifierLog {
 }
 
 impl VerifierLog {
+    /// From its text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), truncated: false }
+    }
+
     /// From what the kernel left in a buffer: text up to the first zero byte.
     pub(crate) fn from_buffer(buf: &[u8], truncated: bool) -> Self {
         let end = buf.iter().position(|&b| b == 0).unwrap_or(buf.len());
@@ -74,9 +88,39 @@ impl VerifierLog {
         self.text.get(self.text.len() - len..).unwrap_or(&self.text)
     }
 
-    /// The line that says why: the last one before the statistics.
+    /// The line that says why: the last one before the statistics, and before the report if there is
+    /// one, unless that is an instruction.
     pub fn reason(&self) -> Option<&str> {
-        self.lines().rev().map(|line| before_statistics(line).trim()).find(|line| !line.is_empty())
+        let text = match self.text.rfind(REPORT) {
+            Some(at) => self.text.get(..at).unwrap_or_default(),
+            None => &self.text,
+        };
+        let header = || self.text.lines().rev().find_map(|l| l.strip_prefix(REPORT.trim_start()));
+        let mut lines = text.lines().rev().map(|line| before_statistics(line).trim());
+        match lines.find(|line| !line.is_empty()) {
+            Some(line) if text.len() == self.text.len() || way::instruction(line).is_none() => {
+                Some(line)
+            }
+            line => header().map(str::trim).or(line),
+        }
+    }
+
+    /// The structured reason, where the kernel gives one (Linux 7.3).
+    pub fn report(&self) -> Option<VerifierReport> {
+        report::read(&self.text)
+    }
+
+    /// The instructions that led to the refusal, from the start of the function that is verified, by
+    /// their index in the program; the last one is where the verifier stopped. Empty when the log
+    /// names none.
+    pub fn way(&self) -> Vec<u32> {
+        let mut way = way::way(&self.text);
+        let report = self.report().and_then(|report| report.insn);
+        let named = report.or_else(|| self.reason().and_then(way::named));
+        if let Some(named) = named.filter(|named| way.last() != Some(named)) {
+            way.push(named);
+        }
+        way
     }
 
     /// A few lines of the beginning and more of the end, each cut to a width that can be read, equal
@@ -118,9 +162,12 @@ impl std::fmt::Display for VerifierLog {
 }
 
 /// The line without the verifier's statistics, which may stand behind a message that lacks its line
-/// end.
+/// end, and without the states that it compared.
 fn before_statistics(line: &str) -> &str {
-    if ["verification time", "stack depth"].iter().any(|start| line.starts_with(start)) {
+    if ["verification time", "stack depth", "cur state:", "old state:"]
+        .iter()
+        .any(|start| line.starts_with(start))
+    {
         return "";
     }
     match line.find(" insns (limit ") {
@@ -170,6 +217,25 @@ mod tests {
         let joined = "invalid type id 3 in func infoprocessed 0 insns (limit 1000000) max…\n";
         assert_eq!(log(joined).reason(), Some("invalid type id 3 in func info"));
         assert_eq!(log("processed 2 insns (limit 1000000)\n").reason(), None);
+    }
+
+    #[test]
+    fn with_a_report_the_reason_stands_before_it() {
+        let report = "\nVerification failed: Policy: Not allowed\n\nAt:\n  insn 4\n\nSuggestion:\n  Do without.\n";
+        let with = log(&format!("3: (95) exit\nhelper is refused\n{report}"));
+        assert_eq!(with.reason(), Some("helper is refused"));
+        assert_eq!(with.way(), [3, 4]);
+        assert_eq!(with.report().unwrap().suggestion, "Do without.");
+        let only = log(&format!("3: (95) exit\n{report}"));
+        assert_eq!(only.reason(), Some("Policy: Not allowed"));
+        assert_eq!(log(report).reason(), Some("Policy: Not allowed"));
+    }
+
+    #[test]
+    fn the_way_ends_where_the_verifier_stopped() {
+        assert_eq!(log("0: (95) exit\nR0 !read_ok\n").way(), [0]);
+        assert_eq!(log("unreachable insn 4\nprocessed 0 insns (limit 1000000)\n").way(), [4]);
+        assert!(log("bad BTF\n").way().is_empty());
     }
 
     #[test]

@@ -94,6 +94,20 @@ pub enum PinError {
     },
 }
 
+impl PinError {
+    /// The stable code, a section of `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Privilege(_) => "E0301",
+            Self::Exists { .. }
+            | Self::NoDirectory { .. }
+            | Self::NoBpfFs { .. }
+            | Self::Name { .. } => "E0309",
+            Self::Call { .. } => "E0310",
+        }
+    }
+}
+
 impl Loaded {
     /// Pins all programs and maps below `dir`, which must not exist or be empty. Missing parents are
     /// made. The pins, programs first.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bpfweld_btf::{Btf, Kind};
 use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
-use bpfweld_link::{Image, ImageTarget, KernelRef, core_reloc};
+use bpfweld_link::{Image, ImageTarget, KernelRef, Origin, Site, core_reloc};
 use bpfweld_object::ProgramType;
 
 use crate::attach;
@@ -32,6 +32,8 @@ const FIRST_LOG: usize = (16 << 20) - 1;
 /// at most, with the reason.
 const LOG_STATS: u32 = 4;
 const LAST_LOG: usize = 16 << 10;
+/// Source lines that a refusal keeps of the way to it: the verifier walks a million instructions.
+const LONGEST_WAY: usize = 200;
 /// Helper number of `bpf_tail_call` (linux/bpf.h).
 const TAIL_CALL: u32 = 12;
 
@@ -103,6 +105,8 @@ pub(crate) struct ProgramLoader<'a> {
     pub(crate) btf: Option<BorrowedFd<'a>>,
     /// The images' BTF.
     pub(crate) types: &'a Btf,
+    /// The images' instances.
+    pub(crate) origin: &'a Origin,
     /// What the kernel has of it.
     pub(crate) upload: &'a Upload,
     pub(crate) log_level: u32,
@@ -469,7 +473,8 @@ impl ProgramLoader<'_> {
         let (program, instance) = (image.name.clone(), image.instance.clone());
         if !log.is_empty() {
             let poison = poison::explain(image, &log);
-            let rejected = Rejected { program, instance, errno, log, poison };
+            let way = self.way(image, &log);
+            let rejected = Rejected { program, instance, errno, log, poison, way };
             return LoadError::Rejected(Box::new(rejected));
         }
         if errno.raw_os_error() == Some(libc::EPERM) {
@@ -478,6 +483,24 @@ impl ProgramLoader<'_> {
             return LoadError::Privilege(Privilege::find_out(&**self.features.sys(), what, needed));
         }
         LoadError::Program { program, instance, source: errno }
+    }
+
+    /// The lines on the way to the refusal, the last [`LONGEST_WAY`] of them: instructions made from
+    /// one line are one step of it.
+    fn way(&self, image: &Image, log: &VerifierLog) -> Vec<Site> {
+        let mut way: Vec<Site> = Vec::new();
+        for insn in log.way().into_iter().rev() {
+            let Some(site) = image.site(self.types, self.origin, insn) else { continue };
+            let known = |last: &Site| last.function == site.function && last.same_line(&site);
+            if !way.last().is_some_and(known) {
+                way.push(site);
+            }
+            if way.len() == LONGEST_WAY {
+                break;
+            }
+        }
+        way.reverse();
+        way
     }
 }
 

@@ -44,6 +44,16 @@ pub struct SourceLine {
     pub text: String,
 }
 
+impl Site {
+    /// Are both of one source line? Never where lines are not known.
+    pub fn same_line(&self, other: &Self) -> bool {
+        match (&self.source, &other.source) {
+            (Some(a), Some(b)) => a.line == b.line && a.file == b.file,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
@@ -206,8 +216,13 @@ pub enum LinkError {
         site: Option<Box<Site>>,
     },
     /// Functions that call each other in a circle.
-    #[error("recursion: {}", chain(.0))]
-    Cycle(Vec<FunctionRef>),
+    #[error("recursion: {}", chain(.path))]
+    Cycle {
+        /// The circle; its first function is its last one too.
+        path: Vec<FunctionRef>,
+        /// The calls, as far as they are known.
+        sites: Vec<Site>,
+    },
     /// A GPL-only helper in a program that is not all GPL-compatible.
     #[error(
         "licence conflict: {function} calls {helper}, which is for GPL-compatible programs only, and {instance} is {}",
@@ -222,6 +237,8 @@ pub enum LinkError {
         instance: String,
         /// Its licence, if it states one.
         licence: Option<String>,
+        /// The call of the helper.
+        site: Option<Box<Site>>,
     },
     /// An entry program of another type than the one that it would run in.
     #[error(
@@ -238,6 +255,8 @@ pub enum LinkError {
         entry: FunctionRef,
         /// Its type (and attach type).
         wanted: String,
+        /// The first call.
+        site: Option<Box<Site>>,
     },
     /// A sleepable function in a program that may not sleep.
     #[error("{target} is sleepable and {entry} is not")]
@@ -246,6 +265,8 @@ pub enum LinkError {
         target: FunctionRef,
         /// The entry program of the image.
         entry: FunctionRef,
+        /// The first call.
+        site: Option<Box<Site>>,
     },
     /// The function that is to be called when the program throws cannot be found.
     #[error(
@@ -335,6 +356,39 @@ pub enum LinkError {
         /// What is wrong.
         source: crate::core_reloc::CoreError,
     },
+}
+
+impl LinkError {
+    /// The stable code, a section of `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unresolved(_) => "E0201",
+            Self::UnknownExtern { .. } => "E0202",
+            Self::NotAFunction { .. } => "E0203",
+            Self::BoundTwice { .. } => "E0204",
+            Self::UnknownFunction { .. } => "E0205",
+            Self::NoDefaultTarget { .. } => "E0206",
+            Self::NoEntry { .. } => "E0207",
+            Self::SeveralEntries { .. } => "E0208",
+            Self::UnknownEntry { .. } => "E0209",
+            Self::TwoDefinitions { .. } => "E0210",
+            Self::Mismatch { .. } => "E0211",
+            Self::Cycle { .. } => "E0212",
+            Self::Licence { .. } => "E0213",
+            Self::ProgramType { .. } => "E0214",
+            Self::Sleepable { .. } => "E0215",
+            Self::ExceptionCallback { .. } => "E0216",
+            Self::TooManyFunctions { .. } => "E0217",
+            Self::TooManyFrames { .. } => "E0218",
+            Self::TooManyMaps { .. } => "E0219",
+            Self::TwoArenas { .. } => "E0220",
+            Self::TooLong { .. } => "E0221",
+            Self::Core { .. } => "E0222",
+            Self::DuplicateLabel(_) => "E0223",
+            Self::BigEndian(_) => "E0224",
+            Self::Btf { .. } | Self::BrokenReference { .. } | Self::ForeignInstance(_) => "E0225",
+        }
+    }
 }
 
 fn count(n: usize, what: &str) -> String {

@@ -8,6 +8,7 @@ use bpfweld_btf::{Btf, TypeId};
 use bpfweld_insn::Insn;
 use bpfweld_object::{DataKind, ExternId, FuncId, KconfigType, ProgramSpec};
 
+use crate::error::{FunctionRef, Site, SourceLine};
 use crate::resolve::Instance;
 
 /// One use of an object in a link.
@@ -101,6 +102,30 @@ pub struct Image {
     pub lines: Vec<ImageLine>,
     /// Instructions that no program may reach, by rising index.
     pub poisoned: Vec<Poisoned>,
+}
+
+impl Image {
+    /// Where an instruction slot comes from; `None` when it is not in the image. `types` and `origin`
+    /// are those of the image's set.
+    pub fn site(&self, types: &Btf, origin: &Origin, insn: u32) -> Option<Site> {
+        let at = self.functions.partition_point(|f| f.start <= insn).checked_sub(1)?;
+        let function = self.functions.get(at).filter(|f| insn - f.start < f.len)?;
+        let instance = origin.instances.get(function.origin.0.index());
+        let instance = instance.map_or_else(|| self.instance.clone(), |i| i.label.clone());
+        let before = self.lines.partition_point(|line| line.insn <= insn).checked_sub(1);
+        let line = before.and_then(|at| self.lines.get(at)).filter(|l| l.insn >= function.start);
+        let text = |off| String::from_utf8_lossy(types.bytes_at(off).unwrap_or(&[])).into_owned();
+        Some(Site {
+            function: FunctionRef { instance, function: function.name.clone() },
+            insn: insn - function.start,
+            source: line.map(|line| SourceLine {
+                file: text(line.file_off),
+                line: line.line_col >> 10,
+                column: line.line_col & 0x3ff,
+                text: text(line.line_off),
+            }),
+        })
+    }
 }
 
 /// An instruction that was made unusable, because what it refers to is not there. A verifier that

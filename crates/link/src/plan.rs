@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bpfweld_btf::Kind;
 use bpfweld_object::{ExternId, ExternKind, FuncId, Function, Linkage, RelocTarget};
 
-use crate::error::{FunctionRef, LinkError};
+use crate::error::{FunctionRef, LinkError, Site};
 use crate::image::InstanceId;
 use crate::liveness;
 use crate::resolve::{Entry, Instance, Linked, Resolution, check_types, kind_name};
@@ -101,7 +101,9 @@ impl Plan {
                     let from = path.iter().position(|p| p.0 == callee).unwrap_or(0);
                     let mut cycle: Vec<_> = path.iter().skip(from).map(|p| p.0).collect();
                     cycle.push(callee);
-                    return Err(LinkError::Cycle(names(&cycle)));
+                    let hops = cycle.windows(2);
+                    let sites = hops.filter_map(|hop| self.call_site(linked, hop[0], hop[1]));
+                    return Err(LinkError::Cycle { path: names(&cycle), sites: sites.collect() });
                 }
                 if height[callee].is_none() {
                     on_path[callee] = true;
@@ -134,6 +136,24 @@ impl Plan {
             }
         }
         best
+    }
+
+    /// Where one function refers to another the first time.
+    fn call_site(&self, linked: &Linked, from: usize, to: usize) -> Option<Site> {
+        let planned = self.functions.get(from)?;
+        let leads_there =
+            |kind| matches!(kind, EdgeKind::Call(i) | EdgeKind::Address(i) if i == to);
+        let edge = planned.edges.iter().find(|edge| leads_there(edge.kind))?;
+        let instance = &linked.instances[planned.instance.index()];
+        let function = instance.function(planned.func)?;
+        let insn = function.relocs.get(edge.reloc)?.insn;
+        Some(instance.site(function, insn))
+    }
+
+    /// Where a function is referred to the first time.
+    pub(crate) fn first_site(&self, linked: &Linked, to: usize) -> Option<Box<Site>> {
+        let mut callers = 0..self.functions.len();
+        callers.find_map(|from| self.call_site(linked, from, to)).map(Box::new)
     }
 
     pub(crate) fn name(&self, linked: &Linked, index: usize) -> FunctionRef {

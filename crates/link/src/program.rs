@@ -36,11 +36,13 @@ pub(crate) fn merge_specs(
                 found: type_name(spec),
                 entry: entry_name,
                 wanted: type_name(&merged),
+                site: plan.first_site(linked, i),
             });
         }
         if spec.sleepable && !merged.sleepable {
             let target = plan.name(linked, i);
-            return Err(LinkError::Sleepable { target, entry: entry_name });
+            let site = plan.first_site(linked, i);
+            return Err(LinkError::Sleepable { target, entry: entry_name, site });
         }
         if merged.frags && !spec.frags {
             merged.frags = false;
@@ -99,8 +101,9 @@ pub(crate) fn merge_licences(linked: &Linked, plan: &Plan) -> Result<String, Lin
     for i in all.filter(|_| mixed) {
         let planned = &plan.functions[i];
         let Some(function) = instance_of(i).function(planned.func) else { continue };
-        let gpl_only = function.insns.iter().filter_map(|insn| insn.helper());
-        if let Some(helper) = gpl_only.clone().find(|&h| helper_gpl_only(h)) {
+        let helpers =
+            function.insns.iter().enumerate().filter_map(|(at, i)| Some((at, i.helper()?)));
+        if let Some((at, helper)) = helpers.clone().find(|&(_, h)| helper_gpl_only(h)) {
             return Err(LinkError::Licence {
                 function: FunctionRef {
                     instance: instance_of(i).label.clone(),
@@ -109,6 +112,7 @@ pub(crate) fn merge_licences(linked: &Linked, plan: &Plan) -> Result<String, Lin
                 helper: helper_name(helper).map_or_else(|| format!("#{helper}"), str::to_owned),
                 instance: strict.label.clone(),
                 licence: strict.object.license.clone(),
+                site: u32::try_from(at).ok().map(|at| Box::new(instance_of(i).site(function, at))),
             });
         }
     }

@@ -147,6 +147,27 @@ pub enum ReadProblem {
     },
 }
 
+impl ReadProblem {
+    /// The stable code, a section of `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io(_) | Self::Directory | Self::TooLarge { .. } => "E0101",
+            Self::EmptyFile | Self::NotElf | Self::Elf32 | Self::Machine { .. } => "E0102",
+            Self::NotRelocatable { .. } => "E0103",
+            Self::Elf(_) => "E0104",
+            Self::Nothing => "E0105",
+            Self::Btf { .. } => "E0106",
+            Self::Section { .. } => "E0107",
+            Self::Function { .. } => "E0108",
+            Self::Reloc { .. } => "E0109",
+            Self::Variable { .. } => "E0110",
+            Self::Map { .. } => "E0111",
+            Self::TooManyExterns { .. } => "E0112",
+            Self::Extern { .. } => "E0113",
+        }
+    }
+}
+
 /// What is wrong with a function.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -7,7 +7,7 @@ use bpfweld::{Entry, Image, Linked};
 use serde::Serialize;
 
 use crate::args::CheckArgs;
-use crate::error::Failure;
+use crate::error::{Failure, Sources};
 use crate::output::{self, Align, Style, Table};
 use crate::session::{Session, show_log};
 
@@ -27,6 +27,8 @@ struct ProgramReport {
     loaded: bool,
     /// Why not: everything there is to say.
     error: Option<String>,
+    /// Its code.
+    code: Option<&'static str>,
     /// Instructions after linking; `null` where it did not link.
     insns: Option<usize>,
     /// Its functions after linking, the entry first; `null` where it did not link.
@@ -70,9 +72,11 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let stderr = io::stderr();
+    let mut sources = Sources::beside(args.link.object_paths());
     for failure in &failures {
+        let (style, whole) = (Style::of(&stderr), args.output.verbose);
         // Where standard error is closed, the exit code has to do.
-        let _ = failure.render(&mut stderr.lock(), Style::of(&stderr), args.output.verbose);
+        let _ = failure.render(&mut stderr.lock(), style, whole, &mut sources);
     }
     Err(Failure::told())
 }
@@ -105,6 +109,7 @@ fn check_one(
         }
         Err(failure) => {
             report.error = Some(failure.to_text());
+            report.code = Some(failure.code_name());
             (report, Some(failure))
         }
     }
@@ -130,6 +135,7 @@ impl ProgramReport {
             prog_type: prog_type.unwrap_or("unknown").to_owned(),
             loaded: false,
             error: None,
+            code: None,
             insns: None,
             functions: None,
         }

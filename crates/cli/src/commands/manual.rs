@@ -70,7 +70,7 @@ fn notes_section(notes: &str) -> String {
 
 fn write_all(dir: &Path, pages: &[(String, Vec<u8>)]) -> Result<(), Failure> {
     let failed = |path: &Path, error: io::Error| {
-        Failure::new(format!("cannot write {}: {error}", path.display()))
+        Failure::new(format!("cannot write {}: {error}", path.display())).code(crate::error::OUTPUT)
     };
     fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
     for (name, page) in pages {

@@ -6,7 +6,8 @@ use bpfweld::kernel::{LoadError, PinError, Privilege, RunError, SymbolProblem};
 use bpfweld::link::{FunctionRef, LinkError, Site, UnresolvedExtern};
 use bpfweld::object::{ReadError, ReadProblem};
 
-use super::Failure;
+use super::snippet::Snippet;
+use super::{Failure, verifier};
 use crate::instances::{nearest, neighbours};
 
 /// Call sites that are shown of an extern.
@@ -14,7 +15,7 @@ const MAX_SITES: usize = 4;
 
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
-        let failure = Self::new(error.to_string());
+        let failure = Self::new(error.to_string()).code(error.problem.code());
         match &*error.problem {
             ReadProblem::Io(io) if io.kind() == std::io::ErrorKind::NotFound => {
                 let near = neighbours(std::path::Path::new(&error.object));
@@ -30,57 +31,89 @@ impl From<ReadError> for Failure {
 
 impl From<LinkError> for Failure {
     fn from(error: LinkError) -> Self {
-        match &error {
-            LinkError::Unresolved(externs) => unresolved(externs),
-            LinkError::Mismatch { instance, name, target, wanted, found, reason, site } => {
-                let failure = Self::new(format!(
-                    "extern `{name}` of {instance} and its target {target} differ in type: {reason}"
-                ))
-                .detail(format!("wanted: {wanted}\nfound:  {found}"));
-                site_detail(failure, site.as_deref())
-                    .hint("change one of the two declarations, or bind the extern to another function")
-            }
-            LinkError::Cycle(path) => Self::new("functions call each other in a circle")
-                .detail(arrows(path))
-                .hint("BPF programs cannot recurse; bind one of these externs to another function"),
-            LinkError::TooManyFrames { path, limit } => {
-                Self::new(format!("a call path has {} frames; the kernel takes {limit}", path.len()))
-                    .detail(arrows(path))
-            }
-            LinkError::UnknownExtern { nearest, .. } => {
-                offer(Self::new(error.to_string()), "externs it has", nearest)
-            }
-            LinkError::UnknownFunction { nearest, .. } => {
-                offer(Self::new(error.to_string()), "functions it has", nearest)
-            }
-            LinkError::UnknownEntry { nearest, .. } => {
-                offer(Self::new(error.to_string()), "entry programs it has", nearest)
-            }
-            LinkError::NoDefaultTarget { instance, name, entries } => {
-                let failure = offer(Self::new(error.to_string()), "entry programs", entries);
-                let function = entries.first().map_or("FUNCTION", String::as_str);
-                failure.hint(format!("--bind {name}={instance}:{function}"))
-            }
-            LinkError::SeveralEntries { entries, .. } => {
-                let failure = offer(Self::new(error.to_string()), "entry programs", entries);
-                match entries.first() {
-                    Some(first) => failure.hint(format!("--entry {first}")),
-                    None => failure,
-                }
-            }
-            LinkError::TwoDefinitions { kind: "function", instance, name, first, .. } => {
-                Self::new(error.to_string()).hint(format!("--bind {instance}:{name}={first}"))
-            }
-            LinkError::TwoDefinitions { .. } => Self::new(error.to_string())
-                .hint("make one of them static, or leave one of the objects out"),
-            LinkError::Licence { .. } => Self::new(error.to_string())
-                .hint("all objects in one program need a GPL-compatible licence, or none may use such a helper"),
-            LinkError::ProgramType { .. } => Self::new(error.to_string())
-                .hint("a linked function runs as its caller's program type; a subprogram without SEC() runs in any"),
-            LinkError::Core { .. } => Self::new(error.to_string())
-                .hint("--kernel-btf names the file with the kernel's types, where it is not the running kernel"),
-            _ => Self::new(error.to_string()),
+        let code = error.code();
+        link_error(error).code(code)
+    }
+}
+
+fn link_error(error: LinkError) -> Failure {
+    match &error {
+        LinkError::Unresolved(externs) => unresolved(externs),
+        LinkError::Mismatch { instance, name, target, wanted, found, reason, site } => {
+            let failure = Failure::new(format!(
+                "extern `{name}` of {instance} and its target {target} differ in type: \
+                     {reason}"
+            ));
+            site_detail(failure, site.as_deref(), "called here")
+                .detail(format!("wanted: {wanted}\nfound:  {found}"))
+                .hint(
+                    "change one of the two declarations, or bind the extern to another \
+                       function",
+                )
         }
+        LinkError::Cycle { path, sites } => sites
+            .iter()
+            .zip(path.iter().skip(1))
+            .fold(
+                Failure::new("functions call each other in a circle"),
+                |failure, (site, callee)| {
+                    site_detail(failure, Some(site), &format!("calls {callee}"))
+                },
+            )
+            .detail(arrows(path))
+            .hint("BPF programs cannot recurse; bind one of these externs to another function"),
+        LinkError::TooManyFrames { path, limit } => {
+            Failure::new(format!("a call path has {} frames; the kernel takes {limit}", path.len()))
+                .detail(arrows(path))
+        }
+        LinkError::UnknownExtern { nearest, .. } => {
+            offer(Failure::new(error.to_string()), "externs it has", nearest)
+        }
+        LinkError::UnknownFunction { nearest, .. } => {
+            offer(Failure::new(error.to_string()), "functions it has", nearest)
+        }
+        LinkError::UnknownEntry { nearest, .. } => {
+            offer(Failure::new(error.to_string()), "entry programs it has", nearest)
+        }
+        LinkError::NoDefaultTarget { instance, name, entries } => {
+            let failure = offer(Failure::new(error.to_string()), "entry programs", entries);
+            let function = entries.first().map_or("FUNCTION", String::as_str);
+            failure.hint(format!("--bind {name}={instance}:{function}"))
+        }
+        LinkError::SeveralEntries { entries, .. } => {
+            let failure = offer(Failure::new(error.to_string()), "entry programs", entries);
+            match entries.first() {
+                Some(first) => failure.hint(format!("--entry {first}")),
+                None => failure,
+            }
+        }
+        LinkError::TwoDefinitions { kind: "function", instance, name, first, .. } => {
+            Failure::new(error.to_string()).hint(format!("--bind {instance}:{name}={first}"))
+        }
+        LinkError::TwoDefinitions { .. } => Failure::new(error.to_string())
+            .hint("make one of them static, or leave one of the objects out"),
+        LinkError::Licence { site, .. } => {
+            site_detail(Failure::new(error.to_string()), site.as_deref(), "this call").hint(
+                "all objects in one program need a GPL-compatible licence, or none may use such \
+                       a helper",
+            )
+        }
+        LinkError::ProgramType { site, .. } => {
+            site_detail(Failure::new(error.to_string()), site.as_deref(), "called here").hint(
+                "a linked function runs as its caller's program type; a subprogram without \
+                       SEC() runs in any",
+            )
+        }
+        LinkError::Sleepable { site, .. } => {
+            site_detail(Failure::new(error.to_string()), site.as_deref(), "called here")
+        }
+        LinkError::Core { site, .. } => {
+            site_detail(Failure::new(error.to_string()), Some(&**site), "this access").hint(
+                "--kernel-btf names the file with the kernel's types, where it is not the \
+                       running kernel",
+            )
+        }
+        _ => Failure::new(error.to_string()),
     }
 }
 
@@ -91,8 +124,9 @@ impl From<bpfweld::Error> for Failure {
             bpfweld::Error::Link(error) => error.into(),
             bpfweld::Error::Load(error) => error.into(),
             bpfweld::Error::KernelBtf { .. } => Self::new(error.to_string())
+                .code(error.code())
                 .hint("--kernel-btf names a file with the kernel's types"),
-            _ => Self::new(error.to_string()),
+            _ => Self::new(error.to_string()).code(error.code()),
         }
     }
 }
@@ -101,19 +135,20 @@ impl From<bpfweld::BackendError> for Failure {
     fn from(error: bpfweld::BackendError) -> Self {
         match error {
             bpfweld::BackendError::Kernel(error) => error.into(),
-            _ => Self::new(error.to_string()),
+            bpfweld::BackendError::Engine(ref engine)
+            | bpfweld::BackendError::Neither { ref engine, .. } => {
+                Self::new(error.to_string()).code(engine.code())
+            }
         }
     }
 }
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
-        let failure = Self::new(error.to_string());
+        let failure = Self::new(error.to_string()).code(error.code());
         match &error {
             LoadError::Privilege(privilege) => privilege.into(),
-            LoadError::Rejected(rejected) => {
-                failure.log(rejected.log.condensed(), rejected.log.text())
-            }
+            LoadError::Rejected(rejected) => verifier::refused(rejected, error.to_string()),
             LoadError::Kconfig { .. } | LoadError::NoKernelConfig { .. } => {
                 failure.hint("--kconfig names a file with kernel configuration values")
             }
@@ -129,6 +164,7 @@ impl From<&Privilege> for Failure {
     fn from(privilege: &Privilege) -> Self {
         let failure =
             Self::new(format!("the kernel does not permit this process to {}", privilege.what))
+                .code("E0301")
                 .for_all();
         let lockdown = privilege.lockdown.as_ref();
         let locked = lockdown.map(|mode| format!("the kernel is locked down (mode {mode})"));
@@ -159,14 +195,14 @@ impl From<PinError> for Failure {
     fn from(error: PinError) -> Self {
         match &error {
             PinError::Privilege(privilege) => privilege.into(),
-            _ => Self::new(error.to_string()),
+            _ => Self::new(error.to_string()).code(error.code()),
         }
     }
 }
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        let failure = Self::new(error.to_string());
+        let failure = Self::new(error.to_string()).code("E0311");
         match error {
             RunError::NoTestRun(_) => failure.hint("`bpfweld check` verifies programs of any type"),
             _ => failure,
@@ -182,19 +218,23 @@ fn unresolved(externs: &[UnresolvedExtern]) -> Failure {
         _ => format!("{} externs are unresolved", externs.len()),
     });
     for ext in externs {
-        failure = failure.detail(format!("{} of {}", ext.name, ext.instance));
-        if let Some(declaration) = &ext.declaration {
-            failure = failure.detail(format!("  declared: {declaration}"));
+        if externs.len() > 1 {
+            failure = failure.detail(format!("{} {} of {}", ext.kind, ext.name, ext.instance));
         }
-        for site in ext.sites.iter().take(MAX_SITES) {
-            failure = site_detail_with(failure, site, "  ");
+        for (at, site) in ext.sites.iter().take(MAX_SITES).enumerate() {
+            let used = if ext.kind == "function" { "called" } else { "used" };
+            let label = match &ext.declaration {
+                Some(declaration) if at == 0 => format!("{used} here; declared: {declaration}"),
+                _ => format!("{used} here"),
+            };
+            failure = site_detail(failure, Some(site), &label);
         }
         if ext.sites.len() > MAX_SITES {
-            failure = failure.detail(format!("  and {} more places", ext.sites.len() - MAX_SITES));
+            failure = failure.detail(format!("and {} more places", ext.sites.len() - MAX_SITES));
         }
         let near: Vec<_> = ext.nearest.iter().map(ToString::to_string).collect();
         let near = if near.is_empty() { "nothing".to_owned() } else { near.join(", ") };
-        failure = failure.detail(format!("  on offer: {near}"));
+        failure = failure.detail(format!("on offer: {near}"));
     }
     let Some(first) = externs.iter().find(|ext| ext.kind == "function") else { return failure };
     let target = first.nearest.first().map_or("OBJECT:FUNCTION".to_owned(), ToString::to_string);
@@ -204,19 +244,12 @@ fn unresolved(externs: &[UnresolvedExtern]) -> Failure {
     ))
 }
 
-fn site_detail(failure: Failure, site: Option<&Site>) -> Failure {
-    match site {
-        Some(site) => site_detail_with(failure, site, ""),
-        None => failure,
-    }
-}
-
-/// Where, and the source line.
-fn site_detail_with(failure: Failure, site: &Site, indent: &str) -> Failure {
-    let failure = failure.detail(format!("{indent}called from: {site}"));
-    match site.source.as_ref().map(|source| source.text.trim()) {
-        Some(text) if !text.is_empty() => failure.detail(format!("{indent}    {text}")),
-        _ => failure,
+/// Where: the source line, or what else is known.
+fn site_detail(failure: Failure, site: Option<&Site>, label: &str) -> Failure {
+    let Some(site) = site else { return failure };
+    match Snippet::of(site, format!("{label} (in {})", site.function)) {
+        Some(snippet) => failure.place(snippet),
+        None => failure.detail(format!("{label}: in {site}")),
     }
 }
 
@@ -277,11 +310,12 @@ mod tests {
         .to_text();
         for part in [
             "2 externs are unresolved",
-            "prog1 of root.o",
-            "prog2 of root.o",
+            "function prog1 of root.o",
+            "function prog2 of root.o",
             "int prog1(struct xdp_md *ctx)",
-            "root.o:main at root.c:12:7",
-            "      return prog1(ctx);",
+            "--> root.c:12:7",
+            "12 |     return prog1(ctx);",
+            "(in root.o:main)",
             "on offer: a.o:prog_one",
             "on offer: nothing",
             "hint: bind it: --bind root.o:prog1=a.o:prog_one",
@@ -302,18 +336,20 @@ mod tests {
             site: Some(Box::new(site())),
         })
         .to_text();
-        assert!(text.contains("wanted: int f(int x)\n  found:  int g(long x)"), "{text}");
+        assert!(text.contains("  wanted: int f(int x)\n  found:  int g(long x)"), "{text}");
         assert!(text.contains("root.c:12:7"), "{text}");
     }
 
     #[test]
     fn a_cycle_is_shown_function_by_function() {
-        let text = Failure::from(LinkError::Cycle(vec![
-            function("a.o", "f"),
-            function("b.o", "g"),
-            function("a.o", "f"),
-        ]))
+        let text = Failure::from(LinkError::Cycle {
+            path: vec![function("a.o", "f"), function("b.o", "g"), function("a.o", "f")],
+            sites: vec![site()],
+        })
         .to_text();
-        assert!(text.contains("a.o:f\n  -> b.o:g\n  -> a.o:f"), "{text}");
+        assert!(
+            text.contains("calls b.o:g") && text.contains("a.o:f\n  -> b.o:g\n  -> a.o:f"),
+            "{text}"
+        );
     }
 }

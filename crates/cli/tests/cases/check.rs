@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::Place;
 use crate::directives::Run;
 use crate::dump::BpfFs;
+use crate::examples;
 use crate::needs::{Machine, bpfweld};
 use crate::query;
 use crate::scratch::Scratch;
@@ -35,7 +36,29 @@ pub(crate) fn check(run: &Run, place: &Place, machine: &Machine) -> Result<(), S
     }
     let output = call(run, place, &args)?;
     let left = mount.as_ref().filter(|_| !output.status.success()).map(|m| m.dir.join("pins"));
+    {
+        use std::io::Write;
+        if let Some(at) = told(&output).find("error[E") {
+            let t = told(&output);
+            let _ = writeln!(
+                std::fs::OpenOptions::new()
+                    .append(true)
+                    .create(true)
+                    .open("/tmp/diag-codes")
+                    .unwrap(),
+                "{} {}::{} {}",
+                &t[at + 6..at + 11],
+                run.case,
+                run.name,
+                t[at..].lines().next().unwrap()
+            );
+        }
+    }
     compare(run, &scratch, &output)
+        .and_then(|()| match engine().is_none() && place.objects == place.source {
+            true => examples::check(run, &scratch, &args, &output),
+            false => Ok(()),
+        })
         .and_then(|()| match left {
             Some(pins) if pins.exists() => Err("a load that failed left its pins behind".into()),
             _ => Ok(()),
@@ -58,7 +81,7 @@ pub(crate) fn arguments(run: &Run, scratch: &Scratch) -> Result<Vec<String>, Str
     args.extend(link_arguments(run, scratch));
     if run.subcommand() == "run" {
         args.extend(scratch.packet_args(run)?);
-        if let Some(engine) = engine() {
+        if let Some(engine) = engine().filter(|_| !run.args.iter().any(|a| a == "--engine")) {
             args.extend(["--engine".into(), engine]);
         }
     }

@@ -46,6 +46,8 @@ pub(crate) struct Run {
     pub(crate) stdout: Vec<String>,
     /// `PATH == JSON` or `PATH ~ PATTERN`.
     pub(crate) json: Vec<String>,
+    /// The error whose example in docs/errors.md this is.
+    pub(crate) documents: Option<String>,
     /// Names of the functions of the loaded program, its entry first.
     pub(crate) functions: Option<Vec<String>>,
     /// Source files that lines of the loaded program are from.
@@ -148,6 +150,7 @@ impl Run {
             "without" => self.without.push(value.into()),
             "stdout" => self.stdout.push(value.into()),
             "json" => self.json.push(value.into()),
+            "documents" => self.documents = Some(value.into()),
             "functions" => self.functions = Some(words().collect()),
             "lines" => self.lines.extend(words()),
             // How to build the source: xtask's.
@@ -165,7 +168,8 @@ impl Run {
 
     /// Is the command expected to fail?
     pub(crate) fn expected_exit(&self) -> i32 {
-        self.exit.unwrap_or(if self.errors.is_empty() { 0 } else { 1 })
+        let fails = !self.errors.is_empty() || self.documents.is_some();
+        self.exit.unwrap_or(if fails { 1 } else { 0 })
     }
 
     /// The subcommand.
@@ -180,6 +184,7 @@ impl Run {
             || self.codes.is_some()
             || !self.counts.is_empty()
             || self.exit.is_some()
+            || self.documents.is_some()
             || self.wants_dump()
             || lists.iter().any(|l| !l.is_empty());
         assert!(checks, "{}::{} expects nothing", self.case, self.name);

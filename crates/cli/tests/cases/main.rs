@@ -8,6 +8,7 @@
 //! | [`query`] | `programs[name=x].loaded`: paths into JSON |
 //! | [`check`] | one run: call the command, compare |
 //! | [`dump`] | what the kernel holds: function names and source lines of a pinned program |
+//! | [`examples`] | what docs/errors.md shows of it |
 //! | [`installed`] | objects that others built, if they are installed |
 //! | [`leftovers`] | nothing is left in the kernel when a command has ended |
 //! | [`needs`] | what this machine can do, and which runs it therefore passes over |
@@ -25,6 +26,7 @@
 mod check;
 mod directives;
 mod dump;
+mod examples;
 mod installed;
 mod leftovers;
 mod needs;
