@@ -8,6 +8,8 @@ use clap_complete::Shell;
 
 use crate::binding::parse_label;
 
+pub(crate) mod xdp;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -74,6 +76,9 @@ pub(crate) enum Command {
     /// Link, load and pin programs and maps
     #[command(after_help = AFTER_LOAD)]
     Load(LoadArgs),
+    /// Run many XDP programs on one interface, as one program
+    #[command(after_help = AFTER_XDP, disable_help_subcommand = true)]
+    Xdp(xdp::XdpArgs),
     /// Show what the running kernel can do
     #[command(after_help = AFTER_FEATURES)]
     Features(FeaturesArgs),
@@ -97,6 +102,7 @@ impl Command {
             | Self::Run(RunArgs { output, .. })
             | Self::Load(LoadArgs { output, .. })
             | Self::Features(FeaturesArgs { output }) => output.verbose,
+            Self::Xdp(args) => args.command.common().verbose > 0,
             Self::Explain(_) | Self::Completions(_) | Self::Man(_) => false,
         }
     }
@@ -109,6 +115,7 @@ impl Command {
             | Self::Run(RunArgs { output, .. })
             | Self::Load(LoadArgs { output, .. })
             | Self::Features(FeaturesArgs { output }) => output.json,
+            Self::Xdp(args) => args.command.json(),
             Self::Explain(_) | Self::Completions(_) | Self::Man(_) => false,
         }
     }
@@ -120,6 +127,7 @@ impl Command {
             Self::Check(CheckArgs { link, .. })
             | Self::Run(RunArgs { link, .. })
             | Self::Load(LoadArgs { link, .. }) => link.object_paths(),
+            Self::Xdp(args) => args.command.object_paths(),
             _ => Vec::new(),
         }
     }
@@ -181,6 +189,18 @@ Needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN; and the right to writ
 Examples:
   bpfweld load dispatcher.o --bind prog1=filter.o --bind prog2=count.o --pin /sys/fs/bpf/chain
   ip link set dev eth1 xdp pinned /sys/fs/bpf/chain/dispatcher";
+
+const AFTER_XDP: &str = "\
+A chain is one ordinary XDP program, linked from as many objects as wanted. Commands, options and defaults
+are those of xdp-loader, whose scripts work with `bpfweld xdp` in its place.
+
+Exit status: 0 done, 1 it failed and the interface runs what it ran before, 2 the command line is wrong.
+
+`bpfweld xdp COMMAND --help` tells more about each command.
+
+Example:
+  bpfweld xdp load eth0 filter.o count.o
+  bpfweld xdp status eth0";
 
 const AFTER_FEATURES: &str = "\
 Each feature is probed by trying it, never told from the kernel's version. Without the privilege to

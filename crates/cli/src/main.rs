@@ -75,6 +75,7 @@ fn perform(command: &Command, matches: &ArgMatches) -> Result<(), Failure> {
             commands::run::run(args, matches)
         }
         Command::Load(args) => commands::load::load(args),
+        Command::Xdp(args) => commands::xdp::xdp(args),
         Command::Features(args) => commands::features::features(args),
         Command::Explain(args) => commands::explain::explain(args),
         Command::Completions(args) => commands::manual::completions(args),

@@ -131,7 +131,7 @@ fn version_code(release: &str) -> u32 {
     (a & 0xff) << 16 | (b & 0xff) << 8 | c.min(255)
 }
 
-fn feature(name: &str) -> Result<Feature, Failure> {
+pub(crate) fn feature(name: &str) -> Result<Feature, Failure> {
     Feature::from_name(name).ok_or_else(|| {
         let failure = Failure::usage(format!("there is no feature `{name}`"));
         let names = Feature::ALL.iter().map(|feature| feature.name().to_owned());

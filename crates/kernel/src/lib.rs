@@ -13,6 +13,7 @@
 //! | `upload` | the BTF as the kernel takes it |
 //! | [`modules`] | the types of the kernel's modules |
 //! | `running` | the running kernel's configuration, version, BTF and symbols |
+//! | [`netlink`] | interfaces and their XDP programs |
 //! | [`log`] | [`VerifierLog`] |
 //! | [`run`] | test runs on packets |
 //! | [`pin`] | pinning, all or nothing |
@@ -28,6 +29,7 @@ pub mod loader;
 pub mod log;
 pub mod maps;
 pub mod modules;
+pub mod netlink;
 pub mod pin;
 mod poison;
 pub mod privilege;

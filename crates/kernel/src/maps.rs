@@ -606,7 +606,8 @@ fn ring_size(wanted: u32, page: u32) -> Option<u32> {
     wanted.max(page).checked_next_power_of_two()
 }
 
-fn possible_cpus(sys: &dyn Sys) -> io::Result<u32> {
+/// Number of CPUs that there may be: each has its value in per-CPU maps.
+pub fn possible_cpus(sys: &dyn Sys) -> io::Result<u32> {
     let list = sys.read(Path::new(POSSIBLE_CPUS))?;
     facts::parse_cpu_list(&String::from_utf8_lossy(&list))
         .ok_or_else(|| io::Error::other(format!("{POSSIBLE_CPUS} is no list of CPUs")))

@@ -13,9 +13,16 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 mod attr;
+mod files;
+mod kill;
+mod net;
 mod real;
+mod real_net;
 mod scripted;
 
+pub use files::FileCall;
+pub use kill::{Killed, When};
+pub use net::{LinkInfo, NetCall};
 pub use real::RealSys;
 pub use scripted::{Scripted, fake_fd};
 
@@ -173,6 +180,29 @@ pub enum Command<'a> {
         /// With `BPF_TRACE_UPROBE_MULTI`: where.
         uprobes: Option<Uprobes<'a>>,
     },
+    /// `BPF_LINK_UPDATE`.
+    LinkUpdate {
+        /// The link.
+        link: BorrowedFd<'a>,
+        /// The program that it is to run.
+        program: BorrowedFd<'a>,
+        /// The program that it has to run now, or the call fails with EPERM (`BPF_F_REPLACE`).
+        old: BorrowedFd<'a>,
+    },
+    /// `BPF_LINK_DETACH`.
+    LinkDetach {
+        /// The link.
+        link: BorrowedFd<'a>,
+    },
+    /// `BPF_OBJ_GET_INFO_BY_FD` of a link. Replies with [`Reply::Link`].
+    LinkInfo {
+        /// The link.
+        fd: BorrowedFd<'a>,
+    },
+    /// Calls on the network, see [`NetCall`].
+    Net(NetCall<'a>),
+    /// Calls on files that have to last, see [`FileCall`].
+    File(FileCall<'a>),
     /// uname(2). Replies with [`Reply::Uname`].
     Uname,
     /// sysconf(_SC_PAGESIZE). Replies with [`Reply::Number`].
@@ -210,6 +240,10 @@ pub enum Reply {
     Prog(ProgInfo),
     /// Facts on a BTF object.
     Btf(BtfInfo),
+    /// Facts on a link.
+    Link(LinkInfo),
+    /// What came over a socket, or out of a file.
+    Bytes(Vec<u8>),
     /// The outcome of a test run.
     TestRun(TestRunReply),
     /// What uname(2) says.

@@ -7,3 +7,4 @@ pub(crate) mod inspect;
 pub(crate) mod load;
 pub(crate) mod manual;
 pub(crate) mod run;
+pub(crate) mod xdp;

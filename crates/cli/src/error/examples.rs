@@ -12,6 +12,7 @@ use bpfweld::link::{
     core_reloc::{CoreError, CoreProblem},
 };
 use bpfweld::object::{ReadError, ReadProblem};
+use bpfweld_chain::ChainError;
 
 use super::{Failure, Sources};
 use crate::output::Style;
@@ -112,6 +113,36 @@ fn failures() -> Vec<Failure> {
 }
 
 /// A refusal by the verifier, behind so many rounds of a loop of two lines.
+fn chain_failures() -> Vec<Failure> {
+    let interface = || "eth0".to_owned();
+    let errors = [
+        ChainError::NoInterface { interface: interface() },
+        ChainError::Foreign {
+            interface: interface(),
+            program: "`xdp_dispatcher`, id 41, tag 94d5f00c20184d17, native mode".into(),
+        },
+        ChainError::NoMember { interface: interface(), wanted: "called `front`".into() },
+        ChainError::Variable {
+            object: "limit.o".into(),
+            variable: "rate".into(),
+            problem: "`many` is no value of its type, unsigned int".into(),
+        },
+        ChainError::Frags { interface: interface(), mtu: 9000, program: "count".into() },
+        ChainError::Attach {
+            interface: interface(),
+            mode: "native",
+            problem: "the driver has no such mode (Operation not supported (os error 95))".into(),
+            unsupported: true,
+        },
+        ChainError::Locked { path: "/run/bpfweld/lock".into() },
+        ChainError::State {
+            path: "/run/bpfweld/4026531840-2/current".into(),
+            problem: "version 9, this bpfweld knows 1".into(),
+        },
+    ];
+    errors.into_iter().map(Failure::from).collect()
+}
+
 fn rejected(message: &str, rounds: usize) -> Failure {
     let line = |number: u32, text: &str| {
         let mut site = site();
@@ -162,7 +193,7 @@ fn faults() -> Vec<FaultKind> {
 }
 
 fn by_hand() -> BTreeMap<String, String> {
-    let failures = failures().into_iter().map(|failure| {
+    let failures = failures().into_iter().chain(chain_failures()).map(|failure| {
         let mut out = Vec::new();
         failure.render(&mut out, Style::plain(), false, &mut Sources::none()).unwrap();
         (failure.code.to_owned(), String::from_utf8(out).unwrap())

@@ -6,6 +6,8 @@ use bpfweld::kernel::{LoadError, PinError, Privilege, RunError, SymbolProblem};
 use bpfweld::link::{FunctionRef, LinkError, Site, UnresolvedExtern};
 use bpfweld::object::{ReadError, ReadProblem};
 
+use bpfweld_chain::ChainError;
+
 use super::snippet::Snippet;
 use super::{Failure, verifier};
 use crate::instances::{nearest, neighbours};
@@ -25,6 +27,27 @@ impl From<ReadError> for Failure {
                 }
             }
             _ => failure,
+        }
+    }
+}
+
+impl From<ChainError> for Failure {
+    fn from(error: ChainError) -> Self {
+        let code = error.code();
+        let plain = |error: &ChainError| Self::new(error.to_string()).code(code);
+        match error {
+            ChainError::Read(error) => error.into(),
+            ChainError::Link(error) => error.into(),
+            ChainError::Load(error) => error.into(),
+            ChainError::Foreign { .. } => {
+                plain(&error).hint("it is left alone; take it off with the tool that put it there")
+            }
+            ChainError::Attach { unsupported: true, mode: "native", .. } => {
+                plain(&error).hint("try --mode skb, which works on any interface")
+            }
+            ChainError::Mode { .. } => plain(&error)
+                .hint("or load with --mode unspecified, which takes the mode of the chain"),
+            _ => plain(&error),
         }
     }
 }

@@ -175,6 +175,30 @@ attr!(
 );
 
 attr!(
+    /// `BPF_LINK_UPDATE`, `BPF_LINK_DETACH`.
+    LinkUpdateAttr, 16 {
+        link_fd: u32,
+        new_prog_fd: u32,
+        flags: u32,
+        old_prog_fd: u32,
+    }
+);
+
+attr!(
+    /// `struct bpf_link_info` as far as XDP and tracing links fill it.
+    RawLinkInfo, 32 {
+        link_type: u32,
+        id: u32,
+        prog_id: u32,
+        _pad: u32,
+        word0: u32,
+        word1: u32,
+        word2: u32,
+        word3: u32,
+    }
+);
+
+attr!(
     /// `struct bpf_map_info`.
     RawMapInfo, 88 {
         map_type: u32,

@@ -13,18 +13,23 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use super::attr::{
-    Attr, BtfLoadAttr, IdAttr, InfoAttr, LinkCreateAttr, MapCreateAttr, MapElemAttr, ObjAttr,
-    ProgLoadAttr, RawBtfInfo, RawMapInfo, RawProgInfo, TestRunAttr,
+    Attr, BtfLoadAttr, IdAttr, InfoAttr, LinkCreateAttr, LinkUpdateAttr, MapCreateAttr,
+    MapElemAttr, ObjAttr, ProgLoadAttr, RawBtfInfo, RawLinkInfo, RawMapInfo, RawProgInfo,
+    TestRunAttr,
 };
 use super::{
-    BtfInfo, CORE_RELO_SIZE, Command, FUNC_INFO_SIZE, LINE_INFO_SIZE, Log, MapCreate, MapInfo,
-    OBJ_NAME_MAX, ObjectKind, ProgInfo, ProgLoad, Reply, Sys, TestRun, TestRunReply, Uname,
+    BtfInfo, CORE_RELO_SIZE, Command, FUNC_INFO_SIZE, LINE_INFO_SIZE, LinkInfo, Log, MapCreate,
+    MapInfo, OBJ_NAME_MAX, ObjectKind, ProgInfo, ProgLoad, Reply, Sys, TestRun, TestRunReply,
+    Uname,
 };
 use crate::facts::{is_per_cpu, parse_cpu_list};
 
 /// The running kernel.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealSys;
+
+/// `BPF_F_REPLACE` (`linux/bpf.h`).
+const BPF_F_REPLACE: u32 = 4;
 
 /// `enum bpf_cmd`.
 mod cmd {
@@ -47,8 +52,10 @@ mod cmd {
     pub(super) const MAP_FREEZE: libc::c_int = 22;
     pub(super) const BTF_GET_NEXT_ID: libc::c_int = 23;
     pub(super) const LINK_CREATE: libc::c_int = 28;
+    pub(super) const LINK_UPDATE: libc::c_int = 29;
     pub(super) const LINK_GET_FD_BY_ID: libc::c_int = 30;
     pub(super) const LINK_GET_NEXT_ID: libc::c_int = 31;
+    pub(super) const LINK_DETACH: libc::c_int = 34;
 }
 
 impl Sys for RealSys {
@@ -130,6 +137,23 @@ impl Sys for RealSys {
                 }
                 bpf_fd(cmd::LINK_CREATE, &mut attr).map(Reply::Fd)
             }
+            Command::LinkUpdate { link, program, old } => {
+                let mut attr = LinkUpdateAttr {
+                    link_fd: raw(link),
+                    new_prog_fd: raw(program),
+                    flags: BPF_F_REPLACE,
+                    old_prog_fd: raw(old),
+                };
+                // An fd of 0 is a valid one, and the kernel has to see it.
+                bpf(cmd::LINK_UPDATE, &mut attr, size_of::<LinkUpdateAttr>()).map(|_| Reply::Done)
+            }
+            Command::LinkDetach { link } => {
+                let mut attr = LinkUpdateAttr { link_fd: raw(link), ..Default::default() };
+                bpf(cmd::LINK_DETACH, &mut attr, 0).map(|_| Reply::Done)
+            }
+            Command::LinkInfo { fd } => link_info(fd).map(Reply::Link),
+            Command::Net(call) => super::real_net::call(call),
+            Command::File(call) => super::files::call(call),
             Command::Uname => uname().map(Reply::Uname),
             Command::PageSize => {
                 // SAFETY: takes and gives integers.
@@ -432,6 +456,18 @@ fn map_info(fd: BorrowedFd<'_>) -> io::Result<MapInfo> {
         btf_key_type_id: raw.btf_key_type_id,
         btf_value_type_id: raw.btf_value_type_id,
         map_extra: raw.map_extra,
+    })
+}
+
+fn link_info(fd: BorrowedFd<'_>) -> io::Result<LinkInfo> {
+    let raw: RawLinkInfo = info(fd)?;
+    Ok(LinkInfo {
+        link_type: raw.link_type,
+        id: raw.id,
+        prog_id: raw.prog_id,
+        ifindex: if raw.link_type == LinkInfo::XDP { raw.word0 } else { 0 },
+        // Behind the attach type.
+        target: if raw.link_type == LinkInfo::TRACING { raw.word1 } else { 0 },
     })
 }
 

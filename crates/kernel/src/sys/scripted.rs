@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::{Command, Reply, Sys};
+use super::{Command, FileCall, NetCall, Reply, Sys};
 
 type Script = dyn Fn(&mut Command<'_>) -> Option<io::Result<Reply>> + Send + Sync;
 
@@ -105,6 +105,17 @@ impl Command<'_> {
             Self::FdById { .. } => "FdById",
             Self::FillMemory { .. } => "FillMemory",
             Self::LinkCreate { .. } => "LinkCreate",
+            Self::LinkUpdate { .. } => "LinkUpdate",
+            Self::LinkDetach { .. } => "LinkDetach",
+            Self::LinkInfo { .. } => "LinkInfo",
+            Self::Net(NetCall::Netlink { .. }) => "Netlink",
+            Self::Net(NetCall::EnterNetNs { .. }) => "EnterNetNs",
+            Self::File(FileCall::MakeDir { .. }) => "MakeDir",
+            Self::File(FileCall::Write { .. }) => "Write",
+            Self::File(FileCall::Rename { .. }) => "Rename",
+            Self::File(FileCall::Remove { .. }) => "Remove",
+            Self::File(FileCall::RemoveDir { .. }) => "RemoveDir",
+            Self::File(FileCall::Lock { .. }) => "Lock",
             Self::Uname => "Uname",
             Self::PageSize => "PageSize",
             Self::RaiseMemlock => "RaiseMemlock",

@@ -1,0 +1,174 @@
+//! From a list of members to a loaded chain: the root generated, everything linked as ever, loaded, maps
+//! that exist taken over.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use bpfweld::kernel::Map;
+use bpfweld::link::chain_root::{self, COUNTERS_MAP, Member, ROOT_NAME, Root};
+use bpfweld::link::{ExistingMaps, InstanceId};
+use bpfweld::{Link, LinkOptions, LoadOptions, Loaded};
+
+use crate::error::ChainError;
+use crate::host::Chains;
+use crate::member::Opened;
+use crate::state::{Files, State};
+
+/// Label of the root's instance.
+const ROOT_LABEL: &str = "the chain";
+
+/// A chain that the verifier has taken.
+pub(crate) struct Built {
+    pub(crate) loaded: Loaded,
+    /// The instance of each member, in the order of the state.
+    pub(crate) instances: Vec<InstanceId>,
+    /// The root's, unless one program runs alone.
+    pub(crate) root: Option<InstanceId>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Maps to use instead of new ones, by member's place in the state.
+pub(crate) type Shared = HashMap<usize, ExistingMaps>;
+
+/// Links and loads. `members` are in the order of `state.members`. Nothing is pinned.
+pub(crate) fn build(
+    host: &Chains<'_>,
+    files: &Files,
+    state: &State,
+    members: &[Opened],
+    shared: &Shared,
+    options: &LoadOptions,
+) -> Result<Built, ChainError> {
+    let mut link = Link::new();
+    let root = match state.alone {
+        true => None,
+        false => Some(add_root(host, files, state, members, &mut link)?),
+    };
+    let mut instances = Vec::with_capacity(members.len());
+    for (i, member) in members.iter().enumerate() {
+        let mut maps = pinned(host, files, member)?;
+        if let Some(shared) = shared.get(&i) {
+            maps.extend(shared.iter().map(|(name, fd)| (name.clone(), fd.clone())));
+        }
+        let at = link.add_existing(&member.entry.name, member.object.clone(), maps)?;
+        if let Some(root) = root {
+            let name = chain_root::extern_name(i);
+            link.bind(root, &name, at, Some(&member.entry.program))?;
+        }
+        instances.push(at);
+    }
+    let core_targets = match link.core_object() {
+        None => None,
+        Some(object) => {
+            let object = object.to_owned();
+            let targets = host.kernel.core_targets();
+            Some(targets.map_err(|source| ChainError::KernelBtf { object, source })?)
+        }
+    };
+    let linked = link.link(&LinkOptions { core_targets, ..LinkOptions::default() })?;
+    let entry = match (root, instances.first(), members.first()) {
+        (None, Some(&only), Some(member)) => linked.entry(only, Some(&member.entry.program))?,
+        (root, ..) => linked.entry(root.unwrap_or(InstanceId(0)), None)?,
+    };
+    let images = linked.images(&[entry])?;
+    let loaded = host.kernel.load(&images, options)?;
+    let mut warnings = images.warnings;
+    warnings.extend_from_slice(loaded.warnings());
+    Ok(Built { loaded, instances, root, warnings })
+}
+
+/// Generates the root and adds it; its counters are those that exist, if they do.
+fn add_root(
+    host: &Chains<'_>,
+    files: &Files,
+    state: &State,
+    members: &[Opened],
+    link: &mut Link,
+) -> Result<InstanceId, ChainError> {
+    let described: Vec<Member<'_>> = members
+        .iter()
+        .map(|m| Member {
+            name: &m.entry.name,
+            goes_on: m.entry.verdicts(),
+            types: m.object.btf.as_deref().zip(m.of().and_then(|f| f.btf_func)),
+            slot: m.entry.slot,
+        })
+        .collect();
+    let object = chain_root::generate(&Root {
+        members: &described,
+        end: chain_root::XDP_PASS,
+        frags: members.iter().all(Opened::frags),
+        counters: state.counters,
+        name: ROOT_NAME,
+    })?;
+    let mut maps = ExistingMaps::new();
+    if let (true, Some(pin)) = (state.counters, &state.counters_pin) {
+        let path = files.maps_of(0).join(pin);
+        let map = host.sys().pinned(&path);
+        maps.insert(
+            COUNTERS_MAP.into(),
+            Arc::new(map.map_err(lost("open the counters' map", files))?),
+        );
+    }
+    Ok(link.add_existing(ROOT_LABEL, Arc::new(object), maps)?)
+}
+
+/// The maps that a member has already.
+fn pinned(host: &Chains<'_>, files: &Files, member: &Opened) -> Result<ExistingMaps, ChainError> {
+    let dir = files.maps_of(member.entry.id);
+    let open = |(name, pin): (&String, &String)| -> Result<(String, Arc<OwnedFd>), ChainError> {
+        let path = dir.join(pin);
+        let fd = host.sys().pinned(&path).map_err(crate::state::file("open the map", &path))?;
+        Ok((name.clone(), Arc::new(fd)))
+    };
+    member.entry.maps.iter().map(open).collect()
+}
+
+fn lost<'a>(step: &'static str, files: &'a Files) -> impl Fn(std::io::Error) -> ChainError + 'a {
+    move |source| ChainError::File { step, path: files.maps_of(0), source }
+}
+
+impl Built {
+    /// The program for the interface, and the kernel's id of it.
+    pub(crate) fn program(
+        &self,
+        interface: &str,
+    ) -> Result<(&bpfweld::kernel::Program, u32), ChainError> {
+        let call = |source| ChainError::Call {
+            interface: interface.to_owned(),
+            step: "ask after the new program",
+            source,
+        };
+        let none = || call(std::io::ErrorKind::NotFound.into());
+        let program = self.loaded.entries().first().ok_or_else(none)?;
+        Ok((program, program.info().map_err(call)?.id))
+    }
+
+    /// The maps of an instance.
+    pub(crate) fn maps_of(&self, instance: InstanceId) -> impl Iterator<Item = &Map> {
+        self.loaded.maps().iter().filter(move |m| m.instance() == instance)
+    }
+
+    /// Pins the maps of an instance that have no pin yet.
+    pub(crate) fn pin(
+        &self,
+        host: &Chains<'_>,
+        files: &Files,
+        id: u32,
+        instance: InstanceId,
+        pins: &std::collections::BTreeMap<String, String>,
+        there: &std::collections::BTreeMap<String, String>,
+    ) -> Result<(), ChainError> {
+        let (sys, dir) = (host.sys(), files.maps_of(id));
+        if pins.len() > there.len() {
+            sys.make_dir(&dir).map_err(crate::state::file("make directory", &dir))?;
+        }
+        for map in self.maps_of(instance).filter(|m| !there.contains_key(m.name())) {
+            let Some(pin) = pins.get(map.name()) else { continue };
+            let path = dir.join(pin);
+            sys.pin(map.fd().as_fd(), &path).map_err(crate::state::file("pin", &path))?;
+        }
+        Ok(())
+    }
+}

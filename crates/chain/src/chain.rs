@@ -1,0 +1,748 @@
+//! [`Chain`]: the XDP programs on one interface, and how they are changed.
+
+use std::collections::BTreeSet;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use bpfweld::LoadOptions;
+use bpfweld::kernel::netlink::{Interface, XdpMode};
+use bpfweld::kernel::sys::{MapInfo, ObjectKind};
+use bpfweld::link::ExistingMaps;
+use bpfweld::link::chain_root::{COUNTER_SLOTS, COUNTERS_MAP, Verdicts};
+use bpfweld::object::Object;
+
+use crate::build::{Built, Shared, build};
+use crate::error::ChainError;
+use crate::host::{Chains, Lock, look};
+use crate::member::{NewMember, Opened, SharedMap, hash, tag};
+use crate::recover::recover;
+use crate::state::{Entry, Files, Found, State, file, pin_names};
+use crate::swap::{Attachment, Swapped};
+
+/// How often a change is built again when somebody else was faster.
+const TRIES: usize = 5;
+/// Bytes of a packet, link-layer header included, that one page holds beside the headroom that XDP gives
+/// a program (`XDP_PACKET_HEADROOM`) and what the kernel keeps behind it (`struct skb_shared_info`): what
+/// drivers compare the MTU with.
+const ONE_BUFFER: u32 = 4096 - 256 - 320;
+/// Bytes of an Ethernet header with two VLAN tags.
+const LINK_HEADER: u32 = 22;
+
+/// How to change a chain.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where the chain is to run. [`XdpMode::Unspecified`] leaves that to the kernel, or to the chain that
+    /// is there.
+    pub mode: XdpMode,
+    /// Count verdicts from now on. A chain that counts goes on counting.
+    pub counters: bool,
+    /// Build and verify, and change nothing.
+    pub dry_run: bool,
+    /// How to load.
+    pub load: LoadOptions,
+}
+
+/// A program of a chain, as it is told of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemberInfo {
+    /// Unlike that of any other program that was ever in this chain.
+    pub id: u32,
+    /// What the chain calls it.
+    pub name: String,
+    /// Its function.
+    pub program: String,
+    /// Where its object was read from.
+    pub path: String,
+    /// Programs with smaller ones run earlier.
+    pub priority: u32,
+    /// After which verdicts the chain goes on.
+    pub goes_on: Verdicts,
+    /// Start of a hash of its instructions.
+    pub tag: String,
+    /// Names of its maps and where each is pinned.
+    pub maps: Vec<(String, std::path::PathBuf)>,
+    /// Variables that were set.
+    pub sets: Vec<(String, String)>,
+    /// Hash (SHA-256) of its object.
+    pub object: String,
+}
+
+/// What a change did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Change {
+    /// The chain's generation now; 0 when it is gone.
+    pub generation: u64,
+    /// The kernel's id of the program on the interface; 0 when there is none.
+    pub program: u32,
+    /// The ids of the programs that came.
+    pub added: Vec<u32>,
+    /// What was not as one might expect and did not stop the change.
+    pub warnings: Vec<String>,
+}
+
+/// The XDP programs on one interface. Others wait while this lives.
+pub struct Chain<'h> {
+    host: &'h Chains<'h>,
+    interface: Interface,
+    files: Files,
+    found: Found,
+    state: State,
+    notices: Vec<String>,
+    _lock: Lock,
+}
+
+/// What a chain is to become.
+pub(crate) struct Proposal {
+    /// In any order.
+    pub(crate) members: Vec<Proposed>,
+    pub(crate) next_id: u32,
+    pub(crate) alone: bool,
+    pub(crate) counters: bool,
+}
+
+/// One member of it.
+pub(crate) struct Proposed {
+    pub(crate) opened: Opened,
+    /// Of a new one: its object's bytes.
+    pub(crate) bytes: Option<Arc<[u8]>>,
+    pub(crate) shared: Vec<(String, SharedMap)>,
+    /// Maps of the program in whose place it comes.
+    pub(crate) inherited: ExistingMaps,
+    /// Of a new one: where its maps that ask for it are pinned by name.
+    pub(crate) pin_path: Option<std::path::PathBuf>,
+}
+
+/// A change that is built and verified.
+pub(crate) struct Prepared {
+    pub(crate) state: State,
+    built: Option<Built>,
+    members: Vec<Proposed>,
+    mode: XdpMode,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl<'h> Chain<'h> {
+    pub(crate) fn open(
+        host: &'h Chains<'h>,
+        interface: Interface,
+        lock: Lock,
+    ) -> Result<Self, ChainError> {
+        let files = host.files_of(interface.index);
+        let (found, notices) = recover(host, &files, &interface)?;
+        let state = current(host, &interface, &found);
+        Ok(Self { host, interface, files, found, state, notices, _lock: lock })
+    }
+
+    /// The interface, as it was when the chain was opened or last changed.
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// What was found when the chain was opened and is worth telling: a change that was broken off, a chain
+    /// that somebody took away, …
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// The programs, in the order in which they run.
+    pub fn members(&self) -> Vec<MemberInfo> {
+        self.state.members.iter().map(|m| self.info(m)).collect()
+    }
+
+    fn info(&self, m: &Entry) -> MemberInfo {
+        let dir = self.files.maps_of(m.id);
+        MemberInfo {
+            id: m.id,
+            name: m.name.clone(),
+            program: m.program.clone(),
+            path: m.path.clone(),
+            priority: m.priority,
+            goes_on: m.verdicts(),
+            tag: m.tag.clone(),
+            maps: m.maps.iter().map(|(name, pin)| (name.clone(), dir.join(pin))).collect(),
+            sets: m.sets.clone(),
+            object: m.object.clone(),
+        }
+    }
+
+    /// Is it this chain that the interface runs? Not where nothing is loaded, or somebody else's program.
+    pub fn is_ours(&self) -> bool {
+        self.state.program != 0
+    }
+
+    /// Is it one program by itself, without a root?
+    pub fn is_alone(&self) -> bool {
+        self.state.alone
+    }
+
+    /// Its generation: rises with every change, 0 where nothing is loaded.
+    pub fn generation(&self) -> u64 {
+        self.state.generation
+    }
+
+    /// Are verdicts counted?
+    pub fn counts(&self) -> bool {
+        self.state.counters
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    pub(crate) fn host(&self) -> &'h Chains<'h> {
+        self.host
+    }
+
+    /// Adds programs, all of them or none.
+    pub fn load(&mut self, new: &[NewMember], options: &Options) -> Result<Change, ChainError> {
+        self.change(options, |chain| {
+            chain.not_alone()?;
+            let mut proposal = chain.unchanged()?;
+            proposal.counters |= options.counters;
+            for member in new {
+                chain.add(&mut proposal, member)?;
+            }
+            Ok(proposal)
+        })
+    }
+
+    /// Puts one program on the interface by itself, without a root: no other can join it. What
+    /// `LIBXDP_SKIP_DISPATCHER=1` asks libxdp for.
+    pub fn load_alone(&mut self, new: &NewMember, options: &Options) -> Result<Change, ChainError> {
+        self.change(options, |chain| {
+            if let Some(first) = chain.state.members.first() {
+                let (interface, program) = (chain.interface.name.clone(), first.name.clone());
+                return Err(ChainError::Alone { interface, program });
+            }
+            let mut proposal = chain.unchanged()?;
+            proposal.alone = true;
+            chain.add(&mut proposal, new)?;
+            Ok(proposal)
+        })
+    }
+
+    /// Takes programs out by their ids, all of them or none.
+    pub fn unload(&mut self, ids: &[u32], options: &Options) -> Result<Change, ChainError> {
+        self.change(options, |chain| {
+            let known: BTreeSet<u32> = chain.state.members.iter().map(|m| m.id).collect();
+            // One that runs alone is known by the kernel's id of it as well.
+            let alone = chain.state.alone.then_some(chain.state.program);
+            if let Some(id) = ids.iter().find(|id| !known.contains(id) && Some(**id) != alone) {
+                return Err(chain.no_member(format!("with id {id}")));
+            }
+            let mut proposal = chain.unchanged()?;
+            let stays = |m: &Proposed| !ids.contains(&m.opened.entry.id) && alone.is_none();
+            proposal.members.retain(stays);
+            Ok(proposal)
+        })
+    }
+
+    /// Takes a program out by its name.
+    pub fn unload_named(&mut self, name: &str, options: &Options) -> Result<Change, ChainError> {
+        let id = self.named(name)?.id;
+        self.unload(&[id], options)
+    }
+
+    /// Takes everything off the interface and forgets the chain.
+    pub fn unload_all(&mut self, options: &Options) -> Result<Change, ChainError> {
+        self.change(options, |chain| match chain.state.program {
+            0 => Err(ChainError::Nothing { interface: chain.interface.name.clone() }),
+            _ => Ok(Proposal { members: Vec::new(), ..chain.empty_proposal() }),
+        })
+    }
+
+    /// Puts a program in the place of another one: its name, its priority and its verdicts stay. Maps that
+    /// both have, of one name and one shape, are carried over; global variables start anew.
+    pub fn replace(
+        &mut self,
+        name: &str,
+        new: &NewMember,
+        options: &Options,
+    ) -> Result<Change, ChainError> {
+        self.change(options, |chain| {
+            chain.not_alone()?;
+            let old = chain.named(name)?.clone();
+            let mut proposal = chain.unchanged()?;
+            proposal.members.retain(|m| m.opened.entry.id != old.id);
+            let new = NewMember { name: Some(old.name.clone()), ..new.clone() };
+            chain.add(&mut proposal, &new)?;
+            if let Some(added) = proposal.members.last_mut() {
+                added.opened.entry.priority = old.priority;
+                added.opened.entry.goes_on = old.goes_on;
+                added.opened.entry.slot = old.slot;
+                added.inherited = chain.inherited(&old, &added.opened.object);
+            }
+            Ok(proposal)
+        })
+    }
+
+    /// Goes back to the generation before, which thereby becomes a new one.
+    pub fn rollback(&mut self, options: &Options) -> Result<Change, ChainError> {
+        self.change(options, |chain| {
+            let none = || ChainError::NoPrevious { interface: chain.interface.name.clone() };
+            let previous = chain.found.previous.clone().ok_or_else(none)?;
+            let opened = previous.members.iter().map(|m| chain.stored(m));
+            Ok(Proposal {
+                members: opened.collect::<Result<_, _>>()?,
+                next_id: chain.state.next_id.max(previous.next_id),
+                alone: previous.alone,
+                counters: previous.counters,
+            })
+        })
+    }
+
+    fn named(&self, name: &str) -> Result<&Entry, ChainError> {
+        let found = self.state.members.iter().find(|m| m.name == name);
+        found.ok_or_else(|| match self.state.program {
+            0 => ChainError::Nothing { interface: self.interface.name.clone() },
+            _ => self.no_member(format!("called `{name}`")),
+        })
+    }
+
+    fn no_member(&self, wanted: String) -> ChainError {
+        let interface = self.interface.name.clone();
+        match self.state.program {
+            0 => ChainError::Nothing { interface },
+            _ => ChainError::NoMember { interface, wanted },
+        }
+    }
+
+    fn not_alone(&self) -> Result<(), ChainError> {
+        let program = self.state.members.first().map(|m| m.name.clone()).unwrap_or_default();
+        match self.state.alone {
+            true => Err(ChainError::Alone { interface: self.interface.name.clone(), program }),
+            false => Ok(()),
+        }
+    }
+
+    fn empty_proposal(&self) -> Proposal {
+        Proposal {
+            members: Vec::new(),
+            next_id: self.state.next_id,
+            alone: self.state.alone,
+            counters: self.state.counters,
+        }
+    }
+
+    /// The chain as it is.
+    pub(crate) fn unchanged(&self) -> Result<Proposal, ChainError> {
+        let members = self.state.members.iter().map(|m| self.stored(m));
+        Ok(Proposal { members: members.collect::<Result<_, _>>()?, ..self.empty_proposal() })
+    }
+
+    fn stored(&self, entry: &Entry) -> Result<Proposed, ChainError> {
+        let path = self.files.object(&entry.object);
+        let bytes = self.host.sys().read(&path).map_err(file("read", &path))?;
+        Ok(Proposed {
+            opened: Opened::stored(entry, &bytes)?,
+            bytes: None,
+            shared: Vec::new(),
+            inherited: ExistingMaps::new(),
+            pin_path: None,
+        })
+    }
+
+    /// Adds a program to what the chain is to become.
+    pub(crate) fn add(&self, to: &mut Proposal, new: &NewMember) -> Result<(), ChainError> {
+        let taken = |name: &str| to.members.iter().any(|m| m.opened.entry.name == name);
+        let name = match &new.name {
+            Some(name) if taken(name) => {
+                let (interface, name) = (self.interface.name.clone(), name.clone());
+                return Err(ChainError::NameTaken { interface, name });
+            }
+            Some(name) => name.clone(),
+            None => {
+                let base = new.program();
+                let numbered = (2..).map(|n| format!("{base}-{n}"));
+                let mut names = std::iter::once(base.to_owned()).chain(numbered);
+                names.find(|name| !taken(name)).unwrap_or_default()
+            }
+        };
+        let before = self.found.previous.iter().flat_map(|s| &s.members).map(|m| m.slot);
+        let now = self.state.members.iter().map(|m| m.slot);
+        let soon = to.members.iter().map(|m| m.opened.entry.slot);
+        let used: BTreeSet<u32> = before.chain(now).chain(soon).collect();
+        let soon: BTreeSet<u32> = to.members.iter().map(|m| m.opened.entry.slot).collect();
+        let free = (0..COUNTER_SLOTS).find(|s| !used.contains(s));
+        let slot = free.or_else(|| (0..COUNTER_SLOTS).find(|s| !soon.contains(s))).unwrap_or(0);
+        let entry = Entry {
+            id: to.next_id,
+            name,
+            path: new.path.display().to_string(),
+            object: hash(&new.bytes),
+            program: new.program().to_owned(),
+            tag: tag(&new.object, new.function),
+            priority: new.config.priority,
+            goes_on: new.config.goes_on.bits(),
+            slot,
+            sets: new.sets.clone(),
+            maps: Default::default(),
+            adopted: None,
+        };
+        to.next_id = to.next_id.saturating_add(1);
+        to.members.push(Proposed {
+            opened: Opened { entry, object: new.object.clone(), function: new.function },
+            bytes: Some(new.bytes.clone()),
+            shared: new.maps.clone(),
+            inherited: ExistingMaps::new(),
+            pin_path: new.pin_path.clone(),
+        });
+        Ok(())
+    }
+
+    /// The maps of a program that one in its place can go on with.
+    fn inherited(&self, old: &Entry, object: &Object) -> ExistingMaps {
+        let sys = self.host.sys();
+        let dir = self.files.maps_of(old.id);
+        let mut maps = ExistingMaps::new();
+        for def in &object.maps {
+            let Some(pin) = old.maps.get(&def.name) else { continue };
+            let Ok(fd) = sys.pinned(&dir.join(pin)) else { continue };
+            let fits = sys.map_info(fd.as_fd()).is_ok_and(|info| differs(&info, def).is_none());
+            if fits {
+                maps.insert(def.name.clone(), Arc::new(fd));
+            }
+        }
+        maps
+    }
+
+    /// Builds on what is there, and again when somebody else was faster.
+    fn change(
+        &mut self,
+        options: &Options,
+        propose: impl Fn(&Self) -> Result<Proposal, ChainError>,
+    ) -> Result<Change, ChainError> {
+        for _ in 0..TRIES {
+            self.not_foreign()?;
+            let prepared = self.prepare(propose(self)?, options)?;
+            if options.dry_run {
+                return Ok(self.outcome(&prepared));
+            }
+            if let Some(change) = self.commit(prepared)? {
+                return Ok(change);
+            }
+        }
+        Err(ChainError::Race { interface: self.interface.name.clone(), tries: TRIES })
+    }
+
+    /// Nobody else's program is on the interface.
+    pub(crate) fn not_foreign(&mut self) -> Result<(), ChainError> {
+        self.refresh()?;
+        let (mode, id) = self.interface.program();
+        if id == self.state.program {
+            return Ok(());
+        }
+        let described = describe(self.host, id);
+        let program = format!("{described}, {} mode", mode.name());
+        Err(ChainError::Foreign { interface: self.interface.name.clone(), program })
+    }
+
+    /// Looks again at what is there.
+    fn refresh(&mut self) -> Result<(), ChainError> {
+        self.interface = look(self.host.sys(), &self.interface)?;
+        let (found, notices) = recover(self.host, &self.files, &self.interface)?;
+        self.state = current(self.host, &self.interface, &found);
+        self.found = found;
+        self.notices.extend(notices);
+        Ok(())
+    }
+
+    /// Builds and verifies. Nothing is pinned or written.
+    pub(crate) fn prepare(
+        &self,
+        proposal: Proposal,
+        options: &Options,
+    ) -> Result<Prepared, ChainError> {
+        let Proposal { mut members, next_id, alone, counters } = proposal;
+        let order = |m: &Proposed| {
+            let entry = &m.opened.entry;
+            (entry.priority, entry.name.clone(), entry.id)
+        };
+        members.sort_by_key(order);
+        let mode = self.mode(options.mode)?;
+        let mut state = State {
+            generation: self.state.generation.saturating_add(1),
+            interface: self.interface.name.clone(),
+            program: 0,
+            mode: mode.into(),
+            alone,
+            counters: counters && !alone,
+            next_id,
+            members: members.iter().map(|m| m.opened.entry.clone()).collect(),
+            ..self.state.clone()
+        };
+        if members.is_empty() {
+            return Ok(Prepared { state, built: None, members, mode, warnings: Vec::new() });
+        }
+        self.host.check_pins()?;
+        if mode == XdpMode::Hw && members.len() > 1 {
+            let (interface, count) = (self.interface.name.clone(), members.len());
+            return Err(ChainError::Hardware { interface, count });
+        }
+        let mut warnings = self.frags(&members)?;
+        warnings.extend(redirects(&members));
+        let mut shared = Shared::new();
+        for (i, member) in members.iter().enumerate() {
+            let mut maps = member.inherited.clone();
+            for (name, with) in &member.shared {
+                maps.insert(name.clone(), self.shared_map(member, name, with)?);
+            }
+            shared.insert(i, maps);
+        }
+        // Pins outlive a change that is not made.
+        let pin_root = members.iter().filter(|_| !options.dry_run).find_map(|m| m.pin_path.clone());
+        let load = LoadOptions { pin_root, ..options.load.clone() };
+        let opened: Vec<Opened> = members.iter().map(|m| m.opened.clone()).collect();
+        let built = build(self.host, &self.files, &state, &opened, &shared, &load)?;
+        warnings.extend(built.warnings.iter().cloned());
+        state.program = built.program(&self.interface.name)?.1;
+        for (entry, instance) in state.members.iter_mut().zip(&built.instances) {
+            if entry.maps.is_empty() {
+                entry.maps = pin_names(built.maps_of(*instance).map(|m| m.name()));
+            }
+        }
+        if state.counters {
+            state.counters_pin = Some(COUNTERS_MAP.to_owned());
+        }
+        Ok(Prepared { state, built: Some(built), members, mode, warnings })
+    }
+
+    /// The mode of the chain that is there, or the one asked for.
+    fn mode(&self, wanted: XdpMode) -> Result<XdpMode, ChainError> {
+        let (has, _) = self.interface.program();
+        match self.state.program {
+            0 => Ok(wanted),
+            _ if wanted == XdpMode::Unspecified || wanted == has => Ok(self.state.mode.into()),
+            _ => Err(ChainError::Mode {
+                interface: self.interface.name.clone(),
+                has: has.name(),
+                wanted: wanted.name(),
+            }),
+        }
+    }
+
+    /// Multi-buffer packets: the chain takes them where all members do.
+    fn frags(&self, members: &[Proposed]) -> Result<Vec<String>, ChainError> {
+        let with = |wanted: bool| members.iter().find(move |m| m.opened.frags() == wanted);
+        let (Some(takes), Some(not)) = (with(true), with(false)) else { return Ok(Vec::new()) };
+        let program = not.opened.entry.name.clone();
+        if self.interface.mtu.saturating_add(LINK_HEADER) > ONE_BUFFER {
+            let (interface, mtu) = (self.interface.name.clone(), self.interface.mtu);
+            return Err(ChainError::Frags { interface, mtu, program });
+        }
+        let takes = &takes.opened.entry.name;
+        Ok(vec![format!(
+            "`{takes}` takes multi-buffer packets (xdp.frags) and `{program}` does not: the chain does not"
+        )])
+    }
+
+    /// The map that a new program is to share.
+    fn shared_map(
+        &self,
+        member: &Proposed,
+        name: &str,
+        with: &SharedMap,
+    ) -> Result<Arc<std::os::fd::OwnedFd>, ChainError> {
+        let sys = self.host.sys();
+        let (path, told) = match with {
+            SharedMap::Pin(path) => (Ok(path.clone()), path.display().to_string()),
+            SharedMap::Member { name, map } => {
+                let found = self.state.members.iter().find(|m| m.name == *name);
+                let pin = found.and_then(|m| Some(self.files.maps_of(m.id).join(m.maps.get(map)?)));
+                (pin.ok_or("the chain has no such map"), format!("{name}:{map}"))
+            }
+        };
+        let problem = |problem: String| ChainError::SharedMap {
+            object: member.opened.object.name.clone(),
+            map: name.to_owned(),
+            with: told.clone(),
+            problem,
+        };
+        let path = path.map_err(|p| problem(p.to_owned()))?;
+        let def = member.opened.object.maps.iter().find(|m| m.name == name);
+        let def = def.ok_or_else(|| problem("the object has no such map".into()))?;
+        let fd = sys.pinned(&path).map_err(|e| problem(e.to_string()))?;
+        let info = sys.map_info(fd.as_fd()).map_err(|e| problem(e.to_string()))?;
+        match differs(&info, def) {
+            Some(difference) => Err(problem(difference)),
+            None => Ok(Arc::new(fd)),
+        }
+    }
+
+    /// Carries a change out; `None` when somebody else was faster.
+    pub(crate) fn commit(&mut self, prepared: Prepared) -> Result<Option<Change>, ChainError> {
+        let swapped = match &prepared.built {
+            None => self.take_off(&prepared)?,
+            Some(built) => {
+                let swapped = self.put_on(&prepared, built);
+                if !matches!(swapped, Ok(Swapped::Done)) {
+                    let (sys, path) = (self.host.sys(), self.files.next());
+                    sys.remove_file(&path).map_err(file("remove", &path))?;
+                    self.files.sweep(sys, &self.files.read(sys)?)?;
+                }
+                swapped?
+            }
+        };
+        if swapped == Swapped::Lost {
+            return Ok(None);
+        }
+        self.refresh()?;
+        Ok(Some(self.outcome(&prepared)))
+    }
+
+    fn put_on(&self, prepared: &Prepared, built: &Built) -> Result<Swapped, ChainError> {
+        let sys = self.host.sys();
+        let (files, state) = (&self.files, &prepared.state);
+        files.make(sys)?;
+        for member in &prepared.members {
+            if let Some(bytes) = &member.bytes {
+                files.store(sys, &member.opened.entry.object, bytes)?;
+            }
+        }
+        for (i, (entry, instance)) in state.members.iter().zip(&built.instances).enumerate() {
+            let there = prepared.members.get(i).map(|m| m.opened.entry.maps.clone());
+            built.pin(
+                self.host,
+                files,
+                entry.id,
+                *instance,
+                &entry.maps,
+                &there.unwrap_or_default(),
+            )?;
+        }
+        if let (Some(root), Some(pin)) = (built.root, &state.counters_pin) {
+            let pins = [(COUNTERS_MAP.to_owned(), pin.clone())].into();
+            let there = match self.state.counters_pin {
+                Some(_) => [(COUNTERS_MAP.to_owned(), pin.clone())].into(),
+                None => Default::default(),
+            };
+            built.pin(self.host, files, 0, root, &pins, &there)?;
+            self.clear_slots(prepared, built, root)?;
+        }
+        files.write_next(sys, state)?;
+        let attachment = self.attachment();
+        let (program, _) = built.program(&self.interface.name)?;
+        let swapped = match self.state.program {
+            0 => attachment.attach(program.fd().as_fd(), prepared.mode)?,
+            old => attachment.replace(old, program.fd().as_fd(), prepared.mode)?,
+        };
+        if swapped == Swapped::Done {
+            files.commit(sys)?;
+        }
+        Ok(swapped)
+    }
+
+    /// New programs start counting at 0, whoever had their slot before.
+    fn clear_slots(
+        &self,
+        prepared: &Prepared,
+        built: &Built,
+        root: bpfweld::InstanceId,
+    ) -> Result<(), ChainError> {
+        let Some(map) = built.maps_of(root).find(|m| m.name() == COUNTERS_MAP) else {
+            return Ok(());
+        };
+        let zeros = vec![0; map.value_len()];
+        for member in prepared.members.iter().filter(|m| m.bytes.is_some()) {
+            let slot = member.opened.entry.slot.to_ne_bytes();
+            map.update(&slot, &zeros).map_err(|source| ChainError::Call {
+                interface: self.interface.name.clone(),
+                step: "clear a counter",
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn take_off(&self, prepared: &Prepared) -> Result<Swapped, ChainError> {
+        let sys = self.host.sys();
+        self.files.write_next(sys, &prepared.state)?;
+        let swapped = match self.state.program {
+            0 => Ok(Swapped::Done),
+            old => self.attachment().detach(old, self.state.mode.into()),
+        };
+        match swapped {
+            Ok(Swapped::Done) => self.host.forget(&self.files)?,
+            _ => {
+                let path = self.files.next();
+                sys.remove_file(&path).map_err(file("remove", &path))?;
+            }
+        }
+        swapped
+    }
+
+    fn attachment(&self) -> Attachment<'_> {
+        Attachment { host: self.host, files: &self.files, interface: &self.interface }
+    }
+
+    fn outcome(&self, prepared: &Prepared) -> Change {
+        let new = prepared.members.iter().filter(|m| m.bytes.is_some());
+        let mut added: Vec<u32> = new.map(|m| m.opened.entry.id).collect();
+        added.sort_unstable();
+        let gone = prepared.members.is_empty();
+        Change {
+            generation: if gone { 0 } else { prepared.state.generation },
+            program: prepared.state.program,
+            added,
+            warnings: prepared.warnings.clone(),
+        }
+    }
+}
+
+/// The state that runs, or that of an interface with nothing on it.
+fn current(host: &Chains<'_>, interface: &Interface, found: &Found) -> State {
+    found
+        .current
+        .clone()
+        .unwrap_or_else(|| State::empty(&host.boot, host.netns, interface.index, &interface.name))
+}
+
+/// A program of the kernel's in words: name, id, tag.
+pub(crate) fn describe(host: &Chains<'_>, id: u32) -> String {
+    let sys = host.sys();
+    let info = sys.fd_by_id(ObjectKind::Prog, id).and_then(|fd| sys.prog_info(fd.as_fd()));
+    match info {
+        Ok(info) => {
+            let tag: String = info.tag.iter().map(|b| format!("{b:02x}")).collect();
+            format!("`{}`, id {id}, tag {tag}", info.name)
+        }
+        Err(_) => format!("id {id}"),
+    }
+}
+
+/// Going on after a redirect is rarely what is meant.
+fn redirects(members: &[Proposed]) -> Vec<String> {
+    const XDP_REDIRECT: u32 = 4;
+    let goes_on = members.iter().filter(|m| m.opened.entry.verdicts().contains(XDP_REDIRECT));
+    let warn = |m: &Proposed| {
+        let name = &m.opened.entry.name;
+        format!(
+            "the chain goes on after `{name}` has redirected a packet: a later program that redirects \
+             decides where it goes, and the verdict of the last one whether it goes at all"
+        )
+    };
+    goes_on.map(warn).collect()
+}
+
+/// How a map that exists differs from a definition, in words.
+fn differs(info: &MapInfo, def: &bpfweld::object::MapDef) -> Option<String> {
+    // Flags that the kernel or the loader adds are of no account: those of a definition have to be there.
+    let pairs = [
+        ("type", info.map_type, def.map_type),
+        ("key size", info.key_size, def.key_size),
+        ("value size", info.value_size, def.value_size),
+        ("flags", info.map_flags & def.map_flags, def.map_flags),
+        // 0: the loader fills it in.
+        (
+            "number of entries",
+            info.max_entries,
+            if def.max_entries == 0 { info.max_entries } else { def.max_entries },
+        ),
+    ];
+    let found = pairs.into_iter().find(|(_, has, wants)| has != wants);
+    found.map(|(what, has, wants)| format!("its {what} is {has}, the object wants {wants}"))
+}

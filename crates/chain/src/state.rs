@@ -1,0 +1,476 @@
+//! What is remembered of a chain between two commands, as JSON in the state directory:
+//!
+//! ```text
+//! STATE/lock                       held by whoever looks or changes
+//! STATE/NETNS-IFINDEX/current      the chain that runs
+//! STATE/NETNS-IFINDEX/next         the one that is about to; only while a change is going on
+//! STATE/NETNS-IFINDEX/previous     the one before, for a rollback
+//! STATE/NETNS-IFINDEX/objects/…    object files, by hash
+//! PINS/NETNS-IFINDEX/link          the link, where the kernel has links
+//! PINS/NETNS-IFINDEX/maps/ID/…     the maps of each program
+//! ```
+//!
+//! A change writes `next`, with the id of the program that is already loaded, then swaps the program on
+//! the interface, then renames. So whoever finds a `next` can ask the kernel which of the two runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bpfweld::kernel::Sys;
+use bpfweld::kernel::netlink::XdpMode;
+use bpfweld::link::chain_root::{COUNTER_SLOTS, MAX_MEMBERS, Verdicts};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ChainError;
+
+/// Version of the format.
+const VERSION: u32 = 1;
+/// Longest state file that is read: 255 programs take some 200 KiB.
+const MAX_STATE: usize = 16 << 20;
+/// Most maps of a program: the kernel's limit.
+const MAX_MAPS: usize = 64;
+
+/// A chain as it is, was or is about to be.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    pub(crate) version: u32,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub(crate) boot: String,
+    /// Device and inode of the network namespace.
+    pub(crate) netns: (u64, u64),
+    pub(crate) ifindex: u32,
+    /// The interface's name at the time.
+    pub(crate) interface: String,
+    /// Rises with every change.
+    pub(crate) generation: u64,
+    /// The kernel's id of the program on the interface; 0 when the chain is about to go.
+    pub(crate) program: u32,
+    pub(crate) mode: Mode,
+    /// One program by itself, without a root.
+    pub(crate) alone: bool,
+    /// Are verdicts counted?
+    pub(crate) counters: bool,
+    /// The id that the next new program gets.
+    pub(crate) next_id: u32,
+    /// Map file of the counters, once there is one.
+    #[serde(default)]
+    pub(crate) counters_pin: Option<String>,
+    /// In the order in which they run.
+    pub(crate) members: Vec<Entry>,
+}
+
+/// One program of a chain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    /// Unlike that of any other program that was ever in the chain; rises with the order of loading.
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    /// Where its object was read from.
+    pub(crate) path: String,
+    /// Hash of the object, and name of its file below `objects`.
+    pub(crate) object: String,
+    /// Its function.
+    pub(crate) program: String,
+    pub(crate) tag: String,
+    pub(crate) priority: u32,
+    /// Bitmap of verdicts.
+    pub(crate) goes_on: u32,
+    /// Its slot in the map of counters.
+    pub(crate) slot: u32,
+    /// Variables that were set.
+    pub(crate) sets: Vec<(String, String)>,
+    /// Its maps: name, and name of the pin below `maps/ID`.
+    pub(crate) maps: BTreeMap<String, String>,
+    /// The program on the interface that was taken in, by its id, for one without an object.
+    #[serde(default)]
+    pub(crate) adopted: Option<u32>,
+}
+
+impl Entry {
+    pub(crate) fn verdicts(&self) -> Verdicts {
+        Verdicts::from_bits(self.goes_on).unwrap_or_default()
+    }
+}
+
+/// [`XdpMode`] in words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    Unspecified,
+    Skb,
+    Native,
+    Hw,
+}
+
+impl From<XdpMode> for Mode {
+    fn from(mode: XdpMode) -> Self {
+        match mode {
+            XdpMode::Unspecified => Self::Unspecified,
+            XdpMode::Skb => Self::Skb,
+            XdpMode::Native => Self::Native,
+            XdpMode::Hw => Self::Hw,
+        }
+    }
+}
+
+impl From<Mode> for XdpMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Unspecified => Self::Unspecified,
+            Mode::Skb => Self::Skb,
+            Mode::Native => Self::Native,
+            Mode::Hw => Self::Hw,
+        }
+    }
+}
+
+impl State {
+    /// Of an interface on which nothing is loaded.
+    pub(crate) fn empty(boot: &str, netns: (u64, u64), ifindex: u32, interface: &str) -> Self {
+        Self {
+            version: VERSION,
+            boot: boot.to_owned(),
+            netns,
+            ifindex,
+            interface: interface.to_owned(),
+            generation: 0,
+            program: 0,
+            mode: Mode::Unspecified,
+            alone: false,
+            counters: false,
+            next_id: 1,
+            counters_pin: None,
+            members: Vec::new(),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let state: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        state.check()?;
+        Ok(state)
+    }
+
+    /// Names become paths, so they have to be plain; numbers become indices, so they have to fit.
+    fn check(&self) -> Result<(), String> {
+        if self.version != VERSION {
+            return Err(format!("version {}, this bpfweld knows {VERSION}", self.version));
+        }
+        if self.members.len() > MAX_MEMBERS {
+            return Err(format!("{} programs", self.members.len()));
+        }
+        let mut ids = BTreeSet::new();
+        for m in &self.members {
+            let bad = |what: &str| Err(format!("program {} ({}): {what}", m.id, m.name));
+            let hash = m.object.len() == 64 && m.object.bytes().all(|b| b.is_ascii_hexdigit());
+            let without = m.adopted.is_some() && m.object.is_empty();
+            if !(hash || without) {
+                return bad("its object's name is no hash");
+            }
+            if !ids.insert(m.id) || m.id == 0 || m.id >= self.next_id {
+                return bad("its id is used twice or out of range");
+            }
+            if m.slot >= COUNTER_SLOTS || Verdicts::from_bits(m.goes_on).is_none() {
+                return bad("a number is out of range");
+            }
+            if m.maps.len() > MAX_MAPS || !m.maps.values().all(|pin| is_plain(pin)) {
+                return bad("a map's pin has no plain name");
+            }
+        }
+        match self.counters_pin.as_deref() {
+            Some(pin) if !is_plain(pin) => Err("the counters' pin has no plain name".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file name that stays in its directory and that a BPF file system takes.
+fn is_plain(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    !name.is_empty() && name.len() <= 255 && name.bytes().all(plain)
+}
+
+/// Names for pins: a map's own with what no BPF file system takes replaced, each unlike the others.
+pub(crate) fn pin_names<'n>(names: impl Iterator<Item = &'n str>) -> BTreeMap<String, String> {
+    let mut taken = BTreeSet::new();
+    let mut pins = BTreeMap::new();
+    for name in names {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
+        let base: String = name.chars().map(plain).take(200).collect();
+        let mut pin = format!("{base}{}", if base.is_empty() { "_" } else { "" });
+        let mut n = 2;
+        while !taken.insert(pin.clone()) {
+            pin = format!("{base}-{n}");
+            n += 1;
+        }
+        pins.insert(name.to_owned(), pin);
+    }
+    pins
+}
+
+/// The files of one interface.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    pub(crate) state: PathBuf,
+    pub(crate) pins: PathBuf,
+}
+
+/// What each state file holds, if it is there.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) current: Option<State>,
+    pub(crate) next: Option<State>,
+    pub(crate) previous: Option<State>,
+}
+
+impl Found {
+    /// The states there are.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &State> {
+        [&self.current, &self.next, &self.previous].into_iter().flatten()
+    }
+}
+
+impl Files {
+    pub(crate) fn current(&self) -> PathBuf {
+        self.state.join("current")
+    }
+
+    pub(crate) fn next(&self) -> PathBuf {
+        self.state.join("next")
+    }
+
+    pub(crate) fn previous(&self) -> PathBuf {
+        self.state.join("previous")
+    }
+
+    fn objects(&self) -> PathBuf {
+        self.state.join("objects")
+    }
+
+    pub(crate) fn object(&self, hash: &str) -> PathBuf {
+        self.objects().join(hash)
+    }
+
+    pub(crate) fn link(&self) -> PathBuf {
+        self.pins.join("link")
+    }
+
+    fn maps(&self) -> PathBuf {
+        self.pins.join("maps")
+    }
+
+    /// Directory of the maps of a program; those of the root are under id 0.
+    pub(crate) fn maps_of(&self, id: u32) -> PathBuf {
+        self.maps().join(id.to_string())
+    }
+
+    /// All state files.
+    pub(crate) fn read(&self, sys: &dyn Sys) -> Result<Found, ChainError> {
+        Ok(Found {
+            current: read(sys, &self.current())?,
+            next: read(sys, &self.next())?,
+            previous: read(sys, &self.previous())?,
+        })
+    }
+
+    /// Writes `next`: first under another name, so that it is whole or not there.
+    pub(crate) fn write_next(&self, sys: &dyn Sys, state: &State) -> Result<(), ChainError> {
+        let mut text = serde_json::to_vec_pretty(state)
+            .map_err(|e| ChainError::State { path: self.next(), problem: e.to_string() })?;
+        text.push(b'\n');
+        let work = self.state.join("next.new");
+        sys.write_file(&work, &text).map_err(file("write", &work))?;
+        sys.rename(&work, &self.next()).map_err(file("rename", &work))
+    }
+
+    /// `next` becomes `current`, and that `previous`.
+    pub(crate) fn commit(&self, sys: &dyn Sys) -> Result<(), ChainError> {
+        let (current, next, previous) = (self.current(), self.next(), self.previous());
+        match sys.rename(&current, &previous) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(file("rename", &current)(e));
+            }
+            _ => {}
+        }
+        sys.rename(&next, &current).map_err(file("rename", &next))
+    }
+
+    /// Keeps an object file.
+    pub(crate) fn store(&self, sys: &dyn Sys, hash: &str, bytes: &[u8]) -> Result<(), ChainError> {
+        let path = self.object(hash);
+        if path.exists() {
+            return Ok(());
+        }
+        let work = self.objects().join("new");
+        sys.write_file(&work, bytes).map_err(file("write", &work))?;
+        sys.rename(&work, &path).map_err(file("rename", &work))
+    }
+
+    /// Makes the directories.
+    pub(crate) fn make(&self, sys: &dyn Sys) -> Result<(), ChainError> {
+        let (objects, maps) = (self.objects(), self.maps());
+        sys.make_dir(&objects).map_err(file("make directory", &objects))?;
+        sys.make_dir(&maps).map_err(file("make directory", &maps))
+    }
+
+    /// Removes what none of the states needs: what a change that was broken off has left, or what was
+    /// only in a generation that is gone. Nothing but directories without a state: all of it.
+    pub(crate) fn sweep(&self, sys: &dyn Sys, found: &Found) -> Result<(), ChainError> {
+        let members = || found.all().flat_map(|s| &s.members);
+        let objects: BTreeSet<&str> = members().map(|m| m.object.as_str()).collect();
+        for name in names(&self.objects())? {
+            if !objects.contains(name.as_str()) {
+                let path = self.object(&name);
+                sys.remove_file(&path).map_err(file("remove", &path))?;
+            }
+        }
+        let mut ids: BTreeSet<String> = members().map(|m| m.id.to_string()).collect();
+        if found.all().any(|s| s.counters_pin.is_some()) {
+            ids.insert("0".into());
+        }
+        for name in names(&self.maps())? {
+            if !ids.contains(&name) {
+                remove_dir(sys, &self.maps().join(&name))?;
+            }
+        }
+        if found.all().next().is_none() {
+            // The link's pin is not touched here: what it holds may be attached.
+            for dir in [self.maps(), self.pins.clone()] {
+                match sys.remove_dir(&dir) {
+                    Err(e) if e.kind() != io::ErrorKind::DirectoryNotEmpty => {
+                        return Err(file("remove", &dir)(e));
+                    }
+                    _ => {}
+                }
+            }
+            remove_dir(sys, &self.objects())?;
+            remove_dir(sys, &self.state)?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes a directory and the files in it.
+fn remove_dir(sys: &dyn Sys, dir: &Path) -> Result<(), ChainError> {
+    for name in names(dir)? {
+        let path = dir.join(name);
+        sys.remove_file(&path).map_err(file("remove", &path))?;
+    }
+    sys.remove_dir(dir).map_err(file("remove", dir))
+}
+
+/// Names in a directory; none when it is not there.
+pub(crate) fn names(dir: &Path) -> Result<Vec<String>, ChainError> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(file("read", dir))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(file("read", dir))?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn read(sys: &dyn Sys, path: &Path) -> Result<Option<State>, ChainError> {
+    let bytes = match sys.read(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(file("read", path))?,
+    };
+    let parsed = match bytes.len() > MAX_STATE {
+        true => Err(format!("{} bytes", bytes.len())),
+        false => State::parse(&bytes),
+    };
+    parsed.map(Some).map_err(|problem| ChainError::State { path: path.into(), problem })
+}
+
+/// Turns an error number into an error on a file.
+pub(crate) fn file<'p>(
+    step: &'static str,
+    path: &'p Path,
+) -> impl Fn(io::Error) -> ChainError + 'p {
+    move |source| ChainError::File { step, path: path.into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn state() -> State {
+        let entry = Entry {
+            id: 1,
+            name: "filter".into(),
+            path: "filter.o".into(),
+            object: "0".repeat(64),
+            program: "xdp_filter".into(),
+            tag: "0123".into(),
+            priority: 50,
+            goes_on: 4,
+            slot: 0,
+            sets: vec![("port".into(), "80".into())],
+            maps: pin_names([".bss", "_bss", "seen"].into_iter()),
+            adopted: None,
+        };
+        let empty = State::empty("boot", (4, 4026531840), 2, "eth0");
+        State { next_id: 2, members: vec![entry], ..empty }
+    }
+
+    #[test]
+    fn written_and_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files { state: dir.path().into(), pins: dir.path().join("pins") };
+        let sys = &bpfweld::kernel::RealSys as &dyn Sys;
+        files.write_next(sys, &state()).unwrap();
+        files.commit(sys).unwrap();
+        files.write_next(sys, &State { generation: 2, ..state() }).unwrap();
+        files.commit(sys).unwrap();
+        let found = files.read(sys).unwrap();
+        assert_eq!(found.current.unwrap().generation, 2);
+        assert_eq!((found.previous, found.next), (Some(state()), None));
+    }
+
+    #[test]
+    fn names_of_pins_are_plain_and_apart() {
+        let pins = pin_names([".bss", "_bss", "a/b", ""].into_iter());
+        let mut values: Vec<_> = pins.values().map(String::as_str).collect();
+        assert!(values.iter().all(|v| is_plain(v)));
+        values.sort_unstable();
+        assert_eq!(values, ["_", "_bss", "_bss-2", "a_b"]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let refused = |change: fn(&mut State)| {
+            let mut state = state();
+            change(&mut state);
+            State::parse(&serde_json::to_vec(&state).unwrap()).unwrap_err()
+        };
+        assert!(refused(|s| s.version = 2).contains("version"));
+        assert!(refused(|s| s.members[0].object = "../../etc/passwd".into()).contains("hash"));
+        assert!(refused(|s| s.members[0].slot = 256).contains("range"));
+        assert!(refused(|s| s.members[0].goes_on = 1 << 5).contains("range"));
+        assert!(refused(|s| s.members[0].id = 2).contains("id"));
+        assert!(refused(|s| s.counters_pin = Some("../x".into())).contains("plain"));
+        let slash = |s: &mut State| {
+            s.members[0].maps.insert("m".into(), "../../x".into());
+        };
+        assert!(refused(slash).contains("plain"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(at in 0usize..2000, with in any::<u8>()) {
+            let mut text = serde_json::to_vec_pretty(&state()).unwrap();
+            let len = text.len();
+            text[at % len] = with;
+            if let Ok(state) = State::parse(&text) {
+                prop_assert!(state.members.iter().all(|m| m.maps.values().all(|p| is_plain(p))));
+            }
+        }
+    }
+}
