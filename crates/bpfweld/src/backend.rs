@@ -2,6 +2,7 @@
 
 use bpfweld_engine as engine;
 use bpfweld_kernel as kernel;
+use bpfweld_link::fuse::{FuseOptions, Policy, fuse};
 use bpfweld_link::{ImageSet, Verdict};
 
 use crate::Kernel;
@@ -47,24 +48,26 @@ pub enum BackendError {
 }
 
 impl Backend {
-    /// Loads a set. With [`BackendChoice::Auto`], the second of the result says why it is not the
-    /// kernel. `engine_options` is asked only if the engine comes into it.
+    /// Loads a set, with calls fused as the policy says. With [`BackendChoice::Auto`], the second of the
+    /// result says why it is not the kernel. `engine_options` is asked only if the engine comes into it.
     pub fn load(
         choice: BackendChoice,
         images: &ImageSet,
+        policy: Policy,
         kernel: &Kernel,
         options: &kernel::LoadOptions,
         engine_options: impl FnOnce() -> engine::EngineOptions,
     ) -> Result<(Self, Option<String>), BackendError> {
         let refused = match choice {
             BackendChoice::Engine => None,
-            _ => match kernel.load(images, options) {
-                Ok(loaded) => return Ok((Self::Kernel(loaded), None)),
+            _ => match kernel.load_fused(images, options, policy) {
+                Ok(fused) => return Ok((Self::Kernel(fused.loaded), None)),
                 Err(error) if choice == BackendChoice::Auto && out_of_reach(&error) => Some(error),
                 Err(error) => return Err(error.into()),
             },
         };
-        match (engine::Engine::load(images, &engine_options()), refused) {
+        let (fused, _) = fuse(images, &FuseOptions { policy, ..FuseOptions::default() });
+        match (engine::Engine::load(&fused, &engine_options()), refused) {
             (Ok(loaded), refused) => Ok((Self::Engine(loaded), refused.map(|e| e.to_string()))),
             (Err(engine), Some(kernel)) => {
                 Err(BackendError::Neither { kernel: Box::new(kernel), engine })

@@ -31,6 +31,7 @@
 struct Readme;
 
 mod backend;
+mod fused;
 mod kernel_side;
 mod weld;
 
@@ -48,5 +49,6 @@ pub use bpfweld_link::{
 pub use bpfweld_object::{Object, ReadError};
 
 pub use backend::{Backend, BackendChoice, BackendError, Outcome, RunError, Runner};
+pub use fused::Fused;
 pub use kernel_side::{Kernel, KernelBtfError, add_loaded, kernel_btf};
 pub use weld::{Error, Request, Wire, weld};

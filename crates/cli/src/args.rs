@@ -151,7 +151,8 @@ when any of them does not link or load. What stands in the way of all (a broken 
 that names nothing or differs in type) is told on standard error alone.
 
 JSON: {\"programs\": [{\"name\", \"section\", \"type\", \"loaded\": true|false, \"error\": null|string,
-\"code\": null|string, \"insns\", \"functions\": [{name, instance, insns, global}]}], \"warnings\": […]}
+\"code\": null|string, \"insns\", \"functions\": [{name, instance, insns, global}], \"fused\": [string],
+\"calls\": [{function, why}]}], \"warnings\": […]}
 
 Needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN.
 
@@ -390,6 +391,12 @@ pub(crate) struct LinkArgs {
     /// once, alone. Without the option, functions go in as global ones where kernel and BTF allow.
     #[arg(long, help_heading = "Link")]
     pub(crate) static_functions: bool,
+    /// Replace calls by the code that they call
+    ///
+    /// A fused chain costs what one program costs. What the kernel does not take fused stays a call,
+    /// with a warning.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = FuseArg::Auto, help_heading = "Link")]
+    pub(crate) fuse: FuseArg,
     /// Take kernel configuration values (CONFIG_…) from this file
     ///
     /// In the format of /proc/config.gz or /boot/config-*, compressed or not. Without the option the
@@ -428,6 +435,29 @@ impl LinkArgs {
             Some(Path::new(target.rsplit_once(':').map_or(target, |(path, _)| path)))
         });
         self.objects.iter().map(PathBuf::as_path).chain(labelled).chain(bound).collect()
+    }
+}
+
+/// `--fuse`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum FuseArg {
+    /// Calls from one object to another, but for long functions called from several places
+    Auto,
+    /// Every call that can be
+    Always,
+    /// No call
+    Never,
+}
+
+impl FuseArg {
+    /// As the library says it.
+    pub(crate) fn policy(self) -> bpfweld::link::fuse::Policy {
+        use bpfweld::link::fuse::Policy;
+        match self {
+            Self::Auto => Policy::Auto,
+            Self::Always => Policy::Always,
+            Self::Never => Policy::Never,
+        }
     }
 }
 

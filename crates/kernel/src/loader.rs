@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bpfweld_btf::Btf;
 use bpfweld_link::kconfig::Config;
-use bpfweld_link::{ImageSet, InstanceId, MapContent};
+use bpfweld_link::{Image, ImageSet, InstanceId, MapContent};
 
 use crate::error::LoadError;
 use crate::features::{Feature, Features};
@@ -128,6 +128,11 @@ impl<'a> Prepared<'a> {
     pub fn load(&mut self, index: usize) -> Result<Program, LoadError> {
         let count = self.set.images.len();
         let image = self.set.images.get(index).ok_or(LoadError::NoImage { index, count })?;
+        self.load_as(image)
+    }
+
+    /// Loads another form of one of the set's images: one that refers to the same maps and types.
+    pub fn load_as(&mut self, image: &Image) -> Result<Program, LoadError> {
         let loader = ProgramLoader {
             features: &self.features,
             running: &self.running,
@@ -175,6 +180,11 @@ impl<'a> Prepared<'a> {
     /// What was not as one might expect and did not stop the load.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Adds to that.
+    pub fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
     }
 }
 

@@ -25,6 +25,7 @@ pub mod error;
 pub mod image;
 pub mod kconfig;
 pub mod lay_out;
+pub mod fuse;
 mod liveness;
 mod maps;
 mod plan;

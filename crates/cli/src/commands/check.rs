@@ -3,7 +3,8 @@
 
 use std::io::{self, Write};
 
-use bpfweld::{Entry, Image, Linked};
+use bpfweld::link::fuse::ImageReport;
+use bpfweld::{Entry, Image, InstanceId, Linked};
 use serde::Serialize;
 
 use crate::args::CheckArgs;
@@ -33,6 +34,18 @@ struct ProgramReport {
     insns: Option<usize>,
     /// Its functions after linking, the entry first; `null` where it did not link.
     functions: Option<Vec<FunctionReport>>,
+    /// Calls that went inline, as `INSTANCE:FUNCTION`.
+    fused: Vec<String>,
+    /// Calls that stayed.
+    calls: Vec<CallReport>,
+}
+
+#[derive(Serialize)]
+struct CallReport {
+    /// `INSTANCE:FUNCTION`
+    function: String,
+    /// Why it did not go inline.
+    why: String,
 }
 
 #[derive(Serialize)]
@@ -95,7 +108,14 @@ fn check_one(
         if let Some(image) = images.images.first() {
             report.describe(linked, image);
         }
-        let loaded = session.kernel.load(&images, &session.options)?;
+        let policy = args.link.fuse.policy();
+        let fused = session.kernel.load_fused(&images, &session.options, policy)?;
+        if let (Some(image), Some(calls)) = (fused.images.images.first(), fused.report.images.first())
+        {
+            report.describe(linked, image);
+            report.fuse(linked, calls);
+        }
+        let loaded = fused.loaded;
         add(warnings, loaded.warnings());
         for program in loaded.programs() {
             show_log(program.name(), program.log(), args.output);
@@ -138,6 +158,8 @@ impl ProgramReport {
             code: None,
             insns: None,
             functions: None,
+            fused: Vec::new(),
+            calls: Vec::new(),
         }
     }
 
@@ -154,6 +176,22 @@ impl ProgramReport {
             global: function.global,
         });
         self.functions = Some(functions.collect());
+    }
+}
+
+impl ProgramReport {
+    fn fuse(&mut self, linked: &Linked, calls: &ImageReport) {
+        let name = |instance: InstanceId, function: &str| {
+            let label = linked.instances().get(instance.index()).map(|i| i.label.as_str());
+            format!("{}:{function}", label.unwrap_or_default())
+        };
+        let fused = calls.fused.iter().map(|call| name(call.callee.0, &call.name));
+        self.fused = fused.collect();
+        let kept = calls.kept.iter().map(|call| CallReport {
+            function: name(call.callee.0, &call.name),
+            why: call.why.to_string(),
+        });
+        self.calls = kept.collect();
     }
 }
 

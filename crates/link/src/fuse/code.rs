@@ -1,0 +1,418 @@
+//! Functions of an image as basic blocks: what the passes work on.
+
+use std::collections::BTreeMap;
+
+use bpfweld_insn::flow::{CALLX, JAX, JCOND};
+use bpfweld_insn::{Flow, Insn, JA, JA32, RegUse, Regs, class, pseudo};
+
+use super::report::Why;
+use crate::image::Image;
+
+/// The frame pointer.
+pub(super) const FP: u8 = 10;
+/// Helper number of `bpf_tail_call` (linux/bpf.h).
+pub(super) const TAIL_CALL: u32 = 12;
+/// `dst = src`, 64 bits.
+pub(super) const MOV64: u8 = 0xbf;
+/// `dst += imm`, 64 bits.
+pub(super) const ADD64_IMM: u8 = 0x07;
+
+/// An instruction (a 64-bit immediate load with its second half) and what the image says about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Inst {
+    pub(super) insn: Insn,
+    /// `imm` of the second slot of a 64-bit immediate load.
+    pub(super) high: i32,
+    /// Index into the image's relocs.
+    pub(super) reloc: Option<u32>,
+    /// Function of the image that is called, or whose address is loaded.
+    pub(super) callee: Option<u32>,
+    /// Index into the image's poisoned instructions.
+    pub(super) poisoned: Option<u32>,
+    /// Index into the image's lines: the record that covers it.
+    pub(super) line: Option<u32>,
+    /// Function of the image that it comes from.
+    pub(super) func: u32,
+    /// Does r10 stand for the frame that the body's function had before anything went inline?
+    pub(super) own: bool,
+}
+
+impl Inst {
+    /// One more instruction at the place of this one, made by a pass.
+    pub(super) fn beside(&self, insn: Insn) -> Self {
+        Self { insn, high: 0, reloc: None, callee: None, poisoned: None, ..*self }
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.insn.slots()
+    }
+
+    /// A call of a function of the image: which one.
+    pub(super) fn bpf_call(&self) -> Option<u32> {
+        self.callee.filter(|_| !self.insn.is_ld_imm64())
+    }
+
+    /// Any call: of a helper, a kernel function, a function of the image.
+    pub(super) fn is_call(&self) -> bool {
+        self.insn.code == bpfweld_insn::CALL
+    }
+
+    pub(super) fn reg_use(&self) -> RegUse {
+        self.insn.reg_use()
+    }
+}
+
+/// Index into [`Body::blocks`].
+pub(super) type BlockId = usize;
+
+/// Straight-line code.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Block {
+    pub(super) insts: Vec<Inst>,
+    pub(super) end: End,
+}
+
+/// How a block ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// Goes on there.
+    Goto(BlockId),
+    /// A conditional jump.
+    Branch {
+        /// The jump; its offset means nothing.
+        test: Inst,
+        /// Where it goes.
+        taken: BlockId,
+        /// Where it falls through to.
+        next: BlockId,
+    },
+    /// Returns; the instruction.
+    Exit(Inst),
+}
+
+impl End {
+    /// The blocks that may come next; none for an exit.
+    pub(super) fn successors(&self) -> impl Iterator<Item = BlockId> + use<> {
+        let (a, b) = match *self {
+            Self::Goto(to) => (Some(to), None),
+            Self::Branch { taken, next, .. } => (Some(next), Some(taken)),
+            Self::Exit(_) => (None, None),
+        };
+        a.into_iter().chain(b)
+    }
+
+    /// Changes where it goes.
+    pub(super) fn retarget(&mut self, to: impl Fn(BlockId) -> BlockId) {
+        match self {
+            Self::Goto(next) => *next = to(*next),
+            Self::Branch { taken, next, .. } => {
+                *taken = to(*taken);
+                *next = to(*next);
+            }
+            Self::Exit(_) => {}
+        }
+    }
+
+    /// Registers that it reads.
+    pub(super) fn reads(&self) -> Regs {
+        match self {
+            Self::Goto(_) => Regs::NONE,
+            Self::Branch { test, .. } => test.reg_use().reads,
+            Self::Exit(exit) => exit.reg_use().reads,
+        }
+    }
+}
+
+/// A function as a graph of blocks. Block 0 is the entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Body {
+    pub(super) blocks: Vec<Block>,
+}
+
+impl Body {
+    /// Instruction slots, jumps between blocks left out.
+    pub(super) fn size(&self) -> usize {
+        let slots = |b: &Block| b.insts.iter().map(Inst::slots).sum::<usize>() + 1;
+        self.blocks.iter().map(slots).sum()
+    }
+
+    /// All instructions, ends included.
+    pub(super) fn insts(&self) -> impl Iterator<Item = &Inst> {
+        self.blocks.iter().flat_map(|b| {
+            let end = match &b.end {
+                End::Goto(_) => None,
+                End::Branch { test: i, .. } | End::Exit(i) => Some(i),
+            };
+            b.insts.iter().chain(end)
+        })
+    }
+}
+
+/// A function's instructions in a row, each with what belongs to it; jump offsets as in the stream.
+pub(super) fn listing(image: &Image, f: usize) -> Option<Vec<Inst>> {
+    let function = &image.functions[f];
+    let start = function.start as usize;
+    let insns = image.insns.get(start..start + function.len as usize)?;
+    let starts: BTreeMap<i64, u32> =
+        (0u32..).zip(&image.functions).map(|(i, f)| (i64::from(f.start), i)).collect();
+    let mut out = Vec::with_capacity(insns.len());
+    let mut at = 0;
+    while let Some(&insn) = insns.get(at) {
+        let place = (start + at) as u32;
+        let reloc = image.relocs.binary_search_by_key(&place, |r| r.insn).ok();
+        let poisoned = image.poisoned.binary_search_by_key(&place, |p| p.insn).ok();
+        let line = image.lines.partition_point(|l| l.insn <= place).checked_sub(1);
+        let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src == pseudo::FUNC;
+        // What a backend is yet to patch is as the compiler left it.
+        let callee = match refers && reloc.is_none() {
+            true => Some(*starts.get(&(i64::from(place) + 1 + i64::from(insn.imm)))?),
+            false => None,
+        };
+        let high = match insn.is_ld_imm64() {
+            true => insns.get(at + 1)?.imm,
+            false => 0,
+        };
+        let index = |i: usize| i as u32;
+        out.push(Inst {
+            insn,
+            high,
+            reloc: reloc.map(index),
+            callee,
+            poisoned: poisoned.map(index),
+            line: line.map(index),
+            func: f as u32,
+            own: true,
+        });
+        at += insn.slots();
+    }
+    Some(out)
+}
+
+/// The blocks of a function, or why it has to stay as it is.
+pub(super) fn blocks(insts: &[Inst]) -> Result<Body, Why> {
+    // Slot of each instruction; instruction of each slot.
+    let mut slots = Vec::with_capacity(insts.len());
+    let mut by_slot: BTreeMap<i64, usize> = BTreeMap::new();
+    let mut at = 0i64;
+    for (i, inst) in insts.iter().enumerate() {
+        slots.push(at);
+        by_slot.insert(at, i);
+        at += inst.slots() as i64;
+    }
+    let find = |slot: i64| by_slot.get(&slot).copied().ok_or(Why::Control);
+    // The successors of each instruction that ends a block.
+    let mut ends: BTreeMap<usize, (Option<usize>, Option<usize>)> = BTreeMap::new();
+    let mut leaders: BTreeMap<usize, BlockId> = BTreeMap::from([(0, 0)]);
+    for (i, inst) in insts.iter().enumerate() {
+        let insn = inst.insn;
+        if matches!(insn.code, JAX | CALLX) {
+            return Err(Why::Control);
+        }
+        if insn.code == JCOND {
+            return Err(Why::MayGoto);
+        }
+        let flow = insn.flow(slots[i] as usize);
+        let end = match flow {
+            Flow::To(to) if insn.is_jump() => (Some(find(to)?), None),
+            Flow::To(to) => {
+                // Runs off the end?
+                find(to)?;
+                continue;
+            }
+            Flow::Either { next, target } => (Some(find(next)?), Some(find(target)?)),
+            Flow::Exit => (None, None),
+            Flow::Unknown => return Err(Why::Control),
+        };
+        for leader in [end.0, end.1, Some(i + 1)].into_iter().flatten() {
+            leaders.insert(leader, 0);
+        }
+        ends.insert(i, end);
+    }
+    leaders.remove(&insts.len());
+    for (id, (_, place)) in leaders.iter_mut().enumerate() {
+        *place = id;
+    }
+    let mut blocks = Vec::with_capacity(leaders.len());
+    let mut starts = leaders.keys().copied().peekable();
+    let block_at = |i: usize| leaders.get(&i).copied().ok_or(Why::Control);
+    while let Some(start) = starts.next() {
+        let stop = starts.peek().copied().unwrap_or(insts.len());
+        let last = stop - 1;
+        let (body, end) = match ends.get(&last) {
+            None => (start..stop, End::Goto(block_at(stop)?)),
+            Some((Some(to), None)) => (start..last, End::Goto(block_at(*to)?)),
+            Some((Some(next), Some(taken))) => {
+                let (taken, next) = (block_at(*taken)?, block_at(*next)?);
+                (start..last, End::Branch { test: insts[last], taken, next })
+            }
+            Some((None, _)) => (start..last, End::Exit(insts[last])),
+        };
+        blocks.push(Block { insts: insts[body].to_vec(), end });
+    }
+    match blocks.is_empty() {
+        true => Err(Why::Control),
+        false => Ok(Body { blocks }),
+    }
+}
+
+/// A body in a row again. Puts a block behind one that falls through to it where it can.
+pub(super) fn flatten(body: &Body, long_jumps: bool) -> Result<Vec<Inst>, Why> {
+    let order = order(body);
+    let mut place = vec![usize::MAX; body.blocks.len()];
+    for (i, &id) in order.iter().enumerate() {
+        place[id] = i;
+    }
+    // (instruction, block that it jumps to)
+    let mut out: Vec<(Inst, Option<BlockId>)> = Vec::new();
+    let mut starts = vec![0usize; body.blocks.len()];
+    let mut at = 0;
+    for (i, &id) in order.iter().enumerate() {
+        let block = &body.blocks[id];
+        starts[id] = at;
+        let first = out.len();
+        out.extend(block.insts.iter().map(|&inst| (inst, None)));
+        let follows = |to: BlockId| place[to] == i + 1;
+        let goto = |like: &Inst| like.beside(Insn { code: JA, ..Insn::default() });
+        match block.end {
+            End::Goto(to) => {
+                if !follows(to) {
+                    let like = block.insts.last().or_else(|| first_inst(body, to));
+                    let like = like.copied().ok_or(Why::Control)?;
+                    out.push((goto(&like), Some(to)));
+                }
+            }
+            End::Branch { test, taken, next } => match inverse(test.insn) {
+                Some(insn) if !follows(next) && follows(taken) => {
+                    out.push((Inst { insn, ..test }, Some(next)));
+                }
+                _ => {
+                    out.push((test, Some(taken)));
+                    if !follows(next) {
+                        out.push((goto(&test), Some(next)));
+                    }
+                }
+            },
+            End::Exit(exit) => out.push((exit, None)),
+        }
+        at += out[first..].iter().map(|(inst, _)| inst.slots()).sum::<usize>();
+    }
+    let mut at = 0;
+    let mut insts = Vec::with_capacity(out.len());
+    for (mut inst, jump) in out {
+        at += inst.slots();
+        if let Some(to) = jump {
+            let distance = starts[to] as i64 - at as i64;
+            match i16::try_from(distance) {
+                Ok(off) => inst.insn.off = off,
+                Err(_) if long_jumps && inst.insn.code == JA => {
+                    let imm = i32::try_from(distance).map_err(|_| Why::JumpRange)?;
+                    inst.insn = Insn { code: JA32, imm, ..Insn::default() };
+                }
+                Err(_) => return Err(Why::JumpRange),
+            }
+        }
+        insts.push(inst);
+    }
+    Ok(insts)
+}
+
+/// An instruction that says where (source line, function) a block is.
+fn first_inst(body: &Body, mut id: BlockId) -> Option<&Inst> {
+    // Chains of empty blocks are short; a cycle of them is an endless loop, which no verifier takes.
+    for _ in 0..body.blocks.len() {
+        let block = &body.blocks[id];
+        match (block.insts.first(), &block.end) {
+            (Some(inst), _) => return Some(inst),
+            (None, End::Branch { test: inst, .. } | End::Exit(inst)) => return Some(inst),
+            (None, End::Goto(to)) => id = *to,
+        }
+    }
+    None
+}
+
+/// Reachable blocks in the order in which they are written: each chain of fall-throughs as far as it
+/// goes, then the last block that was jumped to. Exits that several blocks share come last, so that none
+/// of these has to jump over them.
+fn order(body: &Body) -> Vec<BlockId> {
+    let mut order = Vec::with_capacity(body.blocks.len());
+    let mut placed = vec![false; body.blocks.len()];
+    let mut arrivals = vec![0usize; body.blocks.len()];
+    for to in body.blocks.iter().flat_map(|b| b.end.successors()) {
+        arrivals[to] += 1;
+    }
+    let shared = |id: BlockId| arrivals[id] > 1 && matches!(body.blocks[id].end, End::Exit(_));
+    let mut last = Vec::new();
+    let mut waiting = vec![0];
+    while let Some(start) = waiting.pop() {
+        let mut next = Some(start).filter(|&b| !placed[b]);
+        while let Some(id) = next {
+            placed[id] = true;
+            if shared(id) {
+                last.push(id);
+                break;
+            }
+            order.push(id);
+            next = match body.blocks[id].end {
+                End::Goto(to) => Some(to),
+                End::Branch { taken, next, .. } => {
+                    let through = if placed[next] { taken } else { next };
+                    waiting.extend([taken, next].into_iter().filter(|&b| b != through));
+                    Some(through)
+                }
+                End::Exit(_) => None,
+            }
+            .filter(|&b| !placed[b]);
+        }
+    }
+    order.extend(last);
+    order
+}
+
+/// The conditional jump on the opposite; `None` for `&`, which has none.
+fn inverse(insn: Insn) -> Option<Insn> {
+    let op = match insn.code & 0xf0 {
+        0x10 => 0x50, // == !=
+        0x50 => 0x10,
+        0x20 => 0xb0, // > <=
+        0xb0 => 0x20,
+        0x30 => 0xa0, // >= <
+        0xa0 => 0x30,
+        0x60 => 0xd0, // s> s<=
+        0xd0 => 0x60,
+        0x70 => 0xc0, // s>= s<
+        0xc0 => 0x70,
+        _ => return None,
+    };
+    matches!(insn.class(), class::JMP | class::JMP32)
+        .then_some(Insn { code: insn.code & 0x0f | op, ..insn })
+}
+
+/// Registers that are read before they are written, at the start of each block.
+pub(super) fn live_in(body: &Body) -> Vec<Regs> {
+    let mut live = vec![Regs::NONE; body.blocks.len()];
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for id in (0..body.blocks.len()).rev() {
+            let block = &body.blocks[id];
+            let mut now = live_out(block, &live);
+            for inst in block.insts.iter().rev() {
+                now = before(inst, now);
+            }
+            changed |= now != live[id];
+            live[id] = now;
+        }
+    }
+    live
+}
+
+/// Registers that are live before a block's end.
+pub(super) fn live_out(block: &Block, live: &[Regs]) -> Regs {
+    block.end.successors().fold(block.end.reads(), |all, to| all.or(live[to]))
+}
+
+/// Registers that are live before an instruction, from those behind it.
+pub(super) fn before(inst: &Inst, after: Regs) -> Regs {
+    let used = inst.reg_use();
+    after.without(used.writes).or(used.reads)
+}

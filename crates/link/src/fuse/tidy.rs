@@ -1,0 +1,388 @@
+//! Clean-up behind fusing: what a compiler would not have written, had it seen the functions together.
+//!
+//! Each pass keeps what the program does:
+//! * [`rewrite`]: a register is replaced by another, or a load by a copy, where both hold the same value
+//!   ([`super::values`] says why they do). Done for the context pointer and the packet's bounds only: of
+//!   two equal numbers the verifier may know more about one, of these it knows the same. The bounds are
+//!   read-only to programs and change only when a helper moves the packet.
+//! * [`thread`]: an edge into a block whose test has a known outcome for who comes that way goes where the
+//!   test would have sent it, with a copy of what the block does before.
+//! * [`sink`]: a constant that is needed on one side of a branch only is made there.
+//! * [`sweep`]: instructions whose result nobody reads and that do nothing else.
+//! * [`compact`]: blocks that nothing reaches go; one that only one other goes to is joined with it.
+
+use bpfweld_insn::{Regs, class};
+
+use super::code::{Block, BlockId, Body, End, FP, Inst, MOV64, before, live_in, live_out};
+use super::values::{Bounds, Known, Number, Numbers, State, Value, learn};
+
+/// Rounds of all passes: what one pass finds can make work for another. Most bodies need two.
+const ROUNDS: usize = 4;
+/// Instructions of a block that are copied to decide its test.
+const MAX_COPIED: usize = 8;
+/// Blocks without code that a jump is followed through.
+const MAX_HOPS: usize = 16;
+
+/// Cleans up. `bounds`: where the context that r1 holds on entry has the packet's bounds.
+pub(super) fn tidy(body: &mut Body, bounds: Bounds) {
+    compact(body);
+    for _ in 0..ROUNDS {
+        let before = body.clone();
+        rewrite(body, bounds);
+        sweep(body);
+        thread(body, bounds);
+        compact(body);
+        sink(body);
+        sweep(body);
+        compact(body);
+        if *body == before {
+            break;
+        }
+    }
+}
+
+/// Copies and loads of what another register holds; tests whose outcome is known.
+fn rewrite(body: &mut Body, bounds: Bounds) {
+    let mut numbers = Numbers::new(bounds);
+    let known = numbers.analyse(body);
+    for (id, known) in known.into_iter().enumerate() {
+        let Some(mut known) = known else { continue };
+        let insts = std::mem::take(&mut body.blocks[id].insts);
+        let mut kept = Vec::with_capacity(insts.len());
+        for (at, inst) in insts.into_iter().enumerate() {
+            let bound = numbers.is_bound(&inst, &known.regs);
+            let new = better(&numbers, &inst, &known.regs);
+            let before = known.regs;
+            numbers.step(id, at, &inst, &mut known.regs);
+            let dst = usize::from(inst.insn.dst.min(FP));
+            if bound {
+                match (0..10).find(|&r| before[r] == known.regs[dst]) {
+                    Some(same) if same == dst => {}
+                    Some(same) => {
+                        let copy = bpfweld_insn::Insn {
+                            code: MOV64,
+                            dst: inst.insn.dst,
+                            src: same as u8,
+                            ..Default::default()
+                        };
+                        kept.push(inst.beside(copy));
+                    }
+                    None => kept.push(new),
+                }
+                continue;
+            }
+            let idle = is_copy(&new) && before[dst] == known.regs[dst] && is_kind(&numbers, before[dst]);
+            if !idle {
+                kept.push(new);
+            }
+        }
+        let block = &mut body.blocks[id];
+        block.insts = kept;
+        if let End::Branch { test, taken, next } = block.end
+            && let Some(holds) = numbers.decide(test.insn, &known)
+        {
+            block.end = End::Goto(if holds { taken } else { next });
+        }
+    }
+}
+
+/// The context pointer, or one of the packet's bounds?
+fn is_kind(numbers: &Numbers, number: Number) -> bool {
+    matches!(numbers.value(number), Some(Value::Entry(1) | Value::Bound(..)))
+}
+
+/// An instruction with its source taken from the register of r6 to r9 that holds the same, so that the
+/// copy it was taken from may fall away.
+fn better(numbers: &Numbers, inst: &Inst, regs: &State) -> Inst {
+    let mut inst = *inst;
+    let src = inst.insn.src;
+    let reads = inst.insn.class() == class::LDX || is_copy(&inst);
+    if reads
+        && src < FP
+        && is_kind(numbers, regs[usize::from(src)])
+        && let Some(same) = (6..10).find(|&r| regs[r] == regs[usize::from(src)])
+    {
+        inst.insn.src = same as u8;
+    }
+    inst
+}
+
+fn is_copy(inst: &Inst) -> bool {
+    inst.insn.code == MOV64 && inst.insn.off == 0
+}
+
+/// Edges go past tests whose outcome is known for who comes that way.
+fn thread(body: &mut Body, bounds: Bounds) {
+    let mut numbers = Numbers::new(bounds);
+    let known = numbers.analyse(body);
+    // Through a loop a test would be decided once for each turn.
+    let looping = in_loops(body);
+    for (id, known) in known.into_iter().enumerate() {
+        let Some(mut known) = known else { continue };
+        for (at, inst) in body.blocks[id].insts.iter().enumerate() {
+            numbers.step(id, at, inst, &mut known.regs);
+        }
+        let mut end = body.blocks[id].end;
+        let edges = numbers.edges(&end, &known.regs);
+        let found: Vec<(BlockId, BlockId)> = edges
+            .into_iter()
+            .map(|(to, fact)| {
+                let mut arriving = known.clone();
+                learn(&mut arriving.facts, fact);
+                (to, destination(body, &mut numbers, &looping, to, arriving))
+            })
+            .collect();
+        let new = |old: BlockId| found.iter().find(|f| f.0 == old).map_or(old, |f| f.1);
+        end.retarget(new);
+        body.blocks[id].end = end;
+    }
+}
+
+/// Where an edge to a block leads in the end.
+fn destination(
+    body: &mut Body,
+    numbers: &mut Numbers,
+    looping: &[bool],
+    mut to: BlockId,
+    mut known: Known,
+) -> BlockId {
+    for _ in 0..MAX_HOPS {
+        let block = &body.blocks[to];
+        if let (true, End::Goto(next)) = (block.insts.is_empty(), block.end) {
+            to = next;
+            continue;
+        }
+        let End::Branch { test, taken, next } = block.end else { break };
+        // A block that was made here is not known to the analysis.
+        if looping.get(to).copied().unwrap_or(true) || block.insts.len() > MAX_COPIED {
+            break;
+        }
+        if block.insts.iter().any(|inst| inst.is_call() || inst.insn.class() == class::STX) {
+            break;
+        }
+        for (at, inst) in block.insts.iter().enumerate() {
+            numbers.step(to, at, inst, &mut known.regs);
+        }
+        let Some(holds) = numbers.decide(test.insn, &known) else { break };
+        let decided = if holds { taken } else { next };
+        if block.insts.is_empty() {
+            to = decided;
+            continue;
+        }
+        let copy = Block { insts: block.insts.clone(), end: End::Goto(decided) };
+        body.blocks.push(copy);
+        return body.blocks.len() - 1;
+    }
+    to
+}
+
+/// Which blocks are part of a cycle.
+fn in_loops(body: &Body) -> Vec<bool> {
+    // Strongly connected components, iteratively (Tarjan).
+    let count = body.blocks.len();
+    let mut looping = vec![false; count];
+    let mut index = vec![usize::MAX; count];
+    let mut low = vec![0; count];
+    let mut stacked = vec![false; count];
+    let mut stack = Vec::new();
+    let mut next = 0;
+    let mut path: Vec<(BlockId, Vec<BlockId>)> = Vec::new();
+    let mut enter = Some(0);
+    loop {
+        if let Some(at) = enter.take() {
+            index[at] = next;
+            low[at] = next;
+            next += 1;
+            stack.push(at);
+            stacked[at] = true;
+            path.push((at, body.blocks[at].end.successors().collect()));
+        }
+        let Some((at, rest)) = path.last_mut() else { return looping };
+        let at = *at;
+        if let Some(to) = rest.pop() {
+            looping[at] |= to == at;
+            if index[to] == usize::MAX {
+                enter = Some(to);
+            } else if stacked[to] {
+                low[at] = low[at].min(index[to]);
+            }
+            continue;
+        }
+        path.pop();
+        if let Some((parent, _)) = path.last() {
+            low[*parent] = low[*parent].min(low[at]);
+        }
+        if low[at] == index[at] {
+            let from = stack.iter().rposition(|&b| b == at).unwrap_or(0);
+            let component = stack.split_off(from);
+            for &member in &component {
+                stacked[member] = false;
+                looping[member] |= component.len() > 1;
+            }
+        }
+    }
+}
+
+/// Constants go to the only side of a branch that needs them.
+fn sink(body: &mut Body) {
+    let live = live_in(body);
+    for id in 0..body.blocks.len() {
+        let End::Branch { test, taken, next } = body.blocks[id].end else { continue };
+        if taken == next {
+            continue;
+        }
+        let mut touched = test.reg_use().reads;
+        let mut at = body.blocks[id].insts.len();
+        let mut moved: [Vec<Inst>; 2] = [Vec::new(), Vec::new()];
+        while at > 0 {
+            at -= 1;
+            let inst = body.blocks[id].insts[at];
+            let used = inst.reg_use();
+            let dst = inst.insn.dst;
+            if is_constant(&inst) && !touched.has(dst) {
+                let sides = [live[taken].has(dst), live[next].has(dst)];
+                let side = match sides {
+                    [true, false] => Some(0),
+                    [false, true] => Some(1),
+                    _ => None,
+                };
+                if let Some(side) = side {
+                    // Walking backwards: what comes first is found last.
+                    moved[side].insert(0, inst);
+                    body.blocks[id].insts.remove(at);
+                    touched = touched.or(Regs::one(dst));
+                    continue;
+                }
+            }
+            touched = touched.or(used.reads).or(used.writes);
+        }
+        for (side, insts) in moved.into_iter().enumerate().filter(|(_, m)| !m.is_empty()) {
+            let to = if side == 0 { taken } else { next };
+            body.blocks.push(Block { insts, end: End::Goto(to) });
+            let new = body.blocks.len() - 1;
+            if let End::Branch { taken, next, .. } = &mut body.blocks[id].end {
+                *(if side == 0 { taken } else { next }) = new;
+            }
+        }
+    }
+}
+
+/// `dst = imm`, of either width.
+fn is_constant(inst: &Inst) -> bool {
+    matches!(inst.insn.code, 0xb7 | 0xb4) && inst.poisoned.is_none()
+}
+
+/// Instructions whose result nobody reads.
+fn sweep(body: &mut Body) {
+    loop {
+        let live = live_in(body);
+        let mut changed = false;
+        for block in &mut body.blocks {
+            let mut now = live_out(block, &live);
+            let mut kept: Vec<Inst> = Vec::with_capacity(block.insts.len());
+            for inst in block.insts.iter().rev() {
+                if is_idle(inst, now) {
+                    changed = true;
+                    continue;
+                }
+                now = before(inst, now);
+                kept.push(*inst);
+            }
+            kept.reverse();
+            block.insts = kept;
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+/// Does an instruction nothing but write a register that is not read? Loads have no effect of their own.
+fn is_idle(inst: &Inst, live: Regs) -> bool {
+    let insn = inst.insn;
+    let pure = match insn.class() {
+        class::ALU | class::ALU64 | class::LDX => true,
+        class::LD => insn.is_ld_imm64(),
+        _ => false,
+    };
+    let nothing = is_copy(inst) && insn.dst == insn.src;
+    pure && inst.poisoned.is_none() && (nothing || !live.has(insn.dst))
+}
+
+/// Drops what is not reached, joins what runs on.
+fn compact(body: &mut Body) {
+    for block in &mut body.blocks {
+        if let End::Branch { taken, next, .. } = block.end
+            && taken == next
+        {
+            block.end = End::Goto(next);
+        }
+    }
+    // Past blocks without code.
+    let ends: Vec<Option<BlockId>> = body
+        .blocks
+        .iter()
+        .map(|b| match b.end {
+            End::Goto(to) if b.insts.is_empty() => Some(to),
+            _ => None,
+        })
+        .collect();
+    let follow = |mut to: BlockId| {
+        for _ in 0..MAX_HOPS {
+            match ends[to] {
+                Some(next) => to = next,
+                None => break,
+            }
+        }
+        to
+    };
+    for block in &mut body.blocks {
+        block.end.retarget(follow);
+    }
+    let mut reached = vec![false; body.blocks.len()];
+    let mut work = vec![0];
+    while let Some(at) = work.pop() {
+        if !std::mem::replace(&mut reached[at], true) {
+            work.extend(body.blocks[at].end.successors());
+        }
+    }
+    let mut arrivals = vec![0usize; body.blocks.len()];
+    arrivals[0] = 1;
+    for (_, block) in body.blocks.iter().enumerate().filter(|(id, _)| reached[*id]) {
+        for to in block.end.successors() {
+            arrivals[to] += 1;
+        }
+    }
+    for id in 0..body.blocks.len() {
+        if !reached[id] {
+            continue;
+        }
+        while let End::Goto(to) = body.blocks[id].end
+            && arrivals[to] == 1
+            && to != id
+            && to != 0
+        {
+            let tail = std::mem::replace(
+                &mut body.blocks[to],
+                Block { insts: Vec::new(), end: End::Goto(to) },
+            );
+            reached[to] = false;
+            body.blocks[id].insts.extend(tail.insts);
+            body.blocks[id].end = tail.end;
+        }
+    }
+    let mut names = vec![0; body.blocks.len()];
+    let mut count = 0;
+    for (id, name) in names.iter_mut().enumerate() {
+        *name = count;
+        count += usize::from(reached[id]);
+    }
+    let mut id = 0;
+    body.blocks.retain(|_| {
+        id += 1;
+        reached[id - 1]
+    });
+    for block in &mut body.blocks {
+        block.end.retarget(|to| names[to]);
+    }
+}

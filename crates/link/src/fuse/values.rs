@@ -1,0 +1,393 @@
+//! Which registers hold the same value, which a known one: value numbers over a body's graph.
+//!
+//! A number stands for the outcome of the *last* execution of one instruction, or for what a register
+//! held when one block was last entered from places that disagree. Two registers with the same number
+//! hold the same value: for a register to keep the outcome of an earlier execution under the same number,
+//! it would have to hold that number before the instruction on every path, and on the path that comes
+//! there first nothing can.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bpfweld_insn::{Insn, class};
+
+use super::code::{Body, End, FP, Inst};
+
+/// A value number; an index into [`Numbers`]' table.
+pub(super) type Number = u32;
+
+/// What a number stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Value {
+    /// What a register held when the function began.
+    Entry(u8),
+    /// This constant.
+    Const(u64),
+    /// Outcome of an instruction (block, index) in a register.
+    Outcome(u32, u32, u8),
+    /// What a register held when the block began.
+    Join(u32, u8),
+    /// Another value plus a constant, 64 bits.
+    Sum(Number, i64),
+    /// A field of the context that bounds the packet, by its offset, as long as the packet is not
+    /// moved (the second number).
+    Bound(i16, Number),
+}
+
+/// Registers 0 to 10, and the packet's whereabouts.
+pub(super) type State = [Number; 12];
+/// Index of the packet's whereabouts in a [`State`].
+const PACKET: usize = 11;
+
+/// Context fields of 32 bits that hold the packet's bounds.
+pub(super) type Bounds = &'static [i16];
+
+/// A comparison that is known to hold, or not to: the jump's opcode, its operands, the answer.
+pub(super) type Fact = (u8, Number, Number, bool);
+
+/// Facts that are kept per block.
+const MAX_FACTS: usize = 24;
+
+/// What is known at the start of a block.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Known {
+    pub(super) regs: State,
+    pub(super) facts: Vec<Fact>,
+}
+
+/// Values and their numbers.
+pub(super) struct Numbers {
+    values: Vec<Value>,
+    index: HashMap<Value, Number>,
+    /// Bounds of the packet in the context that r1 holds on entry; empty where it holds another thing.
+    bounds: Bounds,
+}
+
+impl Numbers {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { values: Vec::new(), index: HashMap::new(), bounds }
+    }
+
+    pub(super) fn number(&mut self, value: Value) -> Number {
+        let next = self.values.len() as Number;
+        let at = *self.index.entry(value).or_insert(next);
+        if at == next {
+            self.values.push(value);
+        }
+        at
+    }
+
+    pub(super) fn value(&self, number: Number) -> Option<Value> {
+        self.values.get(number as usize).copied()
+    }
+
+    pub(super) fn constant(&self, number: Number) -> Option<u64> {
+        match self.value(number)? {
+            Value::Const(c) => Some(c),
+            _ => None,
+        }
+    }
+
+    fn entry(&mut self) -> Known {
+        let mut regs = [0; 12];
+        for (reg, number) in regs.iter_mut().enumerate() {
+            *number = self.number(Value::Entry(reg as u8));
+        }
+        Known { regs, facts: Vec::new() }
+    }
+
+    /// What is known at the start of each block; `None` for one that is not reached.
+    pub(super) fn analyse(&mut self, body: &Body) -> Vec<Option<Known>> {
+        let mut known: Vec<Option<Known>> = vec![None; body.blocks.len()];
+        // Registers that got a join's number in a block keep it: so this ends.
+        let mut joined = vec![[false; 12]; body.blocks.len()];
+        known[0] = Some(self.entry());
+        // Blocks in the order in which a walk leaves them, backwards: most come behind those before them,
+        // so what is known rarely has to be taken back.
+        let rank = ranks(body);
+        let mut work = BTreeSet::from([(rank[0], 0)]);
+        while let Some((_, at)) = work.pop_first() {
+            let Some(mut state) = known[at].clone() else { continue };
+            let block = &body.blocks[at];
+            for (i, inst) in block.insts.iter().enumerate() {
+                self.step(at, i, inst, &mut state.regs);
+            }
+            for (to, fact) in self.edges(&block.end, &state.regs) {
+                let mut arriving = state.clone();
+                learn(&mut arriving.facts, fact);
+                if self.merge(to, &mut known[to], &mut joined[to], arriving) {
+                    work.insert((rank[to], to));
+                }
+            }
+        }
+        known
+    }
+
+    /// Where a block may go on, and what is then known.
+    pub(super) fn edges(&mut self, end: &End, regs: &State) -> Vec<(usize, Option<Fact>)> {
+        match *end {
+            End::Goto(to) => vec![(to, None)],
+            End::Exit(_) => vec![],
+            End::Branch { test, taken, next } => {
+                if taken == next {
+                    return vec![(next, None)];
+                }
+                let (a, b) = self.operands(test.insn, regs);
+                let fact = |holds| Some((test.insn.code, a, b, holds));
+                vec![(next, fact(false)), (taken, fact(true))]
+            }
+        }
+    }
+
+    fn merge(
+        &mut self,
+        at: usize,
+        known: &mut Option<Known>,
+        joined: &mut [bool; 12],
+        arriving: Known,
+    ) -> bool {
+        let Some(old) = known else {
+            *known = Some(arriving);
+            return true;
+        };
+        let mut changed = false;
+        for reg in 0..12 {
+            if old.regs[reg] != arriving.regs[reg] && !joined[reg] {
+                joined[reg] = true;
+                old.regs[reg] = self.number(Value::Join(at as u32, reg as u8));
+                changed = true;
+            }
+        }
+        let before = old.facts.len();
+        old.facts.retain(|fact| arriving.facts.contains(fact));
+        changed | (before != old.facts.len())
+    }
+
+    /// The number of what an instruction makes, and what is known behind it.
+    pub(super) fn step(&mut self, block: usize, at: usize, inst: &Inst, regs: &mut State) {
+        let insn = inst.insn;
+        let used = inst.reg_use();
+        let made = self.result(inst, regs);
+        for reg in 0..10u8 {
+            if used.writes.has(reg) {
+                regs[usize::from(reg)] =
+                    self.number(Value::Outcome(block as u32, at as u32, reg));
+            }
+        }
+        if let Some(made) = made {
+            regs[usize::from(insn.dst.min(FP))] = made;
+        }
+        if moves_packet(inst) {
+            regs[PACKET] = self.number(Value::Outcome(block as u32, at as u32, PACKET as u8));
+        }
+    }
+
+    /// The number of an instruction's result where it is more than "the outcome".
+    fn result(&mut self, inst: &Inst, regs: &State) -> Option<Number> {
+        let insn = inst.insn;
+        let of = |reg: u8| regs[usize::from(reg.min(FP))];
+        match insn.class() {
+            class::LD if insn.is_ld_imm64() && insn.src == 0 && inst.reloc.is_none() => {
+                let low = u64::from(insn.imm.cast_unsigned());
+                let high = u64::from(inst.high.cast_unsigned());
+                Some(self.number(Value::Const(high << 32 | low)))
+            }
+            class::LDX if self.is_bound(inst, regs) => {
+                Some(self.number(Value::Bound(insn.off, regs[PACKET])))
+            }
+            class::ALU64 | class::ALU => {
+                let wide = insn.class() == class::ALU64;
+                let by_reg = insn.code & 8 != 0;
+                let imm = i64::from(insn.imm);
+                let op = insn.code & 0xf0;
+                if insn.off != 0 {
+                    return None;
+                }
+                if op == 0xb0 && by_reg && wide {
+                    return Some(of(insn.src));
+                }
+                let operand = match by_reg {
+                    true => self.constant(of(insn.src)),
+                    false => Some(imm.cast_unsigned()),
+                };
+                if op == 0x00 && wide && operand.is_some() && self.constant(of(insn.dst)).is_none()
+                {
+                    let by = operand?.cast_signed();
+                    return Some(self.sum(of(insn.dst), by));
+                }
+                let dst = self.constant(of(insn.dst));
+                let value = arithmetic(op, wide, dst, operand)?;
+                Some(self.number(Value::Const(value)))
+            }
+            _ => None,
+        }
+    }
+
+    fn sum(&mut self, base: Number, by: i64) -> Number {
+        let (base, by) = match self.value(base) {
+            Some(Value::Sum(base, before)) => (base, before.wrapping_add(by)),
+            _ => (base, by),
+        };
+        if by == 0 { base } else { self.number(Value::Sum(base, by)) }
+    }
+
+    /// A load of one of the packet's bounds from the context?
+    pub(super) fn is_bound(&self, inst: &Inst, regs: &State) -> bool {
+        let insn = inst.insn;
+        // 32 bits, zero-extended, from what r1 held on entry.
+        insn.code == 0x61
+            && self.bounds.contains(&insn.off)
+            && self.is_context(regs[usize::from(insn.src.min(FP))])
+    }
+
+    /// The context pointer of a program whose context bounds a packet?
+    pub(super) fn is_context(&self, number: Number) -> bool {
+        !self.bounds.is_empty() && self.value(number) == Some(Value::Entry(1))
+    }
+
+    /// What a conditional jump compares.
+    pub(super) fn operands(&mut self, insn: Insn, regs: &State) -> (Number, Number) {
+        let a = regs[usize::from(insn.dst.min(FP))];
+        let b = match insn.code & 8 != 0 {
+            true => regs[usize::from(insn.src.min(FP))],
+            false => self.number(Value::Const(i64::from(insn.imm).cast_unsigned())),
+        };
+        (a, b)
+    }
+
+    /// Does a conditional jump jump? `None` where that is not known.
+    pub(super) fn decide(&mut self, insn: Insn, known: &Known) -> Option<bool> {
+        let (a, b) = self.operands(insn, &known.regs);
+        let fact = known.facts.iter().find(|f| (f.0, f.1, f.2) == (insn.code, a, b));
+        if let Some(fact) = fact {
+            return Some(fact.3);
+        }
+        let (a, b) = (self.constant(a)?, self.constant(b)?);
+        compare(insn, a, b)
+    }
+}
+
+/// Place of each block in reverse postorder; the last place for what is not reached.
+fn ranks(body: &Body) -> Vec<usize> {
+    let mut rank = vec![usize::MAX; body.blocks.len()];
+    let mut seen = vec![false; body.blocks.len()];
+    let mut left = body.blocks.len();
+    let mut path = vec![(0, body.blocks[0].end.successors())];
+    seen[0] = true;
+    while let Some((at, rest)) = path.last_mut() {
+        match rest.next() {
+            Some(to) if !seen[to] => {
+                seen[to] = true;
+                path.push((to, body.blocks[to].end.successors()));
+            }
+            Some(_) => {}
+            None => {
+                left -= 1;
+                rank[*at] = left;
+                path.pop();
+            }
+        }
+    }
+    rank
+}
+
+/// Adds a fact.
+pub(super) fn learn(facts: &mut Vec<Fact>, fact: Option<Fact>) {
+    if let Some(fact) = fact
+        && facts.len() < MAX_FACTS
+        && !facts.contains(&fact)
+    {
+        facts.push(fact);
+    }
+}
+
+fn compare(insn: Insn, a: u64, b: u64) -> Option<bool> {
+    let wide = insn.class() == class::JMP;
+    let (a, b) = if wide { (a, b) } else { (a & 0xffff_ffff, b & 0xffff_ffff) };
+    let signed = |v: u64| match wide {
+        true => v.cast_signed(),
+        false => i64::from((v as u32).cast_signed()),
+    };
+    Some(match insn.code & 0xf0 {
+        0x10 => a == b,
+        0x20 => a > b,
+        0x30 => a >= b,
+        0x40 => a & b != 0,
+        0x50 => a != b,
+        0x60 => signed(a) > signed(b),
+        0x70 => signed(a) >= signed(b),
+        0xa0 => a < b,
+        0xb0 => a <= b,
+        0xc0 => signed(a) < signed(b),
+        0xd0 => signed(a) <= signed(b),
+        _ => return None,
+    })
+}
+
+/// Arithmetic on constants, of the operations that verdicts go through.
+fn arithmetic(op: u8, wide: bool, dst: Option<u64>, operand: Option<u64>) -> Option<u64> {
+    let operand = operand?;
+    let shift = if wide { operand & 63 } else { operand & 31 } as u32;
+    let cut = |v: u64| if wide { v } else { v & 0xffff_ffff };
+    let value = match op {
+        0xb0 => operand,
+        0x00 => dst?.wrapping_add(operand),
+        0x10 => dst?.wrapping_sub(operand),
+        0x40 => dst? | operand,
+        0x50 => dst? & operand,
+        0xa0 => dst? ^ operand,
+        0x60 => cut(dst?) << shift,
+        0x70 => cut(dst?) >> shift,
+        _ => return None,
+    };
+    Some(cut(value))
+}
+
+/// May an instruction move the packet, so that its bounds have to be read again?
+fn moves_packet(inst: &Inst) -> bool {
+    if inst.insn.class() == class::LD && !inst.insn.is_ld_imm64() {
+        return true;
+    }
+    if !inst.is_call() {
+        return false;
+    }
+    match inst.insn.helper().filter(|_| inst.reloc.is_none() && inst.callee.is_none()) {
+        // Helpers that move packets (kernel, `bpf_helper_changes_pkt_data`, all versions together),
+        // those that call functions, and numbers that no kernel has.
+        Some(number) => MOVERS.binary_search(&number).is_ok() || number > 211,
+        // Any function may.
+        None => true,
+    }
+}
+
+/// By rising number.
+const MOVERS: [u32; 29] = [
+    9,   // skb_store_bytes
+    10,  // l3_csum_replace
+    11,  // l4_csum_replace
+    12,  // tail_call
+    13,  // clone_redirect
+    18,  // skb_vlan_push
+    19,  // skb_vlan_pop
+    31,  // skb_change_proto
+    38,  // skb_change_tail
+    39,  // skb_pull_data
+    43,  // skb_change_head
+    44,  // xdp_adjust_head
+    50,  // skb_adjust_room
+    54,  // xdp_adjust_meta
+    62,  // msg_cork_bytes
+    63,  // msg_pull_data
+    65,  // xdp_adjust_tail
+    73,  // lwt_push_encap
+    74,  // lwt_seg6_store_bytes
+    75,  // lwt_seg6_adjust_srh
+    76,  // lwt_seg6_action
+    90,  // msg_push_data
+    91,  // msg_pop_data
+    143, // store_hdr_opt
+    144, // reserve_hdr_opt
+    164, // for_each_map_elem
+    180, // find_vma
+    181, // loop
+    209, // user_ringbuf_drain
+];
