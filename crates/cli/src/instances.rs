@@ -250,6 +250,7 @@ mod tests {
             bind: bind.to_vec(),
             entry: None,
             static_functions: false,
+            fuse: crate::args::FuseArg::Auto,
             kconfig: None,
             kernel_btf: None,
             log_level: 0,

@@ -12,6 +12,7 @@
 //! | `maps` | the maps of all instances; kconfig externs get their places |
 //! | [`core_reloc`] | CO-RE relocations |
 //! | [`lay_out`] | [`Linked::images`]: the pipeline; instructions patched, lines merged |
+//! | [`fuse`] | calls replaced by the code that they call |
 //! | [`image`] | [`ImageSet`]: what backends take |
 //! | [`kconfig`] | values of kconfig externs, for backends |
 //! | `verdict` | [`Verdict`]: what a program returned, in any backend |
@@ -22,10 +23,10 @@
 pub mod chain_root;
 pub mod core_reloc;
 pub mod error;
+pub mod fuse;
 pub mod image;
 pub mod kconfig;
 pub mod lay_out;
-pub mod fuse;
 mod liveness;
 mod maps;
 mod plan;

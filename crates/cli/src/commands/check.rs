@@ -110,7 +110,8 @@ fn check_one(
         }
         let policy = args.link.fuse.policy();
         let fused = session.kernel.load_fused(&images, &session.options, policy)?;
-        if let (Some(image), Some(calls)) = (fused.images.images.first(), fused.report.images.first())
+        if let (Some(image), Some(calls)) =
+            (fused.images.images.first(), fused.report.images.first())
         {
             report.describe(linked, image);
             report.fuse(linked, calls);

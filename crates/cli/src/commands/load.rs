@@ -32,7 +32,8 @@ pub(crate) fn load(args: &LoadArgs) -> Result<(), Failure> {
     let images = linked.images(&session.request().entries(&linked)?)?;
     // Before the load: where it fails, they may say why.
     output::warn(&images.warnings);
-    let loaded = session.kernel.load_fused(&images, &session.options, args.link.fuse.policy())?.loaded;
+    let loaded =
+        session.kernel.load_fused(&images, &session.options, args.link.fuse.policy())?.loaded;
     for program in loaded.programs() {
         show_log(program.name(), program.log(), args.output);
     }

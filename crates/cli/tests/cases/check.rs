@@ -103,6 +103,9 @@ pub(crate) fn link_arguments(run: &Run, scratch: &Scratch) -> Vec<String> {
         args.extend(["--kconfig".into(), scratch.expand("$TMP/kconfig")]);
     }
     args.extend(run.args.iter().map(|a| scratch.expand(a)));
+    if !run.args.iter().any(|arg| arg.starts_with("--fuse")) {
+        args.extend(["--fuse".into(), if run.fused { "always" } else { "never" }.into()]);
+    }
     args
 }
 
@@ -170,6 +173,9 @@ fn compare(run: &Run, scratch: &Scratch, output: &Output) -> Result<(), String> 
         if !matches(&scratch.expand(pattern), &stderr)? {
             return Err(format!("standard error does not match {pattern:?}"));
         }
+    }
+    if run.fused && (stderr.contains("stayed a call") || stderr.contains("without fused calls")) {
+        return Err("the kernel does not take it fused".into());
     }
     for pattern in &run.without {
         if matches(pattern, &stderr)? {

@@ -31,6 +31,8 @@ pub(crate) struct Run {
     pub(crate) stdin_closed: bool,
     /// Run the command as a user without privileges.
     pub(crate) unprivileged: bool,
+    /// With every call fused that can be, instead of none; not for runs that say it themselves.
+    pub(crate) fused: bool,
 
     pub(crate) verdicts: Option<Vec<String>>,
     pub(crate) codes: Option<Vec<Option<i64>>>,
@@ -164,6 +166,18 @@ impl Run {
     /// Is there anything to compare with a loaded program?
     pub(crate) fn wants_dump(&self) -> bool {
         self.functions.is_some() || !self.lines.is_empty()
+    }
+
+    /// The same run with calls fused: what it expects is the same, but for what a program looks like.
+    /// `None` where fusing has nothing to do with it.
+    pub(crate) fn fused(&self) -> Option<Self> {
+        let says_it = self.args.iter().any(|arg| arg.starts_with("--fuse"));
+        if self.subcommand() == "inspect" || self.expected_exit() != 0 || says_it {
+            return None;
+        }
+        let looks = |question: &String| ["functions", "insns"].iter().any(|w| question.contains(w));
+        let json = self.json.iter().filter(|question| !looks(question)).cloned().collect();
+        Some(Self { fused: true, json, ..self.clone() })
     }
 
     /// Is the command expected to fail?

@@ -79,7 +79,20 @@ fn xdp_programs(object: &Path) -> Vec<String> {
     programs.filter(is_xdp).filter_map(|p| p["name"].as_str().map(String::from)).collect()
 }
 
+/// Runs an object's program behind a root, linked and fused: the verdicts are the same.
 fn runs(place: &Place, object: &Path, program: &str) -> Result<(), String> {
+    let verdicts = |fuse| -> Result<Vec<String>, String> {
+        let packets = run(place, object, program, fuse)?;
+        Ok(packets.iter().filter_map(|p| p["verdict"].as_str().map(String::from)).collect())
+    };
+    let (linked, fused) = (verdicts("never")?, verdicts("always")?);
+    match linked == fused {
+        true => Ok(()),
+        false => Err(format!("fused, the verdicts are {fused:?}, else {linked:?}")),
+    }
+}
+
+fn run(place: &Place, object: &Path, program: &str, fuse: &str) -> Result<Vec<Value>, String> {
     let capture = place.cases.join("captures/real.pcap");
     let args: Vec<String> = vec![
         "run".into(),
@@ -89,6 +102,8 @@ fn runs(place: &Place, object: &Path, program: &str) -> Result<(), String> {
         "--pcap".into(),
         capture.to_string_lossy().into_owned(),
         "--json".into(),
+        "--fuse".into(),
+        fuse.into(),
     ];
     let output = call(&Run::default(), place, &args)?;
     let fail =
@@ -97,11 +112,11 @@ fn runs(place: &Place, object: &Path, program: &str) -> Result<(), String> {
         return fail("it does not run");
     }
     let json: Value = serde_json::from_slice(&output.stdout).map_err(|e| e.to_string())?;
-    let packets = json["packets"].as_array().into_iter().flatten();
-    let named = packets.filter(|p| p["verdict"].as_str().is_some_and(|v| v.starts_with("XDP_")));
+    let packets = json["packets"].as_array().cloned().unwrap_or_default();
+    let is_named = |p: &&Value| p["verdict"].as_str().is_some_and(|v| v.starts_with("XDP_"));
     // The whole capture has a verdict that XDP knows.
-    if named.count() != 348 {
+    if packets.iter().filter(is_named).count() != 348 {
         return fail("not every packet has a verdict");
     }
-    Ok(())
+    Ok(packets)
 }

@@ -13,8 +13,8 @@
 //! | [`leftovers`] | nothing is left in the kernel when a command has ended |
 //! | [`needs`] | what this machine can do, and which runs it therefore passes over |
 //!
-//! Each (case, run) is one test, named `case::run`; one more, `case::run::dump`, when it says what
-//! functions or source files the loaded program has. Adding a case needs no Rust: see
+//! Each (case, run) is one test, named `case::run`; one more, `case::run::fused`, with all calls fused;
+//! one more, `case::run::dump`, when it says what functions or source files the loaded program has. Adding a case needs no Rust: see
 //! `cases/README.md`. With BPFWELD_FIXTURES=DIR the same cases run once more with the objects of
 //! that tree (`cargo xtask fixtures --clang clang-14 --out DIR`); those tests carry its name.
 //! BPFWELD_BIN and BPFWELD_CASES name the command and the cases where the paths of the build do not
@@ -95,7 +95,8 @@ fn add_trials(
             objects: objects.join(&run.case),
         };
         let name = format!("{}::{}", run.case, run.name);
-        let test = |name: String, body: fn(&Run, &Place, &Machine) -> Result<(), String>| {
+        type Body = fn(&Run, &Place, &Machine) -> Result<(), String>;
+        let test = |name: &str, run: &Run, body: Body| {
             let (run, place, machine) = (run.clone(), place.clone(), machine.clone());
             let trial = Trial::ignorable_test(name, move || {
                 if let Some(reason) = machine.lacks(&run, &place) {
@@ -106,7 +107,10 @@ fn add_trials(
             });
             trial.with_kind(kind.unwrap_or_default())
         };
-        trials.push(test(name.clone(), check::check));
+        trials.push(test(&name, run, check::check));
+        if let Some(fused) = run.fused() {
+            trials.push(test(&format!("{name}::fused"), &fused, check::check));
+        }
         if run.wants_dump() {
             let (run, place, machine) = (run.clone(), place.clone(), machine.clone());
             let trial = Trial::ignorable_test(format!("{name}::dump"), move || {

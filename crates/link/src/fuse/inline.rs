@@ -151,7 +151,8 @@ impl Site {
 
     /// `context`: a register of the caller's, and the callee's that is to share it.
     fn assign(callee: &Body, kept: Regs, context: Option<(u8, u8)>) -> Self {
-        let mut site = Self { names: std::array::from_fn(|r| r as u8), saved: vec![], shared: None };
+        let mut site =
+            Self { names: std::array::from_fn(|r| r as u8), saved: vec![], shared: None };
         let used = callee.insts().fold(Regs::NONE, |all, inst| {
             let used = inst.reg_use();
             all.or(used.reads).or(used.writes)
@@ -260,13 +261,7 @@ impl Site {
     }
 }
 
-fn insert_shift(
-    insts: &mut Vec<Inst>,
-    open: &mut [(u8, usize)],
-    at: usize,
-    reg: u8,
-    shift: i32,
-) {
+fn insert_shift(insts: &mut Vec<Inst>, open: &mut [(u8, usize)], at: usize, reg: u8, shift: i32) {
     let add = Insn { code: ADD64_IMM, dst: reg, src: 0, off: 0, imm: -shift };
     let like = insts[at - 1];
     insts.insert(at, like.beside(add));

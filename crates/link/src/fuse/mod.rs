@@ -443,8 +443,8 @@ impl<'p, 'i> Attempt<'p, 'i> {
         let old = self.program.image;
         let count = old.functions.len();
         // Functions that nothing referred to before have their reason (an exception callback).
-        let unreferenced = (0..count)
-            .filter(|&f| self.program.calls[f] == 0 && !self.program.callbacks[f]);
+        let unreferenced =
+            (0..count).filter(|&f| self.program.calls[f] == 0 && !self.program.callbacks[f]);
         let mut needed = vec![false; count];
         let mut work: Vec<usize> = unreferenced.chain([0]).collect();
         while let Some(f) = work.pop() {

@@ -8,10 +8,13 @@
 //! * [`thread`]: an edge into a block whose test has a known outcome for who comes that way goes where the
 //!   test would have sent it, with a copy of what the block does before.
 //! * [`sink`]: a constant that is needed on one side of a branch only is made there.
+//! * [`unite`]: blocks that make the same constants and go to the same place become one.
 //! * [`sweep`]: instructions whose result nobody reads and that do nothing else.
 //! * [`compact`]: blocks that nothing reaches go; one that only one other goes to is joined with it.
 
-use bpfweld_insn::{Regs, class};
+use std::collections::HashMap;
+
+use bpfweld_insn::{Insn, Regs, class};
 
 use super::code::{Block, BlockId, Body, End, FP, Inst, MOV64, before, live_in, live_out};
 use super::values::{Bounds, Known, Number, Numbers, State, Value, learn};
@@ -34,6 +37,7 @@ pub(super) fn tidy(body: &mut Body, bounds: Bounds) {
         compact(body);
         sink(body);
         sweep(body);
+        unite(body);
         compact(body);
         if *body == before {
             break;
@@ -59,7 +63,7 @@ fn rewrite(body: &mut Body, bounds: Bounds) {
                 match (0..10).find(|&r| before[r] == known.regs[dst]) {
                     Some(same) if same == dst => {}
                     Some(same) => {
-                        let copy = bpfweld_insn::Insn {
+                        let copy = Insn {
                             code: MOV64,
                             dst: inst.insn.dst,
                             src: same as u8,
@@ -71,7 +75,8 @@ fn rewrite(body: &mut Body, bounds: Bounds) {
                 }
                 continue;
             }
-            let idle = is_copy(&new) && before[dst] == known.regs[dst] && is_kind(&numbers, before[dst]);
+            let idle =
+                is_copy(&new) && before[dst] == known.regs[dst] && is_kind(&numbers, before[dst]);
             if !idle {
                 kept.push(new);
             }
@@ -264,6 +269,27 @@ fn sink(body: &mut Body) {
                 *(if side == 0 { taken } else { next }) = new;
             }
         }
+    }
+}
+
+/// Blocks of nothing but constants that are the same: verdicts of several members.
+fn unite(body: &mut Body) {
+    let mut seen: HashMap<(Vec<Insn>, Option<BlockId>), BlockId> = HashMap::new();
+    let mut names: Vec<BlockId> = (0..body.blocks.len()).collect();
+    for (id, block) in body.blocks.iter().enumerate().skip(1) {
+        let next = match block.end {
+            End::Goto(to) => Some(to),
+            End::Exit(_) => None,
+            End::Branch { .. } => continue,
+        };
+        if !block.insts.iter().all(is_constant) || block.insts.is_empty() && next.is_some() {
+            continue;
+        }
+        let code = block.insts.iter().map(|inst| inst.insn).collect();
+        names[id] = *seen.entry((code, next)).or_insert(id);
+    }
+    for block in &mut body.blocks {
+        block.end.retarget(|to| names[to]);
     }
 }
 

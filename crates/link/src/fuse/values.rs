@@ -169,8 +169,7 @@ impl Numbers {
         let made = self.result(inst, regs);
         for reg in 0..10u8 {
             if used.writes.has(reg) {
-                regs[usize::from(reg)] =
-                    self.number(Value::Outcome(block as u32, at as u32, reg));
+                regs[usize::from(reg)] = self.number(Value::Outcome(block as u32, at as u32, reg));
             }
         }
         if let Some(made) = made {
