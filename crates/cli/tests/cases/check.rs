@@ -103,8 +103,11 @@ pub(crate) fn link_arguments(run: &Run, scratch: &Scratch) -> Vec<String> {
         args.extend(["--kconfig".into(), scratch.expand("$TMP/kconfig")]);
     }
     args.extend(run.args.iter().map(|a| scratch.expand(a)));
-    if !run.args.iter().any(|arg| arg.starts_with("--fuse")) {
-        args.extend(["--fuse".into(), if run.fused { "always" } else { "never" }.into()]);
+    match (run.fused, run.fused()) {
+        (true, _) => args.extend(["--fuse".into(), "always".into()]),
+        (false, Some(_)) => args.extend(["--fuse".into(), "never".into()]),
+        // As it comes.
+        (false, None) => {}
     }
     args
 }

@@ -69,9 +69,9 @@ pub(super) fn extent(body: &Body, calls: &dyn Fn(u32, u16) -> bool) -> Extent {
 /// Does a function keep to what lies above the addresses that it is given in these registers?
 pub(super) fn upward(body: &Body, args: u16, calls: &dyn Fn(u32, u16) -> bool) -> bool {
     let mut state = [Class::Other; 11];
-    for reg in 1..=5 {
+    for (reg, class) in state.iter_mut().enumerate().take(6).skip(1) {
         if args & 1 << reg != 0 {
-            state[reg] = Class::Frame(0);
+            *class = Class::Frame(0);
         }
     }
     let found = run(body, state, calls);

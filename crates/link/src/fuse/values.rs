@@ -150,9 +150,9 @@ impl Numbers {
             return true;
         };
         let mut changed = false;
-        for reg in 0..12 {
-            if old.regs[reg] != arriving.regs[reg] && !joined[reg] {
-                joined[reg] = true;
+        for (reg, joined) in joined.iter_mut().enumerate() {
+            if old.regs[reg] != arriving.regs[reg] && !*joined {
+                *joined = true;
                 old.regs[reg] = self.number(Value::Join(at as u32, reg as u8));
                 changed = true;
             }
