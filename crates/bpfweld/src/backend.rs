@@ -48,9 +48,20 @@ pub enum BackendError {
 }
 
 impl Backend {
-    /// Loads a set, with calls fused as the policy says. With [`BackendChoice::Auto`], the second of the
-    /// result says why it is not the kernel. `engine_options` is asked only if the engine comes into it.
+    /// Loads a set. With [`BackendChoice::Auto`], the second of the result says why it is not the
+    /// kernel. `engine_options` is asked only if the engine comes into it.
     pub fn load(
+        choice: BackendChoice,
+        images: &ImageSet,
+        kernel: &Kernel,
+        options: &kernel::LoadOptions,
+        engine_options: impl FnOnce() -> engine::EngineOptions,
+    ) -> Result<(Self, Option<String>), BackendError> {
+        Self::load_fused(choice, images, Policy::Never, kernel, options, engine_options)
+    }
+
+    /// The same with calls fused as the policy says, see [`Kernel::load_fused`].
+    pub fn load_fused(
         choice: BackendChoice,
         images: &ImageSet,
         policy: Policy,

@@ -78,8 +78,14 @@ pub(crate) fn run(args: &RunArgs, matches: &ArgMatches) -> Result<(), Failure> {
     };
     let engine_options = || session.engine_options();
     let policy = args.link.fuse.policy();
-    let (backend, reason) =
-        Backend::load(choice, &images, policy, &session.kernel, &session.options, engine_options)?;
+    let (backend, reason) = Backend::load_fused(
+        choice,
+        &images,
+        policy,
+        &session.kernel,
+        &session.options,
+        engine_options,
+    )?;
     if let Some(reason) = &reason {
         output::note(&format!("run by the engine, not by the kernel: {reason}"));
     }
