@@ -117,8 +117,9 @@ enum Body {
     /// Values by index, those that are set.
     Slots(Vec<bool>),
     Hash(Table),
-    /// Entries of each prefix length.
-    Trie(Table, Vec<u32>),
+    /// Entries of each prefix length; and keys as they were written last, slot by slot: the table has
+    /// them without the bits that do not count.
+    Trie(Table, Vec<u32>, Vec<u8>),
     /// Index of the oldest, and how many there are.
     Queue {
         first: u32,
@@ -172,7 +173,7 @@ impl Map {
             }
             map_type::LPM_TRIE => {
                 let lens = vec![0; (shape.key_size as usize - 4) * 8 + 1];
-                Body::Trie(Table::new(shape.key_size as usize, false, seed), lens)
+                Body::Trie(Table::new(shape.key_size as usize, false, seed), lens, Vec::new())
             }
             map_type::QUEUE | map_type::STACK => Body::Queue { first: 0, len: 0 },
             map_type::RINGBUF => Body::Ring(Ring::new(shape.max_entries)),
@@ -259,7 +260,7 @@ impl Map {
                 table.touch(slot);
                 Some(slot)
             }
-            Body::Trie(table, lens) => longest(table, lens, key),
+            Body::Trie(table, lens, _) => longest(table, lens, key),
             _ => None,
         }
     }
@@ -358,19 +359,27 @@ impl Map {
                 }
                 (None, _) => (table.insert(key, max as usize).ok_or(errno::E2BIG)?, true),
             },
-            Body::Trie(table, lens) => {
-                let (len, key) = prefix(key, lens).ok_or(errno::EINVAL)?;
-                let key = key.get(..table_key(lens)).ok_or(errno::EINVAL)?;
-                match (table.find(key), flags) {
+            Body::Trie(table, lens, written) => {
+                let (len, known) = prefix(key, lens).ok_or(errno::EINVAL)?;
+                let known = known.get(..table_key(lens)).ok_or(errno::EINVAL)?;
+                let (slot, new) = match (table.find(known), flags) {
                     (Some(_), NOEXIST) => return Err(errno::EEXIST),
                     (None, EXIST) => return Err(errno::ENOENT),
                     (Some(slot), _) => (slot, false),
                     (None, _) => {
-                        let slot = table.insert(key, max as usize).ok_or(errno::ENOSPC)?;
+                        let slot = table.insert(known, max as usize).ok_or(errno::ENOSPC)?;
                         lens[len] += 1;
                         (slot, true)
                     }
+                };
+                let start = slot as usize * key.len();
+                if written.len() < start + key.len() {
+                    written.resize(start + key.len(), 0);
                 }
+                if let Some(place) = written.get_mut(start..start + key.len()) {
+                    place.copy_from_slice(key);
+                }
+                (slot, new)
             }
             Body::Queue { .. } if key.is_empty() => return self.push(memory, value, flags),
             Body::Bloom { .. } if key.is_empty() => return self.push(memory, value, flags),
@@ -418,7 +427,7 @@ impl Map {
                 table.remove(slot);
                 Ok(())
             }
-            Body::Trie(table, lens) => {
+            Body::Trie(table, lens, _) => {
                 let (len, key) = prefix(key, lens).ok_or(errno::EINVAL)?;
                 let key = key.get(..table_key(lens)).ok_or(errno::EINVAL)?;
                 let slot = table.find(key).ok_or(errno::ENOENT)?;
@@ -525,7 +534,7 @@ impl Map {
     pub(crate) fn slots(&self) -> u32 {
         match &self.body {
             Body::Array | Body::Slots(_) | Body::References(_) => self.shape.max_entries,
-            Body::Hash(table) | Body::Trie(table, _) => table.slots() as u32,
+            Body::Hash(table) | Body::Trie(table, ..) => table.slots() as u32,
             _ => 0,
         }
     }
@@ -547,7 +556,12 @@ impl Map {
                 key.extend(slot.to_ne_bytes());
                 return Some(0);
             }
-            Body::Hash(table) | Body::Trie(table, _) => key.extend_from_slice(table.key(slot)?),
+            Body::Hash(table) => key.extend_from_slice(table.key(slot)?),
+            Body::Trie(table, _, written) => {
+                let len = table.key(slot)?.len();
+                let start = slot as usize * len;
+                key.extend_from_slice(written.get(start..start + len)?);
+            }
             _ => return None,
         }
         Some(self.address(memory, slot, cpu))

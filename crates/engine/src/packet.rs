@@ -90,6 +90,10 @@ impl Packet {
             if let Some(place) = region.bytes.get_mut(start..end) {
                 place.copy_from_slice(bytes);
             }
+            // What the packet before left in front is not seen when this one grows.
+            if let Some(room) = region.bytes.get_mut(..start) {
+                room.fill(0);
+            }
         }
         self.meta = start;
         self.data = start + metadata;
