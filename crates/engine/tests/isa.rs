@@ -294,7 +294,7 @@ fn a_fault_says_where() {
     assert_eq!((line.file.as_str(), line.line, line.text.as_str()), ("unit.c", 3, "deep"));
     assert_eq!(
         fault.to_string(),
-        "unit.c:3, `deep`, instruction 3: cannot read 4 bytes at 0x4, which points nowhere"
+        "unit.c:3, `deep`, instruction 3: cannot read 4 bytes at 0x4, which points nowhere (E0601)"
     );
 }
 
