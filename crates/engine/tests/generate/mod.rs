@@ -17,9 +17,9 @@ const ENTRIES: u32 = 4;
 /// then those per CPU.
 const KEYED_TYPES: [u32; 7] = [2, 1, 9, 11, 6, 5, 10];
 /// So many maps have keys.
-pub const KEYED: u8 = KEYED_TYPES.len() as u8;
+pub(crate) const KEYED: u8 = KEYED_TYPES.len() as u8;
 /// Index of the first map with values per CPU.
-pub const PER_CPU: usize = 4;
+pub(crate) const PER_CPU: usize = 4;
 /// Index of the queue, behind it the stack and the prog array.
 const QUEUE: usize = KEYED_TYPES.len();
 const SLOTS: usize = QUEUE + 2;
@@ -28,7 +28,7 @@ const CALL_OTHER: Insn = Insn { code: 0x85, dst: 0, src: 1, off: 0, imm: 0 };
 
 /// One step of a program, each of one instruction or a few.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Arithmetic: operation by number, registers, immediate, 64 bits?, register operand?
     Alu(u8, u8, u8, i32, bool, bool),
     /// Byte swap: which, register, width.
@@ -61,7 +61,7 @@ pub enum Step {
     Checksum(u8, u8),
 }
 
-pub fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let any_imm = prop_oneof![
         any::<i32>(),
         prop::sample::select(vec![0, 1, -1, i32::MIN, i32::MAX, 31, 32, 63, 64, 255, 65535])
@@ -271,7 +271,7 @@ fn emit(step: &Step, tc: bool) -> (Vec<Insn>, Option<(u32, usize)>) {
 /// What a set is made of: the steps of its program, of the function that it calls, and of the program
 /// in the slot of its prog array.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     steps: Vec<Step>,
     called: Vec<Step>,
     second: Vec<Step>,
@@ -279,14 +279,14 @@ pub struct Plan {
     tc: bool,
 }
 
-pub fn plan() -> impl Strategy<Value = Plan> {
+pub(crate) fn plan() -> impl Strategy<Value = Plan> {
     let steps = |n| prop::collection::vec(step(), 1..n);
     let parts = (steps(40), steps(12), steps(12), any::<bool>());
     parts.prop_map(|(steps, called, second, tc)| Plan { steps, called, second, tc })
 }
 
 /// The set of a plan.
-pub fn program(plan: &Plan) -> ImageSet {
+pub(crate) fn program(plan: &Plan) -> ImageSet {
     let mut set = SetBuilder::new();
     let mut maps = Vec::new();
     for (i, map_type) in KEYED_TYPES.into_iter().enumerate() {
