@@ -186,4 +186,12 @@ static ALWAYS_INLINE int unknown(int verdict)
 // The context of whatever program calls the function (Linux 6.8).
 #define ARG_CTX __attribute__((btf_decl_tag("arg:ctx")))
 
+/* Further helpers; here, because what stands above has line numbers that objects remember. */
+HELPER(9, long, skb_store_bytes, struct __sk_buff *skb, u32 offset, const void *from, u32 len,
+       u64 flags);
+HELPER(23, long, redirect, u32 ifindex, u64 flags);
+HELPER(38, long, skb_change_tail, struct __sk_buff *skb, u32 len, u64 flags);
+HELPER(43, long, skb_change_head, struct __sk_buff *skb, u32 len, u64 flags);
+HELPER(51, long, redirect_map, void *map, u64 key, u64 flags);
+
 #endif

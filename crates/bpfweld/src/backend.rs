@@ -37,6 +37,12 @@ pub enum BackendError {
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] engine::LoadError),
+    /// No copy that tells what it does can be made.
+    #[error("cannot trace: {0}")]
+    Trace(#[from] bpfweld_link::trace::TraceError),
+    /// The kernel takes the set, but no copy that tells what it does.
+    #[error("the kernel takes the program, but not with what tracing adds to it: {0}")]
+    Untraceable(#[source] kernel::LoadError),
     /// Neither could: the process may not use the kernel, and the engine refused.
     #[error("{engine} ({kernel})")]
     Neither {

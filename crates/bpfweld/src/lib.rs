@@ -33,6 +33,7 @@ struct Readme;
 mod backend;
 mod fused;
 mod kernel_side;
+mod tracing;
 mod weld;
 
 pub use bpfweld_btf as btf;
@@ -51,4 +52,5 @@ pub use bpfweld_object::{Object, ReadError};
 pub use backend::{Backend, BackendChoice, BackendError, Outcome, RunError, Runner};
 pub use fused::Fused;
 pub use kernel_side::{Kernel, KernelBtfError, add_loaded, kernel_btf};
+pub use tracing::Traced;
 pub use weld::{Error, Request, Wire, weld};

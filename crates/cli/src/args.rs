@@ -283,6 +283,14 @@ pub(crate) struct RunArgs {
     /// with a fault, and its packet counts as XDP_ABORTED (TC_ACT_SHOT, 0).
     #[arg(long, value_enum, default_value_t = EngineArg::Auto, help_heading = "Packets")]
     pub(crate) engine: EngineArg,
+    /// Show the way of each packet through the linked program
+    ///
+    /// Which function of which object was entered, what it returned, what it changed in the packet,
+    /// which redirect it asked for. The kernel runs a copy of the program that tells all this; so the
+    /// times are those of the copy. What happened between two functions that have the context is told
+    /// of the one that was running. Of a packet, the first 2048 bytes are compared.
+    #[arg(long, conflicts_with = "repeat", help_heading = "Explain")]
+    pub(crate) trace: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bpfweld_insn::Insn;
 use bpfweld_link::kconfig;
+use bpfweld_link::trace::{Events, Recorder};
 use bpfweld_link::{Image, ImageMap, ImageSet, InstanceId, MapContent, MapSpec, SlotRef};
 use bpfweld_object::{DataKind, ProgramType};
 
@@ -132,6 +133,7 @@ impl Engine {
             scratch: Vec::new(),
             touched: 0,
             instructions: 0,
+            trace: Recorder::default(),
         };
         let shared = Arc::new(Shared { programs, options, state: Mutex::new(state) });
         fill(set, &shared)?;
@@ -191,6 +193,11 @@ impl Loaded {
     pub fn take_events(&self) -> (Vec<Event>, u64) {
         let effects = &mut self.shared.state().effects;
         (std::mem::take(&mut effects.events), std::mem::take(&mut effects.lost))
+    }
+
+    /// What happened in the last run, where the options have a plan of what to note.
+    pub fn take_trace(&self) -> Events {
+        self.shared.state().trace.take()
     }
 
     /// Instructions that all runs took.

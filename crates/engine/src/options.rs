@@ -1,8 +1,10 @@
 //! How to load, and how to run.
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 use bpfweld_link::kconfig::{Config, KernelFacts};
+use bpfweld_link::trace::TracePlan;
 
 /// How to load a set.
 #[derive(Clone, Debug)]
@@ -31,6 +33,9 @@ pub struct EngineOptions {
     /// Does somebody read the perf event arrays? If so, their events are collected; if not,
     /// `bpf_perf_event_output` fails as it does in a kernel (ENOENT).
     pub perf_readers: bool,
+    /// What to note of each run, see [`Loaded::take_trace`](crate::Loaded::take_trace); it must be a
+    /// plan of the set that is loaded. Without one, nothing is noted and nothing is lost by it.
+    pub trace: Option<Arc<TracePlan>>,
 }
 
 impl Default for EngineOptions {
@@ -47,6 +52,7 @@ impl Default for EngineOptions {
             calls: 1 << 26,
             routes: Vec::new(),
             perf_readers: false,
+            trace: None,
         }
     }
 }

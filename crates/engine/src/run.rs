@@ -152,6 +152,8 @@ impl Runner<'_> {
         for _ in 0..repeat {
             state.packet.set_bounds(&mut state.memory, bounds);
             state.effects.redirect = None;
+            // Of several runs, the last one is noted.
+            state.trace.take();
             result = Vm::new(&shared.programs, state, &shared.options).run(*index);
             if result.is_err() {
                 break;

@@ -4,6 +4,9 @@
 //! call back (`bpf_loop`) run the loop inside itself, and not deeper than there are frames.
 
 pub(crate) mod alu;
+mod watch;
+
+use bpfweld_link::trace::Recorder;
 
 use crate::decode::Program;
 use crate::error::FaultKind;
@@ -75,6 +78,8 @@ pub(crate) struct State {
     pub(crate) touched: usize,
     /// Instructions of all runs.
     pub(crate) instructions: u64,
+    /// What the last run was noted for.
+    pub(crate) trace: Recorder,
 }
 
 /// What a call keeps for its return.
@@ -98,6 +103,8 @@ pub(crate) struct Vm<'a> {
     tail_calls: u32,
     depth: usize,
     frames: [Frame; FRAMES],
+    /// Is the next exit none that the program wrote?
+    silent: bool,
 }
 
 impl<'a> Vm<'a> {
@@ -115,6 +122,7 @@ impl<'a> Vm<'a> {
             tail_calls: 0,
             depth: 0,
             frames: [Frame::default(); FRAMES],
+            silent: false,
         }
     }
 
@@ -131,7 +139,7 @@ impl<'a> Vm<'a> {
         regs.set(1, address(CTX, 0));
         regs.set(10, address(STACK, FRAME as u64));
         self.frames[0].loops = MAX_LOOPS;
-        let result = self.exec(&mut regs, program, 0);
+        let result = self.start(&mut regs, program, 0);
         self.state.instructions += self.options.instructions - self.left;
         result.map(|()| regs.get(0))
     }
@@ -202,14 +210,29 @@ impl<'a> Vm<'a> {
         for (reg, value) in (1..).zip(args) {
             regs.set(reg, value);
         }
-        self.exec(regs, program, pc)?;
+        self.start(regs, program, pc)?;
         self.leave(regs);
         Ok(regs.get(0))
     }
 
-    /// The loop: runs until the frame that is the current one now exits.
+    /// Runs a function, watched or not.
+    fn start(&mut self, regs: &mut Regs, program: usize, pc: usize) -> Result<()> {
+        if self.options.trace.is_none() {
+            return self.exec::<false>(regs, program, pc);
+        }
+        self.note_enter(program, pc);
+        self.exec::<true>(regs, program, pc)
+    }
+
+    /// The loop: runs until the frame that is the current one now exits. There are two of it, so that
+    /// the one that does not watch loses nothing.
     #[allow(clippy::too_many_lines, reason = "one arm for each opcode is the clearest form")]
-    fn exec(&mut self, regs: &mut Regs, mut program: usize, mut pc: usize) -> Result<()> {
+    fn exec<const WATCHED: bool>(
+        &mut self,
+        regs: &mut Regs,
+        mut program: usize,
+        mut pc: usize,
+    ) -> Result<()> {
         let base = self.depth;
         let programs = self.programs;
         let mut ops: &[Op] = programs.get(program).map_or(&[], |p| &p.ops);
@@ -302,8 +325,14 @@ impl<'a> Vm<'a> {
                 Code::Call => {
                     ok!(self.enter(regs, program, pc));
                     pc = op.off as usize;
+                    if WATCHED {
+                        self.note_enter(program, pc);
+                    }
                 }
                 Code::Exit => {
+                    if WATCHED {
+                        self.note_exit(program, pc - 1, regs.get(0));
+                    }
                     if self.depth == base {
                         self.left = left;
                         return Ok(());
@@ -323,8 +352,12 @@ impl<'a> Vm<'a> {
                 }
                 Code::Helper => {
                     ok!(self.count_call());
+                    let args = regs.args();
                     let result = call_out!(helpers::call(self, regs, op.imm as u32));
                     regs.set(0, result);
+                    if WATCHED {
+                        self.note_redirect(program, pc - 1, args, result);
+                    }
                 }
                 Code::TailCall => {
                     ok!(self.count_call());
@@ -332,6 +365,9 @@ impl<'a> Vm<'a> {
                         program = to;
                         ops = programs.get(program).map_or(&[], |p| &p.ops);
                         pc = 0;
+                        if WATCHED {
+                            self.note_enter(program, pc);
+                        }
                     }
                 }
                 Code::MayGoto => {
@@ -482,6 +518,7 @@ impl<'a> Vm<'a> {
                 let ops = self.programs.get(program).map_or(&[][..], |p| &p.ops);
                 let exit = ops.iter().position(|op| op.code == Code::Exit);
                 *pc = exit.unwrap_or(ops.len());
+                self.silent = true;
             }
         }
         Ok(())

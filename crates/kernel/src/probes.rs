@@ -14,6 +14,7 @@ use crate::sys::{MapCreate, ProgLoad, Sys, TestRun, Uprobes};
 /// Numbers of helpers that tell kernels apart (`enum bpf_func_id`).
 mod helper {
     pub(super) const TAIL_CALL: i32 = 12;
+    pub(super) const XDP_LOAD_BYTES: i32 = 189;
     /// Came with the release that stopped charging RLIMIT_MEMLOCK.
     pub(super) const KTIME_GET_COARSE_NS: i32 = 160;
     pub(super) const FOR_EACH_MAP_ELEM: i32 = 164;
@@ -148,6 +149,14 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
                 &ProgLoad { prog_type: prog_type::XDP, prog_flags, ..filter(&insns) },
                 None,
             ))
+        }
+        Feature::XdpLoadBytes => {
+            // 8 bytes from the packet's start, to the stack.
+            let to = [ins(0xbf, 3, 10, 0, 0), ins(0x07, 3, 0, 0, -8), mov(2, 0), mov(4, 8)];
+            let call = [call_helper(helper::XDP_LOAD_BYTES), mov(0, 0), exit()];
+            let insns = encode(&[&to[..], &call].concat());
+            let prog_type = prog_type::XDP;
+            done(sys.load_program(&ProgLoad { prog_type, ..filter(&insns) }, None))
         }
         Feature::Sleepable => {
             let insns = encode(&[mov(0, 0), exit()]);

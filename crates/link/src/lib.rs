@@ -15,6 +15,7 @@
 //! | [`fuse`] | calls replaced by the code that they call |
 //! | [`image`] | [`ImageSet`]: what backends take |
 //! | [`kconfig`] | values of kconfig externs, for backends |
+//! | [`trace`] | a copy of the images that tells what it does; what that means |
 //! | `verdict` | [`Verdict`]: what a program returned, in any backend |
 //! | [`chain_root`] | the root of a chain of XDP programs, made without a compiler |
 //! | [`read_back`] | checks what was made |
@@ -35,6 +36,7 @@ pub mod read_back;
 pub mod resolve;
 mod stack;
 mod tail_calls;
+pub mod trace;
 mod types;
 mod verdict;
 

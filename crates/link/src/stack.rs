@@ -5,7 +5,6 @@
 //! nothing uses cost nothing there; hence a warning, and the kernel has the last word.
 
 use bpfweld_insn::{Insn, class};
-use bpfweld_object::Function;
 
 use crate::plan::{EdgeKind, Plan};
 use crate::resolve::Linked;
@@ -24,7 +23,7 @@ pub(crate) fn check(linked: &Linked, plan: &Plan, tail_calls: &TailCalls) -> Opt
         .functions
         .iter()
         .map(|p| linked.instances.get(p.instance.index())?.function(p.func))
-        .map(|f| f.map_or(0, depth).max(1).next_multiple_of(GRANULE))
+        .map(|f| f.map_or(0, |f| depth(&f.insns)).max(1).next_multiple_of(GRANULE))
         .collect();
     // The plan is free of cycles and no path has more than eight functions: plain recursion ends.
     let mut known = vec![None; depths.len()];
@@ -87,11 +86,11 @@ fn deepest(
 }
 
 /// Bytes of its frame that a function asks for.
-fn depth(function: &Function) -> u32 {
+pub(crate) fn depth(insns: &[Insn]) -> u32 {
     let mut lowest = 0;
     // Registers that hold the frame pointer as it is, in straight-line code.
     let mut copies = 0u16;
-    for insn in &function.insns {
+    for insn in insns {
         let below = match insn.class() {
             class::LDX if insn.src == 10 => i32::from(insn.off),
             class::ST | class::STX if insn.dst == 10 => i32::from(insn.off),

@@ -1,11 +1,17 @@
 //! `bpfweld run`: one program over packet after packet, on one load.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `trace` | what happened to a packet, function by function |
+
+mod trace;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use bpfweld::engine::Fault;
 use bpfweld::kernel::{self, RunOptions, Verdict};
-use bpfweld::{Backend, BackendChoice, RunError};
+use bpfweld::{Backend, BackendChoice, ImageSet, RunError, Traced};
 use clap::ArgMatches;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -14,6 +20,7 @@ use crate::error::Failure;
 use crate::output::{self, Align, Style, Table, count};
 use crate::packets::Packets;
 use crate::session::{Session, show_log};
+use trace::{ProgramCounts, Trace};
 
 /// Packets that are listed one by one; of a longer capture, this many of its beginning.
 const LISTED: usize = 20;
@@ -27,9 +34,13 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     engine_reason: Option<String>,
     packets: Vec<PacketReport>,
+    /// With `--trace` of every program that was linked, else of the entry program.
+    programs: Vec<ProgramCounts>,
     /// Mean over all packets that ran; `null` when none did.
     ns_per_packet: Option<f64>,
     warnings: Vec<String>,
+    #[serde(skip)]
+    traced: bool,
 }
 
 /// What became of a packet. Small: a capture may hold millions.
@@ -40,6 +51,8 @@ struct PacketReport {
     result: Result<Verdict, String>,
     /// Why the program did not come to its end.
     fault: Option<Box<Fault>>,
+    /// What happened to it, where that is to be shown.
+    trace: Option<Trace>,
 }
 
 impl Serialize for PacketReport {
@@ -60,6 +73,9 @@ impl Serialize for PacketReport {
                 map.serialize_entry("error", error)?;
             }
         }
+        if let Some(trace) = &self.trace {
+            map.serialize_entry("trace", trace)?;
+        }
         map.end()
     }
 }
@@ -77,26 +93,34 @@ pub(crate) fn run(args: &RunArgs, matches: &ArgMatches) -> Result<(), Failure> {
         EngineArg::Engine => BackendChoice::Engine,
     };
     let engine_options = || session.engine_options();
-    let policy = args.link.fuse.policy();
-    let (backend, reason) = Backend::load_fused(
-        choice,
-        &images,
-        policy,
-        &session.kernel,
-        &session.options,
-        engine_options,
-    )?;
+    let (kernel, options) = (&session.kernel, &session.options);
+    let (loaded, reason) = match args.trace {
+        true => {
+            let (traced, reason) = Traced::load(choice, &images, kernel, options, engine_options)?;
+            (Loaded::Traced(traced), reason)
+        }
+        false => {
+            let policy = args.link.fuse.policy();
+            let (backend, reason) =
+                Backend::load_fused(choice, &images, policy, kernel, options, engine_options)?;
+            (Loaded::Plain(backend), reason)
+        }
+    };
     if let Some(reason) = &reason {
         output::note(&format!("run by the engine, not by the kernel: {reason}"));
     }
-    if let Backend::Kernel(loaded) = &backend
+    if let Loaded::Plain(Backend::Kernel(loaded)) = &loaded
         && let Some(program) = loaded.entries().first()
     {
         show_log(program.name(), program.log(), args.output);
     }
     let mut warnings = images.warnings.clone();
-    warnings.extend_from_slice(backend.warnings());
-    let mut report = run_packets(&backend, packets, args.repeat, warnings)?;
+    warnings.extend_from_slice(loaded.backend().warnings());
+    if let Loaded::Traced(traced) = &loaded {
+        warnings.extend_from_slice(traced.notes());
+    }
+    let job = Job { images: &images, loaded: &loaded, args };
+    let mut report = job.run(packets, warnings)?;
     report.engine_reason = reason;
 
     output::warn(report.warnings.get(images.warnings.len()..).unwrap_or_default());
@@ -111,68 +135,180 @@ pub(crate) fn run(args: &RunArgs, matches: &ArgMatches) -> Result<(), Failure> {
     Ok(())
 }
 
-fn run_packets(
-    backend: &Backend,
-    mut packets: Packets,
-    repeat: u32,
-    mut warnings: Vec<String>,
-) -> Result<Report, Failure> {
-    let Some(mut runner) = backend.runner() else {
-        return Err(Failure::new("no program was loaded"));
-    };
-    let options = RunOptions { repeat, context: None };
-    let mut reports: Vec<PacketReport> = Vec::new();
-    let mut nanoseconds: u64 = 0;
-    let mut ran: u64 = 0;
-    while let Some(packet) = packets.next_packet() {
-        let mut fault = None;
-        let result = match runner.run(&packet, &options) {
-            Ok(outcome) => {
-                ran += 1;
-                fault = outcome.fault.map(Box::new);
-                nanoseconds += u64::from(outcome.duration_ns);
-                Ok(outcome.verdict)
-            }
-            // It is the program that cannot be run, not this packet.
-            Err(RunError::Kernel(error @ kernel::RunError::NoTestRun(_))) => {
-                return Err(Failure::from(error));
-            }
-            Err(error) => Err(error.to_string()),
+/// What runs, watched or not.
+enum Loaded {
+    Plain(Backend),
+    Traced(Traced),
+}
+
+impl Loaded {
+    fn backend(&self) -> &Backend {
+        match self {
+            Self::Plain(backend) => backend,
+            Self::Traced(traced) => traced.backend(),
+        }
+    }
+}
+
+/// What to run, and how.
+struct Job<'a> {
+    images: &'a ImageSet,
+    loaded: &'a Loaded,
+    args: &'a RunArgs,
+}
+
+impl Job<'_> {
+    fn run(&self, mut packets: Packets, mut warnings: Vec<String>) -> Result<Report, Failure> {
+        let backend = self.loaded.backend();
+        let Some(mut runner) = backend.runner() else {
+            return Err(Failure::new("no program was loaded"));
         };
-        reports.push(PacketReport { index: reports.len(), length: packet.len(), result, fault });
+        let options = RunOptions { repeat: self.args.repeat, context: None };
+        let mut reports: Vec<PacketReport> = Vec::new();
+        let mut programs = Programs::new(self);
+        let mut nanoseconds: u64 = 0;
+        let mut ran: u64 = 0;
+        while let Some(packet) = packets.next_packet() {
+            let mut fault = None;
+            let mut trace = None;
+            let result = match runner.run(&packet, &options) {
+                Ok(outcome) => {
+                    ran += 1;
+                    fault = outcome.fault.map(Box::new);
+                    nanoseconds += u64::from(outcome.duration_ns);
+                    let verdict = outcome.verdict;
+                    let listed =
+                        self.args.output.json || self.args.output.verbose || reports.len() < LISTED;
+                    trace = programs.count(verdict, listed)?;
+                    Ok(verdict)
+                }
+                // It is the program that cannot be run, not this packet.
+                Err(RunError::Kernel(error @ kernel::RunError::NoTestRun(_))) => {
+                    return Err(Failure::from(error));
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            let (index, length) = (reports.len(), packet.len());
+            reports.push(PacketReport { index, length, result, fault, trace });
+        }
+        let refused = reports.len() as u64 - ran;
+        if let Some(PacketReport { index, result: Err(error), .. }) =
+            reports.iter().find(|report| report.result.is_err())
+        {
+            let (name, packets) = (backend.name(), count(refused, "packet"));
+            warnings.push(format!(
+                "the {name} did not take {packets}, the first of them {index}: {error}"
+            ));
+        }
+        let faults =
+            reports.iter().filter_map(|report| Some((report.index, report.fault.as_ref()?)));
+        if let Some((index, fault)) = faults.clone().next() {
+            let packets = count(faults.count() as u64, "packet");
+            warnings.push(format!(
+                "the program did not come to its end for {packets}, the first of them {index}: \
+                 {fault}"
+            ));
+        }
+        warnings.extend(packets.into_warnings());
+        // Nanoseconds of a run are far below 2^53.
+        let mean = (ran > 0).then(|| nanoseconds as f64 / ran as f64);
+        Ok(Report {
+            engine: backend.name(),
+            engine_reason: None,
+            packets: reports,
+            programs: programs.counts,
+            ns_per_packet: mean,
+            warnings,
+            traced: self.args.trace,
+        })
     }
-    let refused = reports.len() as u64 - ran;
-    if let Some(PacketReport { index, result: Err(error), .. }) =
-        reports.iter().find(|report| report.result.is_err())
-    {
-        let (name, packets) = (backend.name(), count(refused, "packet"));
-        warnings
-            .push(format!("the {name} did not take {packets}, the first of them {index}: {error}"));
+}
+
+/// Counts verdicts by program.
+struct Programs<'a> {
+    job: &'a Job<'a>,
+    counts: Vec<ProgramCounts>,
+    /// Image and function that stand behind each.
+    functions: Vec<(u16, u32)>,
+}
+
+impl<'a> Programs<'a> {
+    fn new(job: &'a Job<'a>) -> Self {
+        Self { job, counts: Vec::new(), functions: Vec::new() }
     }
-    let faults = reports.iter().filter_map(|report| Some((report.index, report.fault.as_ref()?)));
-    if let Some((index, fault)) = faults.clone().next() {
-        let packets = count(faults.count() as u64, "packet");
-        warnings.push(format!(
-            "the program did not come to its end for {packets}, the first of them {index}: {fault}"
-        ));
+
+    /// Counts a packet that just ran; gives what happened to it, if that is `wanted`.
+    fn count(&mut self, verdict: Verdict, wanted: bool) -> Result<Option<Trace>, Failure> {
+        let Loaded::Traced(traced) = self.job.loaded else {
+            let entry = self.job.images.images.first();
+            let name = entry.map(|e| (e.name.as_str(), e.instance.as_str())).unwrap_or_default();
+            self.add((0, 0), name, verdict);
+            return Ok(None);
+        };
+        let failed = |e: io::Error| Failure::new(format!("cannot read what was traced: {e}"));
+        let story = traced.story().map_err(failed)?;
+        let plan = traced.plan();
+        let visits = story.visits().into_iter();
+        let mut seen: Vec<_> = visits
+            .filter_map(|v| Some((v.image, v.function, trace::verdict_of(plan, v)?)))
+            .collect();
+        // By where they are in the program, each once a packet.
+        seen.sort_by_key(|(image, function, verdict)| (*image, *function, verdict.code));
+        seen.dedup();
+        for (image, function, verdict) in seen {
+            let Some(f) = plan.function(image, function) else { continue };
+            self.add((image, function), (&f.name, &f.instance), verdict);
+        }
+        Ok(wanted.then(|| Trace::new(&story, plan, self.job.images)))
     }
-    warnings.extend(packets.into_warnings());
-    // Nanoseconds of a run are far below 2^53.
-    let mean = (ran > 0).then(|| nanoseconds as f64 / ran as f64);
-    Ok(Report {
-        engine: backend.name(),
-        engine_reason: None,
-        packets: reports,
-        ns_per_packet: mean,
-        warnings,
-    })
+
+    fn add(&mut self, at: (u16, u32), (function, instance): (&str, &str), verdict: Verdict) {
+        let place = self.functions.binary_search(&at).unwrap_or_else(|place| {
+            self.functions.insert(place, at);
+            let (function, instance) = (function.to_owned(), instance.to_owned());
+            self.counts.insert(place, ProgramCounts { function, instance, verdicts: Vec::new() });
+            place
+        });
+        if let Some(counts) = self.counts.get_mut(place) {
+            counts.add(verdict);
+        }
+    }
+}
+
+impl PacketReport {
+    /// With what happened to it.
+    fn print(&self, out: &mut impl Write, style: Style, verbose: bool) -> io::Result<()> {
+        let result = match &self.result {
+            Ok(verdict) => verdict.to_string(),
+            Err(error) => format!("not run: {error}"),
+        };
+        let head =
+            format!("packet {}: {}, {result}", self.index, count(self.length as u64, "byte"));
+        writeln!(out, "{}", style.bold(&head))?;
+        if let Some(trace) = &self.trace {
+            trace.print(out, style, verbose)?;
+        }
+        if let Some(fault) = &self.fault {
+            writeln!(out, "  {}", style.red(&fault.to_string()))?;
+        }
+        Ok(())
+    }
 }
 
 impl Report {
     fn print(&self, out: &mut impl Write, style: Style, verbose: bool) -> io::Result<()> {
         let all = verbose || self.packets.len() <= LISTED;
         let listed = if all { self.packets.len() } else { LISTED };
-        if listed > 0 {
+        if self.traced {
+            for packet in &self.packets[..listed] {
+                packet.print(out, style, verbose)?;
+                writeln!(out)?;
+            }
+            if !all {
+                let more = count((self.packets.len() - listed) as u64, "more packet");
+                writeln!(out, "{}\n", style.dim(&format!("… {more}; --verbose shows them")))?;
+            }
+        } else if listed > 0 {
             let columns =
                 [("packet", Align::Right), ("length", Align::Right), ("verdict", Align::Left)];
             let mut table = Table::new(&columns);
@@ -190,7 +326,12 @@ impl Report {
             }
             writeln!(out)?;
         }
-        self.print_summary(out, style)
+        self.print_summary(out, style)?;
+        if self.traced && !self.programs.is_empty() {
+            writeln!(out)?;
+            trace::print_counts(&self.programs, out, style)?;
+        }
+        Ok(())
     }
 
     fn print_summary(&self, out: &mut impl Write, style: Style) -> io::Result<()> {
@@ -241,13 +382,16 @@ mod tests {
                 _ => Err(TOO_SHORT.into()),
             },
             fault: None,
+            trace: None,
         };
         Report {
             engine: "kernel",
             engine_reason: None,
             packets: (0..n).map(packet).collect(),
+            programs: vec![],
             ns_per_packet: Some(41.6),
             warnings: vec![],
+            traced: false,
         }
     }
 
@@ -269,6 +413,7 @@ mod tests {
                     {"index": 1, "verdict": "XDP_DROP", "code": 1, "length": 61},
                     {"index": 2, "length": 62, "error": TOO_SHORT},
                 ],
+                "programs": [],
                 "ns_per_packet": 41.6,
                 "warnings": [],
             })

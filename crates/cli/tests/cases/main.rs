@@ -11,10 +11,12 @@
 //! | [`examples`] | what docs/errors.md shows of it |
 //! | [`installed`] | objects that others built, if they are installed |
 //! | [`leftovers`] | nothing is left in the kernel when a command has ended |
+//! | [`trace`] | kernel and engine tell the same of each packet |
 //! | [`needs`] | what this machine can do, and which runs it therefore passes over |
 //!
 //! Each (case, run) is one test, named `case::run`; one more, `case::run::fused`, with all calls fused;
-//! one more, `case::run::dump`, when it says what functions or source files the loaded program has. Adding a case needs no Rust: see
+//! one more, `case::run::dump`, when it says what functions or source files the loaded program has;
+//! and one, `case::run::trace`, where both engines can run it. Adding a case needs no Rust: see
 //! `cases/README.md`. With BPFWELD_FIXTURES=DIR the same cases run once more with the objects of
 //! that tree (`cargo xtask fixtures --clang clang-14 --out DIR`); those tests carry its name.
 //! BPFWELD_BIN and BPFWELD_CASES name the command and the cases where the paths of the build do not
@@ -32,6 +34,7 @@ mod leftovers;
 mod needs;
 mod query;
 mod scratch;
+mod trace;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -108,6 +111,18 @@ fn add_trials(
             trial.with_kind(kind.unwrap_or_default())
         };
         trials.push(test(&name, run, check::check));
+        if trace::wanted(run) {
+            let (run, place, machine) = (run.clone(), place.clone(), machine.clone());
+            let trial = Trial::ignorable_test(format!("{name}::trace"), move || {
+                let lacks = machine.lacks(&run, &place);
+                let lacks = lacks.or_else(|| machine.lacks_kernel());
+                match lacks {
+                    Some(reason) => Ok(Completion::ignored_with(reason)),
+                    None => Ok(trace::check(&run, &place)?),
+                }
+            });
+            trials.push(trial.with_kind(kind.unwrap_or_default()));
+        }
         if let Some(fused) = run.fused() {
             trials.push(test(&format!("{name}::fused"), &fused, check::check));
         }

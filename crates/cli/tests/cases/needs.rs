@@ -119,6 +119,11 @@ impl Machine {
         None
     }
 
+    /// Why nothing can be loaded into the kernel.
+    pub(crate) fn lacks_kernel(&self) -> Option<String> {
+        self.no_bpf.clone()
+    }
+
     /// Why programs of the kernel cannot be looked at.
     pub(crate) fn lacks_bpftool(&self) -> Option<String> {
         (!self.bpftool).then(|| "bpftool is not installed".into())
