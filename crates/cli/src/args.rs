@@ -168,7 +168,10 @@ reported as such and the rest go on.
 A capture that ends in the middle of a packet runs up to there, with a warning.
 
 JSON: {\"engine\": \"kernel\"|\"engine\", \"engine_reason\"?, \"packets\": [{\"index\", \"verdict\", \"code\",
-\"length\", \"fault\"?} or {\"index\", \"length\", \"error\"}], \"ns_per_packet\", \"warnings\"}
+\"length\", \"fault\"?, \"trace\"?} or {\"index\", \"length\", \"error\"}], \"programs\": [{\"function\",
+\"instance\", \"verdicts\": {VERDICT: packets}}], \"ns_per_packet\", \"warnings\"}
+\"trace\": {\"steps\": [{\"call\": {function, instance, verdict?, value?, length?, steps?}} or {\"change\":
+{length, metadata?, front?, back?, bytes?}} or {\"redirect\": {helper, interface or map and key, …}}]}
 
 The kernel needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN; the engine needs nothing.
 
