@@ -103,6 +103,17 @@ fn failures() -> Vec<Failure> {
         PinError::Call { step: "pin", path: "/sys/fs/bpf/chain/root".into(), source: refused() }
             .into(),
         RunError::NoTestRun(bpfweld::object::ProgramType::KPROBE).into(),
+        bpfweld::BackendError::Trace(bpfweld::link::trace::TraceError::TooFar {
+            program: pid(),
+            instance: "root.o".into(),
+        })
+        .into(),
+        bpfweld::BackendError::Untraceable(LoadError::Program {
+            program: pid(),
+            instance: "root.o".into(),
+            source: io::Error::from_raw_os_error(7),
+        })
+        .into(),
         bpfweld::BackendError::Engine(EngineError::Instruction {
             program: pid(),
             insn: 7,

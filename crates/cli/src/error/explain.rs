@@ -162,6 +162,12 @@ impl From<bpfweld::BackendError> for Failure {
             | bpfweld::BackendError::Neither { ref engine, .. } => {
                 Self::new(error.to_string()).code(engine.code())
             }
+            bpfweld::BackendError::Trace(ref trace) => {
+                Self::new(error.to_string()).code(trace.code()).hint("without --trace it runs")
+            }
+            bpfweld::BackendError::Untraceable(_) => Self::new(error.to_string())
+                .code("E0802")
+                .hint("the engine traces without a verifier: --engine engine"),
         }
     }
 }

@@ -33,6 +33,15 @@ pub enum TraceError {
     },
 }
 
+impl TraceError {
+    /// The stable code, a section of `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooFar { .. } => "E0801",
+        }
+    }
+}
+
 /// Makes the copy. It has one map more than the set, the last: what happens goes there, in the format
 /// of [`Events::read`](super::Events::read). The plan is corrected where the stack of a function is
 /// full.
