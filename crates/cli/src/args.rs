@@ -289,8 +289,8 @@ pub(crate) struct RunArgs {
     /// Show the way of each packet through the linked program
     ///
     /// Which function of which object was entered, what it returned, what it changed in the packet,
-    /// which redirect it asked for. The kernel runs a copy of the program that tells all this; so the
-    /// times are those of the copy. What happened between two functions that have the context is told
+    /// which redirect it asked for. The kernel runs a copy of the program, with no call fused, that tells
+    /// all this; so the times are those of the copy. What happened between two functions that have the context is told
     /// of the one that was running. Of a packet, the first 2048 bytes are compared.
     #[arg(long, conflicts_with = "repeat", help_heading = "Explain")]
     pub(crate) trace: bool,
