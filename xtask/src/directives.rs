@@ -55,6 +55,7 @@ pub(crate) const KNOWN_TO_RUNNER: &[&str] = &[
     "json",
     "kconfig",
     "lines",
+    "linked",
     "needs",
     "object",
     "objects",

@@ -42,6 +42,7 @@ pub use bpfweld_insn as insn;
 pub use bpfweld_kernel as kernel;
 pub use bpfweld_link as link;
 pub use bpfweld_object as object;
+pub use bpfweld_static_link as static_link;
 
 pub use bpfweld_kernel::{Feature, Features, LoadError, LoadOptions, Loaded, Prepared};
 pub use bpfweld_link::{

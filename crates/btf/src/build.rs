@@ -110,6 +110,16 @@ impl BtfBuilder {
         }
     }
 
+    /// What is there so far, to look at.
+    ///
+    /// # Errors
+    ///
+    /// As of [`BtfBuilder::finish`].
+    pub fn snapshot(&self) -> Result<Btf, BtfError> {
+        self.first_error()?;
+        Btf::from_parts(self.words.clone(), self.starts.clone(), self.strings.clone())
+    }
+
     /// Number of types so far, `void` included: the id that the next one gets.
     pub fn type_count(&self) -> u32 {
         // `push` keeps the number below MAX_TYPES.

@@ -8,6 +8,7 @@
 //! | [`ext`] | [`BtfExt`]: func_info, line_info and CO-RE records of `.BTF.ext` |
 //! | [`build`] | [`BtfBuilder`]: BTF in the making |
 //! | [`merge`] | [`SourceMap`]: copying types from parsed blobs into a builder |
+//! | [`whole`] | merging whole blobs; forward declarations resolved |
 //! | [`cdecl`] | types printed as C |
 //! | [`compat`] | do two prototypes agree? |
 //! | [`validate`] | checks beyond those of parsing |
@@ -38,11 +39,12 @@ pub mod sanitize;
 mod testing;
 pub mod validate;
 pub mod view;
+pub mod whole;
 
 pub use build::{BtfBuilder, MemberSpec};
 pub use compat::{Mismatch, check_prototype};
 pub use error::BtfError;
-pub use ext::{BtfExt, CoreRecord, ExtSection, FuncInfo, LineRecord};
+pub use ext::{BtfExt, CoreRecord, ExtBlock, ExtSection, FuncInfo, LineRecord};
 pub use index::NameIndex;
 pub use kind::{Endian, Kind, Linkage, TypeId};
 pub use merge::SourceMap;
@@ -50,3 +52,4 @@ pub use read::Btf;
 pub use sanitize::{BtfFeatures, sanitize};
 pub use validate::Problem;
 pub use view::{Enumerator, IntEncoding, Member, Param, SectionVar, Type};
+pub use whole::{Resolved, resolve_forwards};

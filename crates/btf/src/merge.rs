@@ -68,6 +68,11 @@ impl SourceMap {
         }
     }
 
+    /// The new id of the prototype of a function with code, if it is copied.
+    pub fn proto(&self, id: TypeId) -> Option<TypeId> {
+        self.named_protos.get(&id.0).map(|&new| TypeId(new)).or_else(|| self.get(id))
+    }
+
     fn new_id(&self, id: u32) -> u32 {
         self.types.get(id as usize).copied().unwrap_or(0)
     }
@@ -178,13 +183,35 @@ impl BtfBuilder {
 
     /// Adds a FUNC for code that has none: it returns `int` and takes no parameters.
     pub fn synth_func(&mut self, name: &str, linkage: Linkage) -> Result<TypeId, BtfError> {
-        let encoding = IntEncoding { signed: true, bits: 32, ..IntEncoding::default() };
-        let int = self.intern_int("int", 4, encoding)?;
-        let proto = self.intern(&[0, info(Kind::FuncProto, 0), int.0], &[])?;
+        let proto = self.synth_proto()?.0;
         let name = self.add_str(&mend_name(name.as_bytes(), false));
         let id = self.intern(&[name, info(Kind::Func, linkage as u32), proto], &[])?;
         self.first_error()?;
         Ok(TypeId(id))
+    }
+
+    /// The prototype of [`BtfBuilder::synth_func`].
+    pub fn synth_proto(&mut self) -> Result<TypeId, BtfError> {
+        let encoding = IntEncoding { signed: true, bits: 32, ..IntEncoding::default() };
+        let int = self.intern_int("int", 4, encoding)?;
+        let proto = self.intern(&[0, info(Kind::FuncProto, 0), int.0], &[])?;
+        self.first_error()?;
+        Ok(TypeId(proto))
+    }
+
+    /// Copies a prototype of a function with code, with a name for every parameter.
+    pub(crate) fn import_proto(
+        &mut self,
+        map: &mut SourceMap,
+        btf: &Btf,
+        proto: TypeId,
+    ) -> Result<(), BtfError> {
+        match btf.ty(proto) {
+            proto if proto.kind() == Kind::FuncProto => {
+                self.import_named_proto(map, btf, proto).map(|_| ())
+            }
+            other => self.import(map, btf, other.id()).map(|_| ()),
+        }
     }
 
     /// Copies a prototype, with a name for every parameter.
@@ -362,7 +389,9 @@ impl BtfBuilder {
 
     /// The declaration tags on a source type, in the form in which types are compared.
     fn import_tags(&mut self, map: &mut SourceMap, btf: &Btf, id: u32) -> Vec<Tag> {
-        let ids = map.tags.get(&id).cloned().unwrap_or_default();
+        let mut ids = map.tags.get(&id).cloned().unwrap_or_default();
+        // In the order in which they are written, so that their strings come in that order, too.
+        ids.sort_by_key(|&id| btf.ty(id).component().unwrap_or(u32::MAX));
         let mut tags = Vec::with_capacity(ids.len());
         for id in ids {
             let tag = btf.ty(id);

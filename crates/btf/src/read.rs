@@ -135,6 +135,24 @@ impl Btf {
         out
     }
 
+    /// A stand-alone blob in which what refers to a key of `targets` refers to its value instead.
+    pub(crate) fn with_targets(
+        &self,
+        targets: &std::collections::HashMap<TypeId, TypeId>,
+    ) -> Result<Self, BtfError> {
+        let mut words = self.words.clone();
+        for (ty, &start) in self.types().zip(&self.starts) {
+            for at in ty.slots().refs() {
+                if let Some(word) = words.get_mut(start as usize + at)
+                    && let Some(target) = targets.get(&TypeId(*word))
+                {
+                    *word = target.0;
+                }
+            }
+        }
+        Self::from_parts(words, self.starts.clone(), self.strings.clone())
+    }
+
     /// The string section.
     pub(crate) fn own_strings(&self) -> &[u8] {
         &self.strings

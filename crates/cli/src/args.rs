@@ -7,7 +7,9 @@ use clap::{ArgMatches, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::binding::parse_label;
+use static_link::StaticLinkArgs;
 
+pub(crate) mod static_link;
 pub(crate) mod xdp;
 
 const STYLES: Styles = Styles::styled()
@@ -76,6 +78,9 @@ pub(crate) enum Command {
     /// Link, load and pin programs and maps
     #[command(after_help = AFTER_LOAD)]
     Load(LoadArgs),
+    /// Link objects into one object file, for bpfweld, libbpf and other loaders
+    #[command(after_help = static_link::AFTER)]
+    Link(StaticLinkArgs),
     /// Run many XDP programs on one interface, as one program
     #[command(after_help = AFTER_XDP, disable_help_subcommand = true)]
     Xdp(xdp::XdpArgs),
@@ -101,6 +106,7 @@ impl Command {
             | Self::Check(CheckArgs { output, .. })
             | Self::Run(RunArgs { output, .. })
             | Self::Load(LoadArgs { output, .. })
+            | Self::Link(StaticLinkArgs { output, .. })
             | Self::Features(FeaturesArgs { output }) => output.verbose,
             Self::Xdp(args) => args.command.common().verbose > 0,
             Self::Explain(_) | Self::Completions(_) | Self::Man(_) => false,
@@ -114,6 +120,7 @@ impl Command {
             | Self::Check(CheckArgs { output, .. })
             | Self::Run(RunArgs { output, .. })
             | Self::Load(LoadArgs { output, .. })
+            | Self::Link(StaticLinkArgs { output, .. })
             | Self::Features(FeaturesArgs { output }) => output.json,
             Self::Xdp(args) => args.command.json(),
             Self::Explain(_) | Self::Completions(_) | Self::Man(_) => false,
@@ -127,6 +134,7 @@ impl Command {
             Self::Check(CheckArgs { link, .. })
             | Self::Run(RunArgs { link, .. })
             | Self::Load(LoadArgs { link, .. }) => link.object_paths(),
+            Self::Link(args) => args.objects.iter().map(PathBuf::as_path).collect(),
             Self::Xdp(args) => args.command.object_paths(),
             _ => Vec::new(),
         }

@@ -168,7 +168,7 @@ fn bad_extern(text: &str) -> BindingError {
 
 /// Can this be the name of a function? C identifiers, and what compilers append to or make of
 /// them (`f.llvm.123`, `_ZN3foo17h…E`, `$`).
-fn is_symbol(name: &str) -> bool {
+pub(crate) fn is_symbol(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$'))

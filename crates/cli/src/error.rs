@@ -12,6 +12,7 @@ mod examples;
 mod explain;
 mod snippet;
 mod sources;
+mod static_link;
 mod verifier;
 
 use std::fmt;

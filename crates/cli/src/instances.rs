@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::args::LinkArgs;
-use crate::binding::{Binding, Known};
+use crate::args::static_link::StaticLinkArgs;
+use crate::binding::{Binding, Known, is_symbol};
 use crate::error::Failure;
 
 /// Entries of a directory that are looked through for a name like the one that is not there.
@@ -46,27 +47,50 @@ pub(crate) struct Wire {
 impl Wiring {
     /// Looks up every name of the command line.
     pub(crate) fn new(args: &LinkArgs) -> Result<Self, Failure> {
-        let mut finder = Finder::new(&args.labels)?;
-        for object in &args.objects {
-            finder.listed(object);
-        }
-        // Labelled objects take part in the link even when nothing else names them: an extern may
-        // resolve to one of their functions by name.
-        for (label, _) in &args.labels {
-            finder.labelled(label);
-        }
-        let mut bindings = Vec::new();
-        for text in &args.bind {
-            let binding = Binding::parse(text, |name| finder.known(name))
-                .map_err(|error| Failure::usage(error.to_string()))?;
-            bindings.push(Wire {
-                caller: binding.caller.map_or(Ok(0), |name| finder.named(name, text))?,
-                name: binding.name.to_owned(),
-                target: finder.named(binding.target, text)?,
-                function: binding.function.map(str::to_owned),
-            });
-        }
+        let mut finder = Finder::of(&args.objects, &args.labels)?;
+        let bindings = finder.bindings(&args.bind, 0)?;
         Ok(Self { instances: finder.instances, bindings })
+    }
+}
+
+/// What `link` is to do, its names looked up; indices are into `wiring.instances`.
+#[derive(Debug)]
+pub(crate) struct Edits {
+    /// The objects and what binds them.
+    pub(crate) wiring: Wiring,
+    /// `--root`.
+    pub(crate) root: Option<usize>,
+    /// `--rename`: in which object or in all, the old name, the new one.
+    pub(crate) renames: Vec<(Option<usize>, String, String)>,
+    /// `--localize`: in which object or in all, the pattern.
+    pub(crate) localize: Vec<(Option<usize>, String)>,
+}
+
+impl Edits {
+    /// Looks up every name of the command line.
+    pub(crate) fn new(args: &StaticLinkArgs) -> Result<Self, Failure> {
+        let mut finder = Finder::of(&args.objects, &args.labels)?;
+        let root = match &args.root {
+            Some(name) => Some(finder.named(name, &format!("--root {name}"))?),
+            None => None,
+        };
+        let bindings = finder.bindings(&args.bind, root.unwrap_or(0))?;
+        let mut renames = Vec::new();
+        for text in &args.rename {
+            let parts =
+                text.rsplit_once('=').filter(|(old, new)| !old.is_empty() && is_symbol(new));
+            let (left, new) = parts.ok_or_else(|| {
+                Failure::usage(format!("renaming `{text}` does not read [INSTANCE:]OLD=NEW"))
+            })?;
+            let (of, old) = finder.scoped(left, &format!("--rename {text}"))?;
+            renames.push((of, old, new.to_owned()));
+        }
+        let mut localize = Vec::new();
+        for text in &args.localize {
+            localize.push(finder.scoped(text, &format!("--localize {text}"))?);
+        }
+        let wiring = Wiring { instances: finder.instances, bindings };
+        Ok(Self { wiring, root, renames, localize })
     }
 }
 
@@ -94,6 +118,44 @@ impl<'a> Finder<'a> {
             by_path: HashMap::new(),
             by_label: HashMap::new(),
         })
+    }
+
+    /// The OBJECT arguments, and the labels.
+    fn of(objects: &[PathBuf], labels: &'a [(String, String)]) -> Result<Self, Failure> {
+        let mut finder = Self::new(labels)?;
+        for object in objects {
+            finder.listed(object);
+        }
+        // Labelled objects take part in the link even when nothing else names them: an extern may
+        // resolve to one of their functions by name.
+        for (label, _) in labels {
+            finder.labelled(label);
+        }
+        Ok(finder)
+    }
+
+    /// All `--bind` options; `root` is who wants what no INSTANCE stands before.
+    fn bindings(&mut self, bind: &[String], root: usize) -> Result<Vec<Wire>, Failure> {
+        let mut bindings = Vec::new();
+        for text in bind {
+            let binding = Binding::parse(text, |name| self.known(name))
+                .map_err(|error| Failure::usage(error.to_string()))?;
+            bindings.push(Wire {
+                caller: binding.caller.map_or(Ok(root), |name| self.named(name, text))?,
+                name: binding.name.to_owned(),
+                target: self.named(binding.target, text)?,
+                function: binding.function.map(str::to_owned),
+            });
+        }
+        Ok(bindings)
+    }
+
+    /// `[INSTANCE:]NAME`, as a part of the option's value `text`.
+    fn scoped(&mut self, scoped: &str, text: &str) -> Result<(Option<usize>, String), Failure> {
+        match scoped.rsplit_once(':') {
+            Some((instance, name)) => Ok((Some(self.named(instance, text)?), name.to_owned())),
+            None => Ok((None, scoped.to_owned())),
+        }
     }
 
     /// How well a name in a binding is known.
@@ -156,10 +218,9 @@ impl<'a> Finder<'a> {
     fn unknown(&self, name: &str, text: &str) -> Failure {
         let is_path = name.contains('/') || name.ends_with(".o");
         let failure = if is_path {
-            Failure::new(format!("binding `{text}`: no such file: {name}"))
-                .code(crate::error::INPUT)
+            Failure::new(format!("{}: no such file: {name}", said(text))).code(crate::error::INPUT)
         } else {
-            Failure::usage(format!("binding `{text}`: `{name}` is neither a label nor a file"))
+            Failure::usage(format!("{}: `{name}` is neither a label nor a file", said(text)))
         };
         let labels = self.labels.iter().map(|(label, _)| label.clone());
         let listed = self.instances.iter().map(|instance| instance.label.clone());
@@ -171,6 +232,14 @@ impl<'a> Finder<'a> {
         } else {
             failure.hint(format!("--object {name}=PATH makes it one"))
         }
+    }
+}
+
+/// Where a name was written.
+fn said(text: &str) -> String {
+    match text.starts_with("--") {
+        true => text.to_owned(),
+        false => format!("binding `{text}`"),
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct Section<'a> {
     pub(crate) data: &'a [u8],
     /// `sh_addralign`.
     pub(crate) align: u64,
+    /// `sh_entsize`.
+    pub(crate) entry_size: u64,
 }
 
 impl Section<'_> {
@@ -497,7 +499,8 @@ fn sections<'a>(
             }
         }
         let (size, align) = (header.sh_size(e), header.sh_addralign(e));
-        sections.push(Section { name, kind, flags, size, data, align });
+        let entry_size = header.sh_entsize(e);
+        sections.push(Section { name, kind, flags, size, data, align, entry_size });
     }
     // Sections that share bytes would let a small file ask for any amount of work.
     ranges.sort_unstable();

@@ -8,6 +8,7 @@
 //! | [`error`] | [`ReadError`]: what can be wrong with a file |
 //! | `read` | [`Object::open`], [`Object::parse`]: the steps from bytes to [`Object`] |
 //! | `elf` | sections, symbols, relocations as numbers |
+//! | `file` | [`ObjectFile`]: the same for a linker that writes ELF files |
 //! | `types` | what is looked up in BTF |
 //! | `functions`, `relocs`, `info` | functions; their references; their types and lines |
 //! | `entries` | which functions are entry programs |
@@ -23,6 +24,7 @@ mod elf;
 mod entries;
 pub mod error;
 mod externs;
+mod file;
 mod functions;
 mod info;
 mod maps;
@@ -39,5 +41,6 @@ mod tests;
 mod types;
 
 pub use error::{ReadError, ReadProblem};
+pub use file::{FileReloc, FileSection, FileSymbol, ObjectFile, RelocKind, map_definition};
 pub use model::*;
 pub use program::{AttachType, ProgramSpec, ProgramType};

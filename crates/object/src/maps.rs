@@ -319,7 +319,11 @@ fn empty(name: &str) -> MapDef {
 
 /// Reads one definition: `ty` is the struct (behind typedefs and qualifiers). Gives the offset of its
 /// member `values`, too.
-fn define(name: &str, ty: Type<'_>, is_inner: bool) -> Result<(MapDef, Option<u64>), ReadProblem> {
+pub(crate) fn define(
+    name: &str,
+    ty: Type<'_>,
+    is_inner: bool,
+) -> Result<(MapDef, Option<u64>), ReadProblem> {
     if ty.kind() != Kind::Struct {
         return Err(problem(name, None, MapProblem::NotAStruct(describe(ty))));
     }

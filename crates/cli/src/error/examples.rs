@@ -12,6 +12,7 @@ use bpfweld::link::{
     core_reloc::{CoreError, CoreProblem},
 };
 use bpfweld::object::{ReadError, ReadProblem};
+use bpfweld::static_link;
 use bpfweld_chain::ChainError;
 
 use super::{Failure, Sources};
@@ -154,6 +155,26 @@ fn chain_failures() -> Vec<Failure> {
     errors.into_iter().map(Failure::from).collect()
 }
 
+fn link_failures() -> Vec<Failure> {
+    let object = |name: &str| format!("{name}.o");
+    let errors = [
+        static_link::LinkError::TwoArenas {
+            first: object("a"),
+            first_map: "arena".into(),
+            second: object("b"),
+            second_map: "heap".into(),
+        },
+        static_link::LinkError::Section {
+            section: ".data.state".into(),
+            first: object("a"),
+            second: object("b"),
+            why: "its flags are 0x3 there and 0x1 here".into(),
+        },
+        static_link::LinkError::TooLarge("70000 sections".into()),
+    ];
+    errors.into_iter().map(Failure::from).collect()
+}
+
 fn rejected(message: &str, rounds: usize) -> Failure {
     let line = |number: u32, text: &str| {
         let mut site = site();
@@ -204,7 +225,8 @@ fn faults() -> Vec<FaultKind> {
 }
 
 fn by_hand() -> BTreeMap<String, String> {
-    let failures = failures().into_iter().chain(chain_failures()).map(|failure| {
+    let failures = failures().into_iter().chain(chain_failures()).chain(link_failures());
+    let failures = failures.map(|failure| {
         let mut out = Vec::new();
         failure.render(&mut out, Style::plain(), false, &mut Sources::none()).unwrap();
         (failure.code.to_owned(), String::from_utf8(out).unwrap())

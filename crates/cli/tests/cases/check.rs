@@ -23,6 +23,7 @@ pub(crate) fn check(run: &Run, place: &Place, machine: &Machine) -> Result<(), S
     run.unprivileged &= machine.is_privileged();
     let run = &run;
     let scratch = Scratch::new(run, place)?;
+    link_first(run, place, &scratch)?;
     let mut args = arguments(run, &scratch)?;
     if run.stdout.is_empty() {
         args.push("--json".into());
@@ -69,6 +70,20 @@ pub(crate) fn check(run: &Run, place: &Place, machine: &Machine) -> Result<(), S
 /// What runs programs, where BPFWELD_ENGINE says it.
 pub(crate) fn engine() -> Option<String> {
     std::env::var("BPFWELD_ENGINE").ok()
+}
+
+/// Makes the objects that `linked:` names.
+pub(crate) fn link_first(run: &Run, place: &Place, scratch: &Scratch) -> Result<(), String> {
+    for (name, how) in &run.linked {
+        let out = scratch.path().join(name).to_string_lossy().into_owned();
+        let mut args = vec!["link".to_string(), "-o".into(), out];
+        args.extend(how.iter().map(|a| scratch.expand(a)));
+        let output = call(run, place, &args)?;
+        if !output.status.success() {
+            return Err(format!("--- bpfweld {}\n{}", args.join(" "), told(&output)));
+        }
+    }
+    Ok(())
 }
 
 /// Subcommand and arguments, `--json` and `--pin` left out.

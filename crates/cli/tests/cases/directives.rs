@@ -24,6 +24,8 @@ pub(crate) struct Run {
     /// Lines of a kconfig file.
     pub(crate) kconfig: Vec<String>,
     pub(crate) packets: Vec<Packets>,
+    /// (name, arguments of `link`): objects that are linked first.
+    pub(crate) linked: Vec<(String, Vec<String>)>,
     /// (name, how to make it).
     pub(crate) files: Vec<(String, String)>,
     pub(crate) needs: Vec<String>,
@@ -128,6 +130,11 @@ impl Run {
                 let (name, how) = value.split_once('=').ok_or("wants NAME = HOW")?;
                 self.files.push((name.trim().into(), how.trim().into()));
             }
+            "linked" => {
+                let (name, how) = value.split_once('=').ok_or("wants NAME = ARGUMENTS")?;
+                let how = how.split_whitespace().map(String::from).collect();
+                self.linked.push((name.trim().into(), how));
+            }
             "needs" => self.needs.extend(words()),
             "stdin-closed" => self.stdin_closed = true,
             "unprivileged" => self.unprivileged = true,
@@ -172,7 +179,7 @@ impl Run {
     /// `None` where fusing has nothing to do with it.
     pub(crate) fn fused(&self) -> Option<Self> {
         let says_it = self.args.iter().any(|arg| arg.starts_with("--fuse"));
-        if self.subcommand() == "inspect" || self.expected_exit() != 0 || says_it {
+        if matches!(self.subcommand(), "inspect" | "link") || self.expected_exit() != 0 || says_it {
             return None;
         }
         let looks = |question: &String| ["functions", "insns"].iter().any(|w| question.contains(w));

@@ -8,13 +8,14 @@ use std::process::Command;
 use regex::Regex;
 
 use crate::Place;
-use crate::check::{call, link_arguments, told};
+use crate::check::{call, link_arguments, link_first, told};
 use crate::directives::Run;
 use crate::scratch::Scratch;
 
 /// Compares the functions and lines of the loaded program with the directives.
 pub(crate) fn check(run: &Run, place: &Place) -> Result<(), String> {
     let scratch = Scratch::new(run, place)?;
+    link_first(run, place, &scratch)?;
     let mount = BpfFs::mount(&scratch.path().join("bpffs"))?;
     let pins = mount.dir.join("pins");
     let mut args = vec!["load".to_string()];

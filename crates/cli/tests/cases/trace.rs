@@ -5,7 +5,7 @@ use libtest_mimic::Completion;
 use serde_json::Value;
 
 use crate::Place;
-use crate::check::{call, link_arguments, told};
+use crate::check::{call, link_arguments, link_first, told};
 use crate::directives::Run;
 use crate::scratch::Scratch;
 
@@ -104,6 +104,7 @@ fn without_bytes(json: &mut Value) {
 /// The JSON, or why there is none.
 fn trace(run: &Run, place: &Place, engine: &str) -> Result<Result<Value, String>, String> {
     let scratch = Scratch::new(run, place)?;
+    link_first(run, place, &scratch)?;
     let mut args = vec!["run".to_string()];
     args.extend(link_arguments(run, &scratch));
     args.extend(scratch.packet_args(run)?);

@@ -1,0 +1,6 @@
+#include "state.h"
+
+NOINLINE int bump(int x)
+{
+	return x * 2;
+}

@@ -1,0 +1,279 @@
+//! An object file as its sections, symbols and relocations, checked but not interpreted: what a linker
+//! that writes ELF files works on. What the parts mean for BPF is in [`crate::Object`].
+
+use bpfweld_btf::{Btf, Endian, TypeId};
+use bpfweld_insn::INSN_SIZE;
+
+use crate::elf::{self, Elf, Place, Rel, reloc_type};
+use crate::error::{ReadError, ReadProblem, RelocProblem};
+use crate::maps;
+use crate::model::MapDef;
+
+/// The sections, symbols and relocations of an object file. Borrows from the file's bytes.
+#[derive(Debug, Clone)]
+pub struct ObjectFile<'a> {
+    /// Byte order.
+    pub endian: Endian,
+    /// All sections by their index in the file; the null section comes first.
+    pub sections: Vec<FileSection<'a>>,
+    /// All symbols by their index in the file; the null symbol comes first.
+    pub symbols: Vec<FileSymbol<'a>>,
+}
+
+/// A section (ELF specification, "Sections").
+#[derive(Debug, Clone)]
+pub struct FileSection<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// `sh_type`.
+    pub kind: u32,
+    /// `sh_flags`.
+    pub flags: u64,
+    /// Size in bytes; the length of `data`, but for `SHT_NOBITS`.
+    pub size: u64,
+    /// `sh_addralign` in bytes.
+    pub align: u64,
+    /// `sh_entsize` in bytes.
+    pub entry_size: u64,
+    /// Contents; empty for `SHT_NOBITS`.
+    pub data: &'a [u8],
+    /// Relocations, by rising offset.
+    pub relocs: Vec<FileReloc>,
+}
+
+impl FileSection<'_> {
+    /// Does it hold instructions?
+    pub fn has_code(&self) -> bool {
+        self.kind == object::elf::SHT_PROGBITS
+            && self.flags & u64::from(object::elf::SHF_EXECINSTR) != 0
+    }
+
+    /// Is it part of the program (`SHF_ALLOC`)?
+    pub fn is_allocated(&self) -> bool {
+        self.flags & u64::from(object::elf::SHF_ALLOC) != 0
+    }
+}
+
+/// A symbol (ELF specification, "Symbol Table").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSymbol<'a> {
+    /// Its name; empty for symbols of sections.
+    pub name: &'a str,
+    /// `STT_*`.
+    pub kind: u8,
+    /// `STB_*`.
+    pub bind: u8,
+    /// `STV_*`.
+    pub visibility: u8,
+    /// Section that it is in; `None` when it is undefined or absolute.
+    pub section: Option<u32>,
+    /// Neither undefined nor in a section (`SHN_ABS`)?
+    pub absolute: bool,
+    /// Offset in its section, in bytes.
+    pub value: u64,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// A relocation of one of the types that BPF objects have (LLVM's `ELFRelocs/BPF.def`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileReloc {
+    /// Where, in bytes from the start of the section.
+    pub offset: u64,
+    /// Index of the symbol, which exists.
+    pub symbol: u32,
+    /// What is patched.
+    pub kind: RelocKind,
+    /// What is added to the symbol's place, in bytes, wherever and in whatever unit the file has it.
+    pub addend: i64,
+}
+
+/// What a relocation patches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RelocKind {
+    /// The address that an `ldimm64` loads (`R_BPF_64_64`).
+    LoadImm64,
+    /// The distance of a call (`R_BPF_64_32`).
+    Call,
+    /// Eight bytes of data (`R_BPF_64_ABS64`).
+    Abs64,
+    /// Four bytes of data (`R_BPF_64_ABS32`).
+    Abs32,
+    /// Four bytes of data that no run-time linker looks at (`R_BPF_64_NODYLD32`).
+    NoDyld32,
+}
+
+impl RelocKind {
+    /// The relocation type's number.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::LoadImm64 => reloc_type::LD_IMM64,
+            Self::Call => reloc_type::CALL,
+            Self::Abs64 => reloc_type::ABS64,
+            Self::Abs32 => reloc_type::ABS32,
+            Self::NoDyld32 => reloc_type::NODYLD32,
+        }
+    }
+
+    /// Bytes that it patches, from the relocation's place on. Of a load: both slots.
+    pub fn width(self) -> u64 {
+        match self {
+            Self::LoadImm64 => 2 * INSN_SIZE as u64,
+            Self::Call | Self::Abs64 => 8,
+            Self::Abs32 | Self::NoDyld32 => 4,
+        }
+    }
+}
+
+impl<'a> ObjectFile<'a> {
+    /// Takes the file apart whose contents are `bytes`; messages call it `name`. Relocations of debugging
+    /// information and of `.BTF` and `.BTF.ext` are passed over.
+    ///
+    /// # Errors
+    ///
+    /// `bytes` is not a relocatable ELF file for BPF, or a relocation is out of place, of an unknown type
+    /// or against a symbol that does not exist.
+    pub fn parse(name: &str, bytes: &'a [u8]) -> Result<Self, ReadError> {
+        parse(bytes)
+            .map_err(|problem| ReadError { object: name.to_owned(), problem: Box::new(problem) })
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<ObjectFile<'_>, ReadProblem> {
+    let elf = Elf::parse(bytes)?;
+    let mut symbols = Vec::with_capacity(elf.symbol_count());
+    for index in 0..elf.symbol_count() {
+        let Some(symbol) = elf.symbol(index) else { continue };
+        let section = match symbol.place {
+            Place::Section(at) if index > 0 => u32::try_from(at).ok(),
+            _ => None,
+        };
+        symbols.push(FileSymbol {
+            name: elf.symbol_name(&symbol)?,
+            kind: symbol.kind,
+            bind: symbol.bind,
+            visibility: symbol.visibility,
+            section,
+            absolute: symbol.place == Place::Nowhere || symbol.place == Place::Common,
+            value: symbol.value,
+            size: symbol.size,
+        });
+    }
+    let mut sections = Vec::with_capacity(elf.sections.len());
+    for (index, section) in elf.sections.iter().enumerate() {
+        let relocs = match is_described_elsewhere(section.name) {
+            true => Vec::new(),
+            false => relocs(&elf, index, section)?,
+        };
+        sections.push(FileSection {
+            name: section.name,
+            kind: section.kind,
+            flags: section.flags,
+            size: section.size,
+            align: section.align,
+            entry_size: section.entry_size,
+            data: section.data,
+            relocs,
+        });
+    }
+    Ok(ObjectFile { endian: elf.endian, sections, symbols })
+}
+
+/// DWARF is of no use to any loader; types have their own format.
+fn is_described_elsewhere(section: &str) -> bool {
+    section.starts_with(".debug_")
+        || matches!(section, ".BTF" | ".BTF.ext" | ".eh_frame" | ".llvm_addrsig")
+}
+
+fn relocs(
+    elf: &Elf<'_>,
+    index: usize,
+    section: &elf::Section<'_>,
+) -> Result<Vec<FileReloc>, ReadProblem> {
+    let rels = elf.relocs(index);
+    let mut relocs: Vec<FileReloc> = Vec::with_capacity(rels.len());
+    for rel in rels {
+        let reloc = reloc(elf, section, rel).and_then(|reloc| match relocs.last() {
+            Some(last) if last.offset == reloc.offset => Err(RelocProblem::Twice),
+            _ => Ok(reloc),
+        });
+        let reloc = reloc.map_err(|problem| {
+            let symbol = usize::try_from(rel.symbol).ok().and_then(|at| elf.symbol(at));
+            ReadProblem::Reloc {
+                section: section.name.to_owned(),
+                offset: rel.offset,
+                symbol: symbol.and_then(|s| elf.describe(&s)),
+                problem,
+            }
+        })?;
+        relocs.push(reloc);
+    }
+    Ok(relocs)
+}
+
+fn reloc(elf: &Elf<'_>, section: &elf::Section<'_>, rel: Rel) -> Result<FileReloc, RelocProblem> {
+    let kind = match rel.kind {
+        // clang before 13 used the type of loads for eight bytes of data.
+        kind if !section.has_code() && reloc_type::fills_eight_bytes(kind) => RelocKind::Abs64,
+        reloc_type::LD_IMM64 => RelocKind::LoadImm64,
+        reloc_type::CALL => RelocKind::Call,
+        reloc_type::ABS32 => RelocKind::Abs32,
+        reloc_type::NODYLD32 => RelocKind::NoDyld32,
+        other => return Err(RelocProblem::UnknownType(other)),
+    };
+    let symbol = usize::try_from(rel.symbol).ok().and_then(|at| elf.symbol(at));
+    let Some(symbol) = symbol.filter(|_| rel.symbol > 0) else {
+        return Err(RelocProblem::SymbolIndex { index: rel.symbol, count: elf.symbol_count() });
+    };
+    let end = rel.offset.checked_add(kind.width()).filter(|&end| end <= section.size);
+    let start = usize::try_from(rel.offset).ok();
+    let bytes = end.and(start).and_then(|start| section.data.get(start..));
+    let bytes = bytes.ok_or(RelocProblem::OutOfSection { size: section.size })?;
+    if matches!(kind, RelocKind::LoadImm64 | RelocKind::Call)
+        && !rel.offset.is_multiple_of(INSN_SIZE as u64)
+    {
+        return Err(RelocProblem::Unaligned);
+    }
+    // `RelocKind::width` bytes are there.
+    let word = |at: usize| {
+        let bytes = bytes.get(at..).and_then(|b| b.first_chunk::<4>()).copied().unwrap_or_default();
+        match elf.endian {
+            Endian::Little => u32::from_le_bytes(bytes),
+            Endian::Big => u32::from_be_bytes(bytes),
+        }
+    };
+    let imm = i64::from(word(4).cast_signed());
+    let in_place = match kind {
+        RelocKind::Call => match elf.call_in_bytes(&symbol, word(4).cast_signed()) {
+            Some(offset) => {
+                i64::try_from(offset).unwrap_or(i64::MAX).wrapping_sub_unsigned(symbol.value)
+            }
+            // An undefined symbol has no place to add to; GNU as leaves 0 where clang leaves -1.
+            None if symbol.place == Place::Undefined => 0,
+            None => (imm + 1) * INSN_SIZE as i64,
+        },
+        RelocKind::LoadImm64 => imm.wrapping_sub_unsigned(symbol.value - elf.base(&symbol)),
+        RelocKind::Abs64 => {
+            let (low, high) = match elf.endian {
+                Endian::Little => (word(0), word(4)),
+                Endian::Big => (word(4), word(0)),
+            };
+            (u64::from(high) << 32 | u64::from(low)).cast_signed()
+        }
+        RelocKind::Abs32 | RelocKind::NoDyld32 => word(0).into(),
+    };
+    let addend = rel.addend.unwrap_or(in_place);
+    Ok(FileReloc { offset: rel.offset, symbol: rel.symbol, kind, addend })
+}
+
+/// Reads a map definition: the struct that is the type of a variable of the `.maps` section, or the VAR
+/// itself. Initial values of slots are not part of it.
+///
+/// # Errors
+///
+/// The type is no map definition.
+pub fn map_definition(name: &str, btf: &Btf, id: TypeId) -> Result<MapDef, ReadProblem> {
+    let ty = btf.ty(id);
+    let id = if ty.kind() == bpfweld_btf::Kind::Var { ty.type_id() } else { id };
+    maps::define(name, btf.resolve(id), false).map(|(def, _)| def)
+}

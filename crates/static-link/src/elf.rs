@@ -1,0 +1,281 @@
+//! Writing relocatable ELF64 files for BPF (ELF specification; machine `EM_BPF`). Positions follow from
+//! the order of sections alone, so the same sections give the same bytes.
+
+use std::collections::HashMap;
+
+use bpfweld_btf::Endian;
+
+use crate::error::LinkError;
+
+pub(crate) const SHT_PROGBITS: u32 = 1;
+const SHT_SYMTAB: u32 = 2;
+const SHT_STRTAB: u32 = 3;
+pub(crate) const SHT_NOTE: u32 = 7;
+pub(crate) const SHT_NOBITS: u32 = 8;
+const SHT_REL: u32 = 9;
+pub(crate) const SHF_WRITE: u64 = 1;
+pub(crate) const SHF_MERGE: u64 = 0x10;
+pub(crate) const SHF_STRINGS: u64 = 0x20;
+const SHF_INFO_LINK: u64 = 0x40;
+pub(crate) const SHF_GROUP: u64 = 0x200;
+pub(crate) const STB_LOCAL: u8 = 0;
+pub(crate) const STB_GLOBAL: u8 = 1;
+pub(crate) const STB_WEAK: u8 = 2;
+pub(crate) const STT_NOTYPE: u8 = 0;
+pub(crate) const STT_OBJECT: u8 = 1;
+pub(crate) const STT_FUNC: u8 = 2;
+pub(crate) const STT_SECTION: u8 = 3;
+pub(crate) const STT_FILE: u8 = 4;
+pub(crate) const STV_DEFAULT: u8 = 0;
+const SHN_ABS: u16 = 0xfff1;
+/// Section numbers from here on mean something else.
+const SHN_LORESERVE: usize = 0xff00;
+
+const HEADER_LEN: usize = 64;
+const SECTION_HEADER_LEN: usize = 64;
+const SYMBOL_LEN: usize = 24;
+const REL_LEN: usize = 16;
+
+/// A file to write.
+pub(crate) struct File<'a> {
+    pub(crate) endian: Endian,
+    /// Without tables of symbols, strings and relocations; the first gets number 1.
+    pub(crate) sections: Vec<Section<'a>>,
+    /// Local ones first.
+    pub(crate) symbols: Vec<Symbol<'a>>,
+}
+
+pub(crate) struct Section<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) kind: u32,
+    pub(crate) flags: u64,
+    pub(crate) align: u64,
+    pub(crate) entry_size: u64,
+    /// The length of `data`, but for `SHT_NOBITS`.
+    pub(crate) size: u64,
+    pub(crate) data: Vec<u8>,
+    /// By rising offset.
+    pub(crate) rels: Vec<Rel>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Rel {
+    pub(crate) offset: u64,
+    /// Index into [`File::symbols`].
+    pub(crate) symbol: u32,
+    pub(crate) kind: u32,
+}
+
+#[derive(Clone)]
+pub(crate) struct Symbol<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) kind: u8,
+    pub(crate) bind: u8,
+    pub(crate) visibility: u8,
+    pub(crate) place: Place,
+    pub(crate) value: u64,
+    pub(crate) size: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Undefined,
+    Absolute,
+    /// Index into [`File::sections`].
+    Section(usize),
+}
+
+struct Out {
+    bytes: Vec<u8>,
+    endian: Endian,
+}
+
+impl Out {
+    fn u16(&mut self, value: u16) {
+        self.bytes.extend(match self.endian {
+            Endian::Little => value.to_le_bytes(),
+            Endian::Big => value.to_be_bytes(),
+        });
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.bytes.extend(match self.endian {
+            Endian::Little => value.to_le_bytes(),
+            Endian::Big => value.to_be_bytes(),
+        });
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.bytes.extend(match self.endian {
+            Endian::Little => value.to_le_bytes(),
+            Endian::Big => value.to_be_bytes(),
+        });
+    }
+
+    fn align(&mut self, align: u64) -> u64 {
+        let align = usize::try_from(align.max(1)).unwrap_or(1);
+        self.bytes.resize(self.bytes.len().next_multiple_of(align), 0);
+        self.bytes.len() as u64
+    }
+}
+
+/// Names of sections and symbols, each once.
+#[derive(Default)]
+struct Strings<'a> {
+    bytes: Vec<u8>,
+    index: HashMap<&'a [u8], u32>,
+}
+
+impl<'a> Strings<'a> {
+    fn add(&mut self, name: &'a [u8]) -> u32 {
+        if self.bytes.is_empty() {
+            self.bytes.push(0);
+        }
+        if name.is_empty() {
+            return 0;
+        }
+        *self.index.entry(name).or_insert_with(|| {
+            // Checked at the end.
+            let at = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+            self.bytes.extend(name);
+            self.bytes.push(0);
+            at
+        })
+    }
+}
+
+#[derive(Default)]
+struct Header {
+    name: u32,
+    kind: u32,
+    flags: u64,
+    offset: u64,
+    size: u64,
+    link: u32,
+    info: u32,
+    align: u64,
+    entry_size: u64,
+}
+
+/// The bytes of the file.
+pub(crate) fn write(file: &File<'_>) -> Result<Vec<u8>, LinkError> {
+    let rel_names: Vec<Vec<u8>> =
+        file.sections.iter().map(|s| [b".rel", s.name].concat()).collect();
+    let mut strings = Strings::default();
+    let mut out = Out { bytes: vec![0; HEADER_LEN], endian: file.endian };
+    let mut headers = vec![Header::default()];
+    let rel_count = file.sections.iter().filter(|s| !s.rels.is_empty()).count();
+    let symtab = file.sections.len() + rel_count + 1;
+    let section_count = symtab + 2;
+    if section_count >= SHN_LORESERVE {
+        return Err(LinkError::TooLarge(format!("{section_count} sections")));
+    }
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    for section in &file.sections {
+        let offset = out.align(section.align);
+        out.bytes.extend(&section.data);
+        headers.push(Header {
+            name: strings.add(section.name),
+            kind: section.kind,
+            flags: section.flags,
+            offset,
+            size: section.size,
+            align: section.align,
+            entry_size: section.entry_size,
+            ..Header::default()
+        });
+    }
+    for (index, (section, name)) in file.sections.iter().zip(&rel_names).enumerate() {
+        if section.rels.is_empty() {
+            continue;
+        }
+        let offset = out.align(8);
+        for rel in &section.rels {
+            out.u64(rel.offset);
+            // The null symbol comes first.
+            out.u64((u64::from(rel.symbol) + 1) << 32 | u64::from(rel.kind));
+        }
+        headers.push(Header {
+            name: strings.add(name),
+            kind: SHT_REL,
+            flags: SHF_INFO_LINK,
+            offset,
+            size: (section.rels.len() * REL_LEN) as u64,
+            link: number(symtab),
+            info: number(index + 1),
+            align: 8,
+            entry_size: REL_LEN as u64,
+        });
+    }
+    let offset = out.align(8);
+    out.bytes.extend([0; SYMBOL_LEN]);
+    for symbol in &file.symbols {
+        out.u32(strings.add(symbol.name));
+        out.bytes.extend([symbol.bind << 4 | symbol.kind & 0xf, symbol.visibility]);
+        out.u16(match symbol.place {
+            Place::Undefined => 0,
+            Place::Absolute => SHN_ABS,
+            // Below SHN_LORESERVE.
+            Place::Section(at) => u16::try_from(at + 1).unwrap_or(SHN_ABS),
+        });
+        out.u64(symbol.value);
+        out.u64(symbol.size);
+    }
+    let locals = file.symbols.iter().take_while(|s| s.bind == STB_LOCAL).count();
+    headers.push(Header {
+        name: strings.add(b".symtab"),
+        kind: SHT_SYMTAB,
+        offset,
+        size: ((file.symbols.len() + 1) * SYMBOL_LEN) as u64,
+        link: number(symtab + 1),
+        info: number(locals + 1),
+        align: 8,
+        entry_size: SYMBOL_LEN as u64,
+        ..Header::default()
+    });
+    let name = strings.add(b".strtab");
+    let offset = out.align(1);
+    out.bytes.extend(&strings.bytes);
+    headers.push(Header {
+        name,
+        kind: SHT_STRTAB,
+        offset,
+        size: strings.bytes.len() as u64,
+        align: 1,
+        ..Header::default()
+    });
+    let table = out.align(8);
+    for header in &headers {
+        out.u32(header.name);
+        out.u32(header.kind);
+        out.u64(header.flags);
+        out.u64(0);
+        out.u64(header.offset);
+        out.u64(header.size);
+        out.u32(header.link);
+        out.u32(header.info);
+        out.u64(header.align);
+        out.u64(header.entry_size);
+    }
+    // What is 32 bits wide in the format is counted in `usize` here.
+    if u32::try_from(out.bytes.len()).is_err() {
+        return Err(LinkError::TooLarge(format!("{} bytes", out.bytes.len())));
+    }
+    let mut head = Out { bytes: Vec::with_capacity(HEADER_LEN), endian: file.endian };
+    let data = if file.endian == Endian::Little { 1 } else { 2 };
+    // Class 64, byte order, version, ABI.
+    head.bytes.extend([0x7f, b'E', b'L', b'F', 2, data, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    head.u16(1); // ET_REL
+    head.u16(247); // EM_BPF
+    head.u32(1);
+    head.u64(0);
+    head.u64(0);
+    head.u64(table);
+    head.u32(0);
+    let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    for half in [HEADER_LEN, 0, 0, SECTION_HEADER_LEN, section_count, section_count - 1] {
+        head.u16(short(half));
+    }
+    out.bytes.splice(..HEADER_LEN, head.bytes);
+    Ok(out.bytes)
+}

@@ -1,0 +1,320 @@
+//! The contents of the output's sections: the pieces copied, and every reference in them adjusted.
+
+use bpfweld_btf::Endian;
+use bpfweld_insn::INSN_SIZE;
+use bpfweld_object::{FileReloc, RelocKind};
+
+use crate::Context;
+use crate::elf;
+use crate::error::LinkError;
+use crate::input::{Input, Role, Section};
+use crate::lay_out::{Layout, OutSection, Piece};
+use crate::plan::bare_references;
+use crate::symbols::{At, Meaning, Table};
+
+/// What a relocation of the output is against.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Target {
+    /// The start of a section.
+    Section(usize),
+    /// A local symbol of an input.
+    Symbol(At),
+    /// A global name.
+    Global(u32),
+    /// An entry program that became a global function, by its place in [`Layout::called`].
+    Called(u32),
+}
+
+/// A relocation of the output; its addend is in place already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutReloc {
+    pub(crate) offset: u64,
+    pub(crate) kind: RelocKind,
+    pub(crate) target: Target,
+}
+
+/// A section's contents.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Empty for `SHT_NOBITS`.
+    pub(crate) data: Vec<u8>,
+    /// By rising offset.
+    pub(crate) relocs: Vec<OutReloc>,
+}
+
+pub(crate) struct Emit<'c, 'a> {
+    pub(crate) context: &'c Context<'a>,
+    pub(crate) table: &'c Table,
+    pub(crate) layout: &'c Layout,
+}
+
+impl Emit<'_, '_> {
+    /// The contents of all sections.
+    pub(crate) fn all(&self) -> Result<Vec<Contents>, LinkError> {
+        let sections = self.layout.sections.iter().enumerate();
+        sections.map(|(index, section)| self.section(index, section)).collect()
+    }
+
+    fn section(&self, index: usize, out: &OutSection) -> Result<Contents, LinkError> {
+        let mut contents = Contents::default();
+        if out.kind != elf::SHT_NOBITS {
+            let size = usize::try_from(out.size)
+                .ok()
+                .filter(|_| out.size <= u64::from(u32::MAX))
+                .ok_or_else(|| {
+                LinkError::TooLarge(format!("a section of {} bytes", out.size))
+            })?;
+            contents.data.resize(size, 0);
+        }
+        for piece in &out.pieces {
+            let Some(input) = self.context.inputs.get(piece.input as usize) else { continue };
+            let Some(section) = input.section(piece.section) else { continue };
+            copy(&mut contents.data, section, piece);
+            if out.role == Role::Single && self.context.names.bytes(out.name) == b"license" {
+                self.set_licence(&mut contents.data);
+            }
+            self.relocate(index, input, section, piece, &mut contents)?;
+        }
+        contents.relocs.sort_by_key(|r| r.offset);
+        Ok(contents)
+    }
+
+    /// The text never is longer than what stands there.
+    fn set_licence(&self, data: &mut [u8]) {
+        let Some(licence) = &self.context.licence else { return };
+        let text = licence.text.bytes().chain(std::iter::repeat(0));
+        for (to, from) in data.iter_mut().zip(text) {
+            *to = from;
+        }
+    }
+
+    fn relocate(
+        &self,
+        index: usize,
+        input: &Input,
+        section: &Section,
+        piece: &Piece,
+        contents: &mut Contents,
+    ) -> Result<(), LinkError> {
+        let endian = self.context.endian;
+        let is_code = matches!(section.role, Role::Text | Role::Entries);
+        let from = section.relocs.partition_point(|r| r.offset < piece.start);
+        let to = section.relocs.partition_point(|r| r.offset < piece.end);
+        for reloc in section.relocs.get(from..to).unwrap_or_default() {
+            let offset = piece.at + (reloc.offset - piece.start);
+            let from_code = is_code && matches!(reloc.kind, RelocKind::Call | RelocKind::LoadImm64);
+            let (target, addend) = self.target(piece.input, reloc, from_code).ok_or_else(|| {
+                self.broken(input, section, reloc.offset, "what is not part of the output")
+            })?;
+            put(&mut contents.data, offset, reloc.kind, addend, endian)
+                .ok_or_else(|| self.broken(input, section, reloc.offset, "a place too far away"))?;
+            contents.relocs.push(OutReloc { offset, kind: reloc.kind, target });
+        }
+        if !is_code {
+            return Ok(());
+        }
+        let moved =
+            piece.called.is_some() || !self.layout.is_whole(piece.input, section, piece.section);
+        if moved {
+            self.move_bare(index, input, section, piece, contents)?;
+        }
+        for core in &section.info.core {
+            let offset = u64::from(core.offset);
+            // `BPF_CORE_TYPE_ID_LOCAL` and `BPF_CORE_TYPE_ID_TARGET`: the id stands in the instruction.
+            if matches!(core.kind, 6 | 7) && (piece.start..piece.end).contains(&offset) {
+                let at = piece.at + (offset - piece.start) + 4;
+                let new = self.context.type_id(core.type_id).0;
+                if let Some(place) = word_at(&mut contents.data, at)
+                    && get(*place, endian) == core.old_id
+                {
+                    *place = bytes(new, endian);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls within a section have no relocation; when what lies between goes, so does the distance.
+    fn move_bare(
+        &self,
+        index: usize,
+        input: &Input,
+        section: &Section,
+        piece: &Piece,
+        contents: &mut Contents,
+    ) -> Result<(), LinkError> {
+        let endian = self.context.endian;
+        for bare in bare_references(section, piece.start, piece.end, endian) {
+            // Who goes together keeps the distance.
+            let together = piece.called.is_some() || section.role == Role::Text;
+            if together && (piece.start..piece.end).contains(&bare.target) {
+                continue;
+            }
+            let offset = piece.at + (bare.offset - piece.start);
+            let spot = self.function_spot(piece.input, piece.section, bare.target);
+            let (out, target) = spot.ok_or_else(|| {
+                self.broken(input, section, bare.offset, "a function that is not there")
+            })?;
+            let kind = if bare.is_call { RelocKind::Call } else { RelocKind::LoadImm64 };
+            let too_far = || self.broken(input, section, bare.offset, "a place too far away");
+            let signed = |n: u64| i64::try_from(n).ok();
+            if out == index {
+                let distance = signed(target).zip(signed(offset)).map(|(t, o)| t - o);
+                let slots =
+                    distance.map(|d| d / INSN_SIZE as i64 - 1).and_then(|d| i32::try_from(d).ok());
+                let place = word_at(&mut contents.data, offset + 4).zip(slots);
+                let (place, slots) = place.ok_or_else(too_far)?;
+                *place = bytes(slots.cast_unsigned(), endian);
+                continue;
+            }
+            if !bare.is_call {
+                // With a relocation, the instruction does not say what kind of address it is.
+                clear_source(&mut contents.data, offset, endian);
+            }
+            put(&mut contents.data, offset, kind, signed(target).ok_or_else(too_far)?, endian)
+                .ok_or_else(too_far)?;
+            contents.relocs.push(OutReloc { offset, kind, target: Target::Section(out) });
+        }
+        Ok(())
+    }
+
+    /// What a relocation is against in the output, and the addend.
+    fn target(&self, number: u32, reloc: &FileReloc, from_code: bool) -> Option<(Target, i64)> {
+        let inputs = self.context.inputs;
+        let input = inputs.get(number as usize)?;
+        let symbol = input.symbol(reloc.symbol)?;
+        let here = (number, reloc.symbol);
+        let addend = reloc.addend;
+        if symbol.names_section() {
+            let offset = symbol.value.checked_add_signed(addend)?;
+            return self.place(number, symbol.section?, offset, from_code);
+        }
+        match self.table.meaning(here) {
+            Meaning::Global(id) => {
+                let definition = self.table.global(id)?.definition;
+                let function = definition.filter(|_| from_code).and_then(|(input, at)| {
+                    let symbol = inputs.get(input as usize)?.symbol(at)?;
+                    self.layout.called_at(inputs, input, symbol.section?, symbol.value)
+                });
+                match function {
+                    None => Some((Target::Global(id), addend)),
+                    Some((called, _)) if called.global => {
+                        Some((Target::Called(self.layout.number_of(called)?), addend))
+                    }
+                    Some((called, offset)) => {
+                        let at = i64::try_from(called.at + offset).ok()?.checked_add(addend)?;
+                        Some((Target::Section(self.layout.text()?), at))
+                    }
+                }
+            }
+            Meaning::Symbol(at) => {
+                let symbol = inputs.get(at.0 as usize)?.symbol(at.1)?;
+                let Some(section) = symbol.section else {
+                    return Some((Target::Symbol(at), addend));
+                };
+                let home = inputs.get(at.0 as usize)?.section(section)?;
+                let offset = symbol.value.checked_add_signed(addend);
+                match at == here && !(from_code && home.role == Role::Entries) {
+                    true => Some((Target::Symbol(at), addend)),
+                    false => self.place(at.0, section, offset?, from_code),
+                }
+            }
+        }
+    }
+
+    /// A place of an input as a place in a section of the output.
+    fn place(
+        &self,
+        input: u32,
+        section: u32,
+        offset: u64,
+        from_code: bool,
+    ) -> Option<(Target, i64)> {
+        let (out, at) = match from_code {
+            true => self.function_spot(input, section, offset)?,
+            false => self.layout.spot(input, section, offset)?,
+        };
+        Some((Target::Section(out), i64::try_from(at).ok()?))
+    }
+
+    /// Where code finds a function, or anything else.
+    fn function_spot(&self, input: u32, section: u32, offset: u64) -> Option<(usize, u64)> {
+        match self.layout.called_at(self.context.inputs, input, section, offset) {
+            Some((called, rest)) => Some((self.layout.text()?, called.at + rest)),
+            None => self.layout.spot(input, section, offset),
+        }
+    }
+
+    fn broken(&self, input: &Input, section: &Section, offset: u64, what: &str) -> LinkError {
+        LinkError::Reference {
+            object: input.label.clone(),
+            section: self.context.names.text(section.old_name).into_owned(),
+            offset,
+            what: what.to_owned(),
+        }
+    }
+}
+
+fn copy(data: &mut [u8], section: &Section, piece: &Piece) {
+    let range = |start: u64, end: u64| usize::try_from(start).ok().zip(usize::try_from(end).ok());
+    let from = range(piece.start, piece.end).and_then(|(a, b)| section.data.get(a..b));
+    let to = range(piece.at, piece.at + (piece.end - piece.start));
+    let to = to.and_then(|(a, b)| data.get_mut(a..b));
+    // A piece of `SHT_NOBITS` has no bytes to copy: zeros are there already.
+    if let (Some(from), Some(to)) = (from, to) {
+        to.copy_from_slice(from);
+    }
+}
+
+/// Writes an addend where a relocation of this kind has it.
+fn put(data: &mut [u8], offset: u64, kind: RelocKind, addend: i64, endian: Endian) -> Option<()> {
+    match kind {
+        RelocKind::Call => {
+            let slots = i32::try_from(addend / INSN_SIZE as i64 - 1).ok()?;
+            *word_at(data, offset + 4)? = bytes(slots.cast_unsigned(), endian);
+        }
+        RelocKind::LoadImm64 => {
+            let imm = i32::try_from(addend).ok()?;
+            *word_at(data, offset + 4)? = bytes(imm.cast_unsigned(), endian);
+        }
+        RelocKind::Abs64 => {
+            let value = addend.cast_unsigned();
+            let (low, high) = (value & 0xffff_ffff, value >> 32);
+            let (first, second) = match endian {
+                Endian::Little => (low, high),
+                Endian::Big => (high, low),
+            };
+            *word_at(data, offset)? = bytes(u32::try_from(first).ok()?, endian);
+            *word_at(data, offset + 4)? = bytes(u32::try_from(second).ok()?, endian);
+        }
+        RelocKind::Abs32 | RelocKind::NoDyld32 => {
+            *word_at(data, offset)? = bytes(u32::try_from(addend).ok()?, endian);
+        }
+    }
+    Some(())
+}
+
+fn word_at(data: &mut [u8], offset: u64) -> Option<&mut [u8; 4]> {
+    data.get_mut(usize::try_from(offset).ok()?..)?.first_chunk_mut()
+}
+
+fn clear_source(data: &mut [u8], offset: u64, endian: Endian) {
+    let registers = usize::try_from(offset + 1).ok().and_then(|at| data.get_mut(at));
+    if let Some(registers) = registers {
+        *registers &= if endian == Endian::Little { 0x0f } else { 0xf0 };
+    }
+}
+
+fn bytes(value: u32, endian: Endian) -> [u8; 4] {
+    match endian {
+        Endian::Little => value.to_le_bytes(),
+        Endian::Big => value.to_be_bytes(),
+    }
+}
+
+fn get(place: [u8; 4], endian: Endian) -> u32 {
+    match endian {
+        Endian::Little => u32::from_le_bytes(place),
+        Endian::Big => u32::from_be_bytes(place),
+    }
+}

@@ -1,0 +1,316 @@
+//! The sections of the output: which stretches of which inputs they are made of, and where each lies.
+
+use std::collections::HashMap;
+
+use bpfweld_btf::{Btf, Kind, TypeId};
+use bpfweld_object::ProgramSpec;
+
+use crate::Context;
+use crate::elf;
+use crate::error::LinkError;
+use crate::input::{Chunk, Input, Role, Section};
+use crate::names::Name;
+use crate::plan::{ChunkAt, Plan};
+use crate::symbols::At;
+
+/// A stretch of an input in a section of the output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Piece {
+    pub(crate) input: u32,
+    pub(crate) section: u32,
+    /// In the input's section.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// In the output's section.
+    pub(crate) at: u64,
+    /// Index into [`Layout::called`], of an entry program that became a function.
+    pub(crate) called: Option<u32>,
+}
+
+/// A section of the output.
+#[derive(Debug)]
+pub(crate) struct OutSection {
+    pub(crate) name: Name,
+    pub(crate) role: Role,
+    pub(crate) kind: u32,
+    pub(crate) flags: u64,
+    pub(crate) align: u64,
+    pub(crate) entry_size: u64,
+    pub(crate) size: u64,
+    pub(crate) pieces: Vec<Piece>,
+    /// The first input that has it.
+    first: u32,
+}
+
+/// An entry program that became a function of `.text`.
+#[derive(Debug)]
+pub(crate) struct Called {
+    pub(crate) chunk: ChunkAt,
+    /// The symbol that it goes by.
+    pub(crate) symbol: Option<u32>,
+    pub(crate) name: Name,
+    /// Is the verifier to look at it alone? Else it goes in as a static function.
+    pub(crate) global: bool,
+    /// Is the entry program gone?
+    pub(crate) moved: bool,
+    /// Offset in `.text`.
+    pub(crate) at: u64,
+}
+
+/// Where a place of an input is in the output: number of the section, offset.
+pub(crate) type Spot = (usize, u64);
+
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    pub(crate) sections: Vec<OutSection>,
+    pub(crate) called: Vec<Called>,
+    by_chunk: HashMap<ChunkAt, u32>,
+    /// Pieces that stay, by input and section: where they are.
+    stays: HashMap<(u32, u32), Vec<(Piece, usize)>>,
+    text: Option<usize>,
+}
+
+impl Layout {
+    pub(crate) fn make(
+        context: &mut Context<'_>,
+        plan: &Plan,
+        errors: &mut Vec<LinkError>,
+    ) -> Self {
+        let mut layout = Self::default();
+        let mut by_name = HashMap::new();
+        let inputs = context.inputs;
+        for (number, input) in (0u32..).zip(inputs) {
+            for (index, section) in (0u32..).zip(&input.sections) {
+                let single = section.role == Role::Single;
+                let foreign = single && context.owners.get(&section.name) != Some(&number);
+                if section.role == Role::Dropped || foreign {
+                    continue;
+                }
+                let pieces = stretches(section, |chunk| plan.fate((number, index, chunk)).stays);
+                if pieces.is_empty() || section.size == 0 {
+                    continue;
+                }
+                let at = *by_name.entry(section.name).or_insert_with(|| {
+                    layout.sections.push(new_section(section, number));
+                    layout.sections.len() - 1
+                });
+                let Some(out) = layout.sections.get_mut(at) else { continue };
+                if let Err(why) = out.join(section) {
+                    errors.push(LinkError::Section {
+                        section: context.names.text(section.name).into_owned(),
+                        first: label(inputs, out.first),
+                        second: input.label.clone(),
+                        why,
+                    });
+                    continue;
+                }
+                for (start, end) in pieces {
+                    let piece =
+                        Piece { input: number, section: index, start, end, at: 0, called: None };
+                    let piece = out.push(piece, section.align);
+                    layout.stays.entry((number, index)).or_default().push((piece, at));
+                }
+            }
+        }
+        let text = context.names.add(b".text");
+        layout.text = by_name.get(&text).copied();
+        layout.add_called(context, plan);
+        layout
+    }
+
+    /// Entry programs that other code calls go behind the rest of `.text`.
+    fn add_called(&mut self, context: &mut Context<'_>, plan: &Plan) {
+        let inputs = context.inputs;
+        for (number, input) in (0u32..).zip(inputs) {
+            for (index, section) in (0u32..).zip(&input.sections) {
+                for (at, chunk) in (0u32..).zip(&section.chunks) {
+                    let fate = plan.fate((number, index, at));
+                    if !fate.called {
+                        continue;
+                    }
+                    let symbol = chunk.symbols.first().copied();
+                    let own = symbol.and_then(|s| input.symbol(s)).map_or(Name::EMPTY, |s| s.name);
+                    let moved = !fate.stays;
+                    let global =
+                        symbol.and_then(|s| input.symbol(s)).is_some_and(|s| !s.is_local());
+                    let name = match moved {
+                        true if global => own,
+                        true => context.own_name(own, ""),
+                        false => context.own_name(own, "__subprog"),
+                    };
+                    let func = symbol.and_then(|s| input.func_of(s));
+                    let alone = func.zip(chunk.program.as_ref()).is_some_and(|(func, program)| {
+                        takes_context(&context.types, context.type_id(func.proto), program)
+                    });
+                    let text = self.text_section(context.names.add(b".text"), section, number);
+                    let Some(out) = self.sections.get_mut(text) else { continue };
+                    let id = u32::try_from(self.called.len()).unwrap_or(u32::MAX);
+                    let (start, end) = (chunk.start, chunk.end);
+                    let called = Some(id);
+                    let piece = Piece { input: number, section: index, start, end, at: 0, called };
+                    let piece = out.push(piece, 8);
+                    self.by_chunk.insert((number, index, at), id);
+                    self.called.push(Called {
+                        chunk: (number, index, at),
+                        symbol,
+                        name,
+                        global: alone && !chunk.is_static,
+                        moved,
+                        at: piece.at,
+                    });
+                }
+            }
+        }
+    }
+
+    fn text_section(&mut self, name: Name, like: &Section, first: u32) -> usize {
+        if let Some(at) = self.text {
+            return at;
+        }
+        let section = OutSection { name, role: Role::Text, ..new_section(like, first) };
+        self.sections.push(section);
+        self.text = Some(self.sections.len() - 1);
+        self.sections.len() - 1
+    }
+
+    /// Where a place is that stays in its section.
+    pub(crate) fn spot(&self, input: u32, section: u32, offset: u64) -> Option<Spot> {
+        let pieces = self.stays.get(&(input, section))?;
+        let behind = pieces.partition_point(|(piece, _)| piece.start <= offset);
+        let &(piece, out) = pieces.get(behind.checked_sub(1)?)?;
+        // One past the end is a place that C lets a pointer go to.
+        (offset <= piece.end).then_some((out, piece.at + (offset - piece.start)))
+    }
+
+    /// Is the section in the output as it was, in one piece?
+    pub(crate) fn is_whole(&self, input: u32, section: &Section, index: u32) -> bool {
+        let pieces = self.stays.get(&(input, index)).map_or(&[][..], Vec::as_slice);
+        matches!(pieces, [(piece, _)] if piece.start == 0 && piece.end == section.size)
+    }
+
+    /// The function that the entry program at this place became.
+    pub(crate) fn called_at(
+        &self,
+        inputs: &[Input],
+        input: u32,
+        section: u32,
+        offset: u64,
+    ) -> Option<(&Called, u64)> {
+        let found = inputs.get(input as usize)?.section(section)?;
+        let chunk = found.chunk_at(offset)?;
+        let id = *self.by_chunk.get(&(input, section, chunk))?;
+        let start = found.chunks.get(chunk as usize)?.start;
+        Some((self.called.get(id as usize)?, offset - start))
+    }
+
+    /// The function that a symbol's entry program became, where the symbol is gone with it.
+    pub(crate) fn moved(&self, inputs: &[Input], (input, symbol): At) -> Option<&Called> {
+        let symbol = inputs.get(input as usize)?.symbol(symbol)?;
+        let (called, _) = self.called_at(inputs, input, symbol.section?, symbol.value)?;
+        called.moved.then_some(called)
+    }
+
+    /// Index into [`Layout::called`].
+    pub(crate) fn number_of(&self, called: &Called) -> Option<u32> {
+        self.by_chunk.get(&called.chunk).copied()
+    }
+
+    /// The section with this name.
+    pub(crate) fn section_named(&self, name: Name) -> Option<&OutSection> {
+        self.sections.iter().find(|s| s.name == name)
+    }
+
+    /// `.text`, if there is one.
+    pub(crate) fn text(&self) -> Option<usize> {
+        self.text
+    }
+}
+
+/// Stretches of a section that stay: neighbours that both stay are one.
+fn stretches(section: &Section, stays: impl Fn(u32) -> bool) -> Vec<(u64, u64)> {
+    if section.chunks.is_empty() {
+        return vec![(0, section.size)];
+    }
+    let mut found: Vec<(u64, u64)> = Vec::new();
+    for (at, &Chunk { start, end, .. }) in (0u32..).zip(&section.chunks) {
+        match found.last_mut() {
+            _ if !stays(at) => {}
+            Some(last) if last.1 == start => last.1 = end,
+            _ => found.push((start, end)),
+        }
+    }
+    found
+}
+
+fn new_section(like: &Section, first: u32) -> OutSection {
+    OutSection {
+        name: like.name,
+        role: like.role,
+        kind: like.kind,
+        flags: like.flags,
+        align: like.align,
+        entry_size: like.entry_size,
+        size: 0,
+        pieces: Vec::new(),
+        first,
+    }
+}
+
+impl OutSection {
+    /// Can this be joined? What the section is to be then.
+    fn join(&mut self, section: &Section) -> Result<(), String> {
+        // What decides about loading has to agree; constants with and without addresses in them do.
+        let loose = elf::SHF_MERGE | elf::SHF_STRINGS | elf::SHF_WRITE;
+        if self.flags & !loose != section.flags & !loose {
+            let (one, other) = (self.flags, section.flags);
+            return Err(format!("its flags are {one:#x} there and {other:#x} here"));
+        }
+        match (self.kind, section.kind) {
+            (a, b) if a == b => {}
+            // A `.bss` with contents is data.
+            (elf::SHT_PROGBITS | elf::SHT_NOBITS, elf::SHT_PROGBITS | elf::SHT_NOBITS) => {
+                self.kind = elf::SHT_PROGBITS;
+            }
+            (a, b) => return Err(format!("its type is {a} there and {b} here")),
+        }
+        if (self.flags, self.entry_size) != (section.flags, section.entry_size) {
+            // Entries of different sizes, or not all of them to be merged by whoever links further.
+            let write = (self.flags | section.flags) & elf::SHF_WRITE;
+            self.flags = self.flags & !loose | write;
+            self.entry_size = 0;
+        }
+        self.align = self.align.max(section.align);
+        Ok(())
+    }
+
+    fn push(&mut self, mut piece: Piece, align: u64) -> Piece {
+        piece.at = self.size.next_multiple_of(align.max(1));
+        self.size = piece.at + (piece.end - piece.start);
+        self.pieces.push(piece);
+        piece
+    }
+}
+
+fn label(inputs: &[Input], at: u32) -> String {
+    inputs.get(at as usize).map(|i| i.label.clone()).unwrap_or_default()
+}
+
+/// Can the kernel verify a function of this type alone? It takes the context of the program's type, known
+/// by the name of its struct, or nothing, and returns a number (kernel, `btf_prepare_func_args`).
+fn takes_context(btf: &Btf, proto: TypeId, program: &ProgramSpec) -> bool {
+    let proto = btf.ty(proto);
+    let mut params = proto.params();
+    let context = match (params.next(), params.next()) {
+        (None, _) => true,
+        (Some(param), None) => {
+            let ptr = btf.resolve(param.type_id);
+            let pointee = btf.resolve(ptr.type_id());
+            ptr.kind() == Kind::Ptr
+                && pointee.kind() == Kind::Struct
+                && program.prog_type.ctx_type_name() == Some(pointee.name())
+        }
+        _ => false,
+    };
+    let returns = btf.resolve(proto.type_id()).kind();
+    context && matches!(returns, Kind::Int | Kind::Enum | Kind::Enum64)
+}

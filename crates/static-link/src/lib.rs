@@ -1,0 +1,406 @@
+//! Linking BPF objects ahead of time: objects in, the bytes of one relocatable object out, which bpfweld,
+//! libbpf and other loaders take (what `ld -r` does for other machines).
+//!
+//! Works on sections, as such linkers do: sections of one name are joined, symbols resolved,
+//! relocations adjusted, types merged. Functions and map definitions are the smallest parts that are left
+//! out or moved.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`error`] | [`LinkError`] |
+//! | `input`, `describe` | an object taken apart; what its types say about its symbols |
+//! | `names` | names and source lines, each kept once |
+//! | `edit` | bindings by name, renaming, making local |
+//! | `licence` | the licence of the whole |
+//! | `symbols` | which definition stands behind each symbol |
+//! | `check` | do declarations and definitions agree? |
+//! | `plan` | which functions and maps go in |
+//! | `lay_out` | sections of the output and what they are made of |
+//! | `emit`, `symtab` | their contents; the symbols |
+//! | `types` | `.BTF` and `.BTF.ext` |
+//! | `elf` | the file |
+//! | `read_back` | what was made, read again |
+//!
+//! Makes no system call.
+
+// What comes in was checked, but sizes and offsets are added and cut all over again here.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::cast_possible_truncation))]
+
+mod check;
+mod describe;
+mod edit;
+mod elf;
+mod emit;
+pub mod error;
+mod input;
+mod lay_out;
+mod licence;
+mod names;
+mod plan;
+mod read_back;
+mod report;
+mod symbols;
+mod symtab;
+mod types;
+
+use std::collections::{HashMap, HashSet};
+
+use bpfweld_btf::{Btf, BtfBuilder, Endian, TypeId, resolve_forwards};
+
+pub use error::{Declaration, LinkError, LinkErrors};
+
+use edit::Edit;
+use emit::Emit;
+use input::{Input, Role};
+use lay_out::Layout;
+use licence::Licence;
+use names::{Name, Names};
+use plan::Plan;
+use symbols::Table;
+use symtab::Symtab;
+use types::Types;
+
+/// An object of a [`Linker`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct InputId(u32);
+
+/// How to link.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Only this object's entry programs stay entry programs; those of the others become functions when
+    /// something calls them, and are left out otherwise.
+    pub root: Option<InputId>,
+    /// Leave out functions and maps that no entry program reaches.
+    pub strip_unreachable: bool,
+    /// Look for more errors when one is found, and tell all of them.
+    pub keep_going: bool,
+}
+
+/// What a link gives.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The object file.
+    pub bytes: Vec<u8>,
+    /// What the user may want to know: licences merged, entry programs left out, …
+    pub notes: Vec<String>,
+}
+
+/// A link that is being put together: objects, then what is to be done to them, then [`Linker::link`].
+///
+/// Each object is taken apart when it is added; its bytes are not needed any longer.
+#[derive(Debug)]
+pub struct Linker {
+    inputs: Vec<Input>,
+    names: Names,
+    builder: BtfBuilder,
+    /// Byte order, and the first object.
+    endian: Option<(Endian, String)>,
+    edits: Vec<Edit>,
+}
+
+impl Default for Linker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What all phases look at.
+pub(crate) struct Context<'a> {
+    pub(crate) inputs: &'a [Input],
+    pub(crate) names: Names,
+    pub(crate) endian: Endian,
+    /// All types but functions, variables and sections.
+    pub(crate) types: Btf,
+    /// Ids of the inputs' types in `types`, where they have changed.
+    ids: Option<Vec<TypeId>>,
+    pub(crate) root: Option<u32>,
+    pub(crate) strip: bool,
+    pub(crate) licence: Option<Licence>,
+    /// The input whose `license` and `version` are taken, by section.
+    pub(crate) owners: HashMap<Name, u32>,
+    /// Names that only one symbol of the output can have.
+    taken: HashSet<Name>,
+}
+
+impl Context<'_> {
+    /// The id that a type of an input has in the output.
+    pub(crate) fn type_id(&self, id: TypeId) -> TypeId {
+        match &self.ids {
+            None => id,
+            Some(ids) => ids.get(id.0 as usize).copied().unwrap_or(TypeId::VOID),
+        }
+    }
+
+    /// This name, if no other symbol has it, else one made from it.
+    pub(crate) fn own_name(&mut self, name: Name, suffix: &str) -> Name {
+        if suffix.is_empty() && self.taken.insert(name) {
+            return name;
+        }
+        let text = format!("{}{suffix}", self.names.text(name));
+        let mut new = self.names.add(text.as_bytes());
+        for number in 2u32.. {
+            if self.taken.insert(new) {
+                break;
+            }
+            new = self.names.add(format!("{text}_{number}").as_bytes());
+        }
+        new
+    }
+}
+
+impl Linker {
+    /// An empty link.
+    pub fn new() -> Self {
+        Self {
+            inputs: Vec::new(),
+            names: Names::new(),
+            builder: BtfBuilder::new(),
+            endian: None,
+            edits: Vec::new(),
+        }
+    }
+
+    /// Adds an object, whose file's contents are `bytes`. The label is what messages call it.
+    ///
+    /// # Errors
+    ///
+    /// The object is broken, its byte order is not that of the others, or the label is taken.
+    pub fn add(&mut self, label: &str, bytes: &[u8]) -> Result<InputId, LinkError> {
+        if self.inputs.iter().any(|i| i.label == label) {
+            return Err(LinkError::DuplicateLabel(label.to_owned()));
+        }
+        let (input, endian) = Input::read(label, bytes, &mut self.names, &mut self.builder)?;
+        match &self.endian {
+            Some((first_endian, first)) if *first_endian != endian => {
+                return Err(LinkError::Endian {
+                    first: first.clone(),
+                    first_endian: *first_endian,
+                    second: label.to_owned(),
+                    second_endian: endian,
+                });
+            }
+            Some(_) => {}
+            None => self.endian = Some((endian, label.to_owned())),
+        }
+        self.inputs.push(input);
+        // Fewer than fit into memory.
+        Ok(InputId(u32::try_from(self.inputs.len() - 1).unwrap_or(u32::MAX)))
+    }
+
+    /// Links all objects into one.
+    ///
+    /// # Errors
+    ///
+    /// Everything that [`LinkError`] lists; the first thing that is found, or with
+    /// [`Options::keep_going`] all.
+    pub fn link(mut self, options: &Options) -> Result<Output, LinkErrors> {
+        let mut errors = Errors { list: Vec::new(), all: options.keep_going };
+        let mut notes = Vec::new();
+        let (endian, _) = self.endian.take().ok_or(LinkError::NoInput)?;
+        if let Some(root) = options.root.filter(|r| r.0 as usize >= self.inputs.len()) {
+            return Err(LinkError::ForeignInput(root.0).into());
+        }
+        let bound = errors.many(|errors| self.edit(errors))?;
+        self.hide_entries(options.root, &bound);
+        // Symbols have their final names. Every binding is between an undefined symbol and a function.
+        let untyped = |i: &Input| !i.has_types && i.has_code;
+        let mixed = self.inputs.iter().any(|i| i.has_types) && self.inputs.iter().any(untyped);
+        let synthesised = match mixed {
+            true => Some(self.builder.synth_proto().map_err(LinkError::Types)?),
+            false => None,
+        };
+        let resolved = resolve_forwards(self.builder).map_err(LinkError::Types)?;
+        let mut context = Context {
+            inputs: &self.inputs,
+            names: self.names,
+            endian,
+            types: resolved.btf,
+            ids: resolved.ids,
+            root: options.root.map(|r| r.0),
+            strip: options.strip_unreachable,
+            licence: None,
+            owners: HashMap::new(),
+            taken: HashSet::new(),
+        };
+        // Types that are equal have one id.
+        context.licence = errors.one(licence::merge(context.inputs, &mut notes))?.flatten();
+        choose_owners(&mut context, &mut notes);
+        errors.one(one_arena(context.inputs))?;
+        let table = errors.many(|errors| Table::resolve(&context, bound, errors))?;
+        errors.many(|errors| check::check(&context, &table, errors))?;
+        // Every name has at most one definition, and all that use it agree with it in type.
+        context.taken = table.globals.iter().map(|g| g.name).collect();
+        let plan = Plan::make(&context, &table);
+        note_left_out(&context, &plan, &mut notes);
+        let layout = errors.many(|errors| Layout::make(&mut context, &plan, errors))?;
+        errors.end()?;
+        // Every function, map and byte of data that goes in has its place.
+        let renamed = symtab::tell_apart(&mut context, &table, &plan);
+        let context = &context;
+        let contents = Emit { context, table: &table, layout: &layout }.all()?;
+        let symtab = Symtab::make(context, &table, &plan, &layout, &contents, &renamed);
+        let types = context.inputs.iter().any(|i| i.has_types).then(|| {
+            Types {
+                context,
+                table: &table,
+                plan: &plan,
+                layout: &layout,
+                renamed: &renamed,
+                synthesised: synthesised.map(|id| context.type_id(id)),
+                builder: resolved.builder,
+                funcs: HashMap::new(),
+                vars: HashMap::new(),
+                called: HashMap::new(),
+                chunks: HashMap::new(),
+            }
+            .write()
+        });
+        let file = file(context, &layout, contents, symtab, types.transpose()?)?;
+        let bytes = elf::write(&file)?;
+        read_back::check(&bytes, &file)?;
+        Ok(Output { bytes, notes })
+    }
+}
+
+/// Errors of a link, the first or all of them.
+struct Errors {
+    list: Vec<LinkError>,
+    all: bool,
+}
+
+impl Errors {
+    fn one<T>(&mut self, result: Result<T, LinkError>) -> Result<Option<T>, LinkErrors> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => {
+                self.list.push(error);
+                self.stop().map(|()| None)
+            }
+        }
+    }
+
+    fn many<T>(&mut self, step: impl FnOnce(&mut Vec<LinkError>) -> T) -> Result<T, LinkErrors> {
+        let value = step(&mut self.list);
+        self.stop().map(|()| value)
+    }
+
+    fn stop(&mut self) -> Result<(), LinkErrors> {
+        match self.all {
+            true => Ok(()),
+            false => {
+                self.list.truncate(1);
+                self.end()
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<(), LinkErrors> {
+        match self.list.is_empty() {
+            true => Ok(()),
+            false => Err(LinkErrors(std::mem::take(&mut self.list))),
+        }
+    }
+}
+
+/// Of licence and version there is one in the output.
+fn choose_owners(context: &mut Context<'_>, notes: &mut Vec<String>) {
+    for (number, input) in (0u32..).zip(context.inputs) {
+        for section in input.sections.iter().filter(|s| s.role == Role::Single) {
+            let owner = match context.names.bytes(section.name) {
+                b"license" => context.licence.as_ref().map_or(number, |l| l.owner),
+                _ => number,
+            };
+            context.owners.entry(section.name).or_insert(owner);
+        }
+    }
+    let mut versions = context.inputs.iter().filter_map(|i| Some((&i.label, i.version?)));
+    if let Some((first, version)) = versions.next()
+        && let Some((other, _)) = versions.find(|&(_, v)| v != version)
+    {
+        notes.push(format!("{first} and {other} name different kernel versions; the first counts"));
+    }
+}
+
+fn one_arena(inputs: &[Input]) -> Result<(), LinkError> {
+    let mut arenas = inputs.iter().filter_map(|i| Some((&i.label, i.arena.as_ref()?)));
+    match (arenas.next(), arenas.next()) {
+        (Some((first, first_map)), Some((second, second_map))) if first_map != second_map => {
+            Err(LinkError::TwoArenas {
+                first: first.clone(),
+                first_map: first_map.clone(),
+                second: second.clone(),
+                second_map: second_map.clone(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Entry programs of objects that are not the root, and that nothing calls.
+fn note_left_out(context: &Context<'_>, plan: &Plan, notes: &mut Vec<String>) {
+    let Some(root) = context.root else { return };
+    for (number, input) in (0u32..).zip(context.inputs).filter(|&(n, _)| n != root) {
+        for (index, section) in (0u32..).zip(&input.sections) {
+            for (at, chunk) in (0u32..).zip(&section.chunks) {
+                let dead = plan.fate((number, index, at)).is_dead();
+                let symbol = chunk.symbols.first().and_then(|&s| input.symbol(s));
+                if let (true, Some(_), Some(symbol)) = (dead, &chunk.program, symbol) {
+                    notes.push(format!(
+                        "{} of {} is left out: nothing calls it, and {} is not the root",
+                        context.names.text(symbol.name),
+                        input.label,
+                        input.label
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// Everything put together.
+fn file<'n>(
+    context: &'n Context<'_>,
+    layout: &Layout,
+    contents: Vec<emit::Contents>,
+    symtab: Symtab<'n>,
+    types: Option<types::TypeSections>,
+) -> Result<elf::File<'n>, LinkError> {
+    let mut sections = Vec::with_capacity(contents.len() + 2);
+    for (out, contents) in layout.sections.iter().zip(contents) {
+        let mut rels = Vec::with_capacity(contents.relocs.len());
+        for reloc in &contents.relocs {
+            let symbol = symtab.index.get(&reloc.target).copied().ok_or_else(|| {
+                let name = context.names.text(out.name);
+                LinkError::Output(format!("section {name}, {:#x}: no symbol", reloc.offset))
+            })?;
+            rels.push(elf::Rel { offset: reloc.offset, symbol, kind: reloc.kind.number() });
+        }
+        sections.push(elf::Section {
+            name: context.names.bytes(out.name),
+            kind: out.kind,
+            flags: out.flags,
+            align: out.align,
+            entry_size: out.entry_size,
+            size: out.size,
+            data: contents.data,
+            rels,
+        });
+    }
+    let parts = types.into_iter().flat_map(|t| [(&b".BTF"[..], t.btf), (&b".BTF.ext"[..], t.ext)]);
+    for (name, data) in parts.filter(|(_, data)| !data.is_empty()) {
+        sections.push(elf::Section {
+            name,
+            kind: elf::SHT_PROGBITS,
+            flags: 0,
+            align: 4,
+            entry_size: 0,
+            size: data.len() as u64,
+            data,
+            rels: Vec::new(),
+        });
+    }
+    Ok(elf::File { endian: context.endian, sections, symbols: symtab.symbols })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! The licence of the output: that of all objects, or the stricter of compatible ones. The kernel knows
+//! two classes, and what a program may call depends on nothing else: none is ever upgraded in silence.
+
+use bpfweld_insn::helper_name;
+
+use crate::error::LinkError;
+use crate::input::Input;
+
+/// Licences that make a program GPL-compatible (kernel, `license_is_gpl_compatible`), the strictest first.
+const GPL_COMPATIBLE: [&str; 6] =
+    ["GPL v2", "GPL", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+/// From here on, each gives a choice between the GPL and something else.
+const FIRST_DUAL: usize = 3;
+
+/// The output's licence.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Licence {
+    /// The input whose section is taken.
+    pub(crate) owner: u32,
+    /// What is to stand there; no longer than what does.
+    pub(crate) text: String,
+}
+
+/// Merges the licences of all inputs.
+pub(crate) fn merge(
+    inputs: &[Input],
+    notes: &mut Vec<String>,
+) -> Result<Option<Licence>, LinkError> {
+    let licensed: Vec<(u32, &Input, &str)> = (0u32..)
+        .zip(inputs)
+        .filter_map(|(at, input)| Some((at, input, input.licence.as_deref()?)))
+        .collect();
+    let Some(&(_, first, first_text)) = licensed.first() else { return Ok(None) };
+    let strict: Vec<_> = licensed.iter().filter(|(_, _, l)| rank(l).is_none()).collect();
+    let text = match strict.first() {
+        Some(&&(_, one, text)) => {
+            if let Some((_, other, different)) = strict.iter().find(|(_, _, l)| *l != text) {
+                let why = "neither is compatible with the GPL, and they are not the same";
+                return Err(conflict((one, text), (other, different), why.to_owned()));
+            }
+            for (_, input, licence) in licensed.iter().filter(|(_, _, l)| rank(l).is_some()) {
+                let Some((function, helper)) = &input.gpl_only else { continue };
+                let helper =
+                    helper_name(*helper).map_or_else(|| format!("#{helper}"), str::to_owned);
+                let why = format!(
+                    "with the first the whole is not compatible with the GPL, and `{function}` of \
+                     the second calls {helper}, which only such programs may"
+                );
+                return Err(conflict((one, text), (input, licence), why));
+            }
+            text.to_owned()
+        }
+        None => {
+            let ranks = licensed.iter().filter_map(|(_, _, l)| rank(l));
+            let strictest = ranks.min().unwrap_or(0);
+            let same = licensed.iter().all(|(_, _, l)| *l == first_text);
+            match GPL_COMPATIBLE.get(strictest) {
+                Some(text) if strictest < FIRST_DUAL || same => (*text).to_owned(),
+                // What all of them allow.
+                _ => "GPL".to_owned(),
+            }
+        }
+    };
+    let same = |(_, _, l): &&(u32, &Input, &str)| *l == text;
+    let fits = |(_, _, l): &&(u32, &Input, &str)| l.len() >= text.len();
+    let owner = licensed.iter().find(same).or_else(|| licensed.iter().find(fits));
+    if let Some((_, input, licence)) = licensed.iter().find(|(_, _, l)| *l != text) {
+        notes.push(format!(
+            "the licence of the output is {text:?}, as the stricter one; {} has {licence:?}",
+            input.label
+        ));
+    }
+    if let Some(input) = inputs.iter().find(|i| i.has_code && i.licence.is_none()) {
+        notes.push(format!(
+            "{} has no licence; the output has {text:?}, that of {}",
+            input.label, first.label
+        ));
+    }
+    Ok(owner.map(|&(owner, _, _)| Licence { owner, text }))
+}
+
+fn rank(licence: &str) -> Option<usize> {
+    GPL_COMPATIBLE.iter().position(|&l| l == licence)
+}
+
+fn conflict(
+    (first, first_licence): (&Input, &str),
+    (second, second_licence): (&Input, &str),
+    why: String,
+) -> LinkError {
+    LinkError::Licence {
+        first: first.label.clone(),
+        first_licence: first_licence.to_owned(),
+        second: second.label.clone(),
+        second_licence: second_licence.to_owned(),
+        why,
+    }
+}

@@ -1,0 +1,230 @@
+//! Which functions and map definitions go into the output, and where: entry programs stay in their
+//! sections; one that other code calls goes into `.text` as a function (too), because libbpf and others
+//! refuse a call of an entry program.
+
+use bpfweld_btf::Endian;
+use bpfweld_insn::{CALL, INSN_SIZE, Insn, pseudo};
+use bpfweld_object::RelocKind;
+
+use crate::Context;
+use crate::input::{Chunk, Input, Role, Section};
+use crate::symbols::Table;
+
+/// A chunk of an input: number of the input, its section, which chunk.
+pub(crate) type ChunkAt = (u32, u32, u32);
+
+/// Where a chunk goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Fate {
+    /// Into the section of its name.
+    pub(crate) stays: bool,
+    /// Into `.text`, as a function that other code calls.
+    pub(crate) called: bool,
+}
+
+impl Fate {
+    pub(crate) fn is_dead(self) -> bool {
+        !self.stays && !self.called
+    }
+}
+
+/// The fates of all chunks.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    fates: Vec<Vec<Vec<Fate>>>,
+}
+
+/// A reference without a relocation: the distance is in the instruction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bare {
+    /// Where the instruction is, in bytes.
+    pub(crate) offset: u64,
+    /// Where it leads, in the same section.
+    pub(crate) target: u64,
+    /// A call, and not an address?
+    pub(crate) is_call: bool,
+}
+
+/// References of a stretch of code that have no relocation.
+pub(crate) fn bare_references(
+    section: &Section,
+    start: u64,
+    end: u64,
+    endian: Endian,
+) -> Vec<Bare> {
+    let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+    let bytes = range.and_then(|(start, end)| section.data.get(start..end)).unwrap_or_default();
+    let from = section.relocs.partition_point(|r| r.offset < start);
+    let mut relocs = section.relocs.get(from..).unwrap_or_default().iter().peekable();
+    let mut found = Vec::new();
+    let mut second = false;
+    for (slot, &bytes) in (0u64..).zip(bytes.as_chunks::<INSN_SIZE>().0) {
+        let offset = start + slot * INSN_SIZE as u64;
+        while relocs.next_if(|r| r.offset < offset).is_some() {}
+        if std::mem::take(&mut second) {
+            continue;
+        }
+        let insn = match endian {
+            Endian::Little => Insn::from_le(bytes),
+            Endian::Big => Insn::from_be(bytes),
+        };
+        second = insn.is_ld_imm64();
+        let is_call = insn.code == CALL && insn.src == pseudo::CALL;
+        let is_address = insn.is_ld_imm64() && insn.src == pseudo::FUNC;
+        if !is_call && !is_address || relocs.peek().is_some_and(|r| r.offset == offset) {
+            continue;
+        }
+        let distance = (i64::from(insn.imm) + 1) * INSN_SIZE as i64;
+        if let Some(target) = offset.checked_add_signed(distance) {
+            found.push(Bare { offset, target, is_call });
+        }
+    }
+    found
+}
+
+impl Section {
+    /// The chunk that this offset is in.
+    pub(crate) fn chunk_at(&self, offset: u64) -> Option<u32> {
+        let behind = self.chunks.partition_point(|c| c.start <= offset);
+        u32::try_from(behind.checked_sub(1)?).ok()
+    }
+}
+
+impl Plan {
+    pub(crate) fn make(context: &Context<'_>, table: &Table) -> Self {
+        let fates = context.inputs.iter().map(|input| {
+            input.sections.iter().map(|s| vec![Fate::default(); s.chunks.len()]).collect()
+        });
+        let mut walk =
+            Walk { context, table, plan: Self { fates: fates.collect() }, todo: Vec::new() };
+        walk.roots();
+        walk.run();
+        walk.plan
+    }
+
+    pub(crate) fn fate(&self, (input, section, chunk): ChunkAt) -> Fate {
+        let of_input = self.fates.get(input as usize);
+        let of_section = of_input.and_then(|f| f.get(section as usize));
+        of_section.and_then(|f| f.get(chunk as usize)).copied().unwrap_or_default()
+    }
+
+    fn fate_mut(&mut self, (input, section, chunk): ChunkAt) -> Option<&mut Fate> {
+        self.fates.get_mut(input as usize)?.get_mut(section as usize)?.get_mut(chunk as usize)
+    }
+
+    /// Is what begins at this place part of the output?
+    pub(crate) fn is_alive(&self, inputs: &[Input], input: u32, section: u32, offset: u64) -> bool {
+        let found = inputs.get(input as usize).and_then(|i| i.section(section));
+        match found {
+            Some(s) if s.role == Role::Dropped => false,
+            Some(s) if s.chunks.is_empty() => true,
+            Some(s) => s
+                .chunk_at(offset)
+                .is_some_and(|chunk| !self.fate((input, section, chunk)).is_dead()),
+            None => false,
+        }
+    }
+}
+
+struct Walk<'c, 'a> {
+    context: &'c Context<'a>,
+    table: &'c Table,
+    plan: Plan,
+    todo: Vec<ChunkAt>,
+}
+
+impl Walk<'_, '_> {
+    /// What is part of the output whether something refers to it or not.
+    fn roots(&mut self) {
+        let context = self.context;
+        let strip = context.strip && self.has_entries();
+        for (number, input) in (0u32..).zip(context.inputs) {
+            for (index, section) in (0u32..).zip(&input.sections) {
+                for (at, chunk) in (0u32..).zip(&section.chunks) {
+                    if self.is_root(number, section, chunk, strip) {
+                        self.want((number, index, at), false);
+                    }
+                }
+                // What data refers to stays where it is: slots of maps name entry programs.
+                let whole = section.chunks.is_empty() && section.role != Role::Dropped;
+                for reloc in section.relocs.iter().filter(|_| whole) {
+                    let from_code = matches!(section.role, Role::Text | Role::Entries);
+                    self.follow(number, reloc.symbol, reloc.addend, from_code);
+                }
+            }
+        }
+    }
+
+    fn is_root(&self, number: u32, section: &Section, chunk: &Chunk, strip: bool) -> bool {
+        let gone = |&s: &u32| self.table.is_removed((number, s));
+        if !chunk.symbols.is_empty() && chunk.symbols.iter().all(gone) {
+            return false;
+        }
+        let is_root = self.context.root.is_none_or(|root| root == number);
+        match section.role {
+            Role::Entries if chunk.symbols.is_empty() => !strip,
+            Role::Entries => is_root && chunk.program.is_some(),
+            _ => !strip,
+        }
+    }
+
+    fn has_entries(&self) -> bool {
+        let mut chunks =
+            self.context.inputs.iter().flat_map(|i| &i.sections).flat_map(|s| &s.chunks);
+        chunks.any(|c| c.program.is_some())
+    }
+
+    fn run(&mut self) {
+        while let Some((number, index, at)) = self.todo.pop() {
+            let inputs = self.context.inputs;
+            let Some(section) = inputs.get(number as usize).and_then(|i| i.section(index)) else {
+                continue;
+            };
+            let Some(chunk) = section.chunks.get(at as usize) else { continue };
+            let is_code = section.role != Role::Maps;
+            let from = section.relocs.partition_point(|r| r.offset < chunk.start);
+            let to = section.relocs.partition_point(|r| r.offset < chunk.end);
+            for reloc in section.relocs.get(from..to).unwrap_or_default() {
+                let from_code =
+                    is_code && matches!(reloc.kind, RelocKind::Call | RelocKind::LoadImm64);
+                self.follow(number, reloc.symbol, reloc.addend, from_code);
+            }
+            if !is_code {
+                continue;
+            }
+            for bare in bare_references(section, chunk.start, chunk.end, self.context.endian) {
+                // Within a function: no chunk of its own is wanted.
+                match section.chunk_at(bare.target) {
+                    Some(target) if target != at => self.want((number, index, target), true),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn follow(&mut self, number: u32, symbol: u32, addend: i64, from_code: bool) {
+        let Some((input, at)) = self.table.definition((number, symbol)) else { return };
+        let found = self.context.inputs.get(input as usize);
+        let Some(target) = found.and_then(|i| i.symbol(at)) else { return };
+        let Some(index) = target.section else { return };
+        let offset = target.value.checked_add_signed(addend).unwrap_or(target.value);
+        let section = found.and_then(|i| i.section(index));
+        if let Some(chunk) = section.and_then(|s| s.chunk_at(offset)) {
+            self.want((input, index, chunk), from_code);
+        }
+    }
+
+    fn want(&mut self, at: ChunkAt, from_code: bool) {
+        let section = self.context.inputs.get(at.0 as usize).and_then(|i| i.section(at.1));
+        let as_function = from_code && section.is_some_and(|s| s.role == Role::Entries);
+        let Some(fate) = self.plan.fate_mut(at) else { return };
+        let first = fate.is_dead();
+        match as_function {
+            true => fate.called = true,
+            false => fate.stays = true,
+        }
+        if first {
+            self.todo.push(at);
+        }
+    }
+}

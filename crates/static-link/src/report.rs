@@ -1,0 +1,51 @@
+//! What messages say about a symbol: its object, its declaration in C, a source line.
+
+use bpfweld_object::RelocKind;
+
+use crate::Context;
+use crate::error::Declaration;
+use crate::input::{Described, Input, Line, Role, Section, Symbol};
+use crate::symbols::At;
+
+/// A symbol for a message.
+pub(crate) fn declaration(context: &Context<'_>, (number, at): At) -> Declaration {
+    let Some(input) = context.inputs.get(number as usize) else {
+        return Declaration { object: String::new(), text: None, line: None };
+    };
+    let symbol = input.symbol(at);
+    let name = symbol.map(|s| context.names.text(s.name)).unwrap_or_default();
+    let text = input.described.get(&at).and_then(|described| {
+        let id = match described {
+            Described::Func(f) => input.funcs.get(*f as usize)?.proto,
+            Described::Var(v) => input.vars.get(*v as usize)?.type_id,
+        };
+        Some(context.types.c_declaration(context.type_id(id), &name))
+    });
+    let line = symbol.and_then(|symbol| line_of(input, symbol, at));
+    let line = line.map(|line| {
+        let (file, text) = (context.names.text(line.file), context.names.text(line.text));
+        format!("{file}:{}: {}", line.line_col >> 10, text.trim())
+            .trim_end_matches([':', ' '])
+            .to_owned()
+    });
+    Declaration { object: input.label.clone(), text, line }
+}
+
+/// Of a function its first line, of anything else the first line that uses it.
+fn line_of(input: &Input, symbol: &Symbol, at: u32) -> Option<Line> {
+    let home = symbol.section.and_then(|s| input.section(s));
+    if let Some(section) = home.filter(|s| matches!(s.role, Role::Text | Role::Entries)) {
+        let lines = &section.info.lines;
+        let first = lines.partition_point(|l| u64::from(l.offset) < symbol.value);
+        return lines.get(first).copied();
+    }
+    input.sections.iter().find_map(|section| use_in(section, at))
+}
+
+fn use_in(section: &Section, symbol: u32) -> Option<Line> {
+    let uses = |k| matches!(k, RelocKind::Call | RelocKind::LoadImm64);
+    let reloc = section.relocs.iter().find(|r| r.symbol == symbol && uses(r.kind))?;
+    let lines = &section.info.lines;
+    let behind = lines.partition_point(|l| u64::from(l.offset) <= reloc.offset);
+    lines.get(behind.checked_sub(1)?).copied()
+}

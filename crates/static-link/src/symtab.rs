@@ -1,0 +1,208 @@
+//! The symbol table of the output: sections that something refers to, then local symbols and global
+//! names, each in the order of the inputs.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::Context;
+use crate::elf::{self, Place, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_SECTION};
+use crate::emit::{Contents, Target};
+use crate::input::{Input, Role, Symbol};
+use crate::lay_out::Layout;
+use crate::names::Name;
+use crate::plan::Plan;
+use crate::symbols::{At, Table};
+
+/// Symbols, and which of them is meant by what relocations are against.
+#[derive(Default)]
+pub(crate) struct Symtab<'n> {
+    pub(crate) symbols: Vec<elf::Symbol<'n>>,
+    pub(crate) index: HashMap<Target, u32>,
+}
+
+/// Gives static variables of one name in one section names of their own: whoever makes a C struct of the
+/// section (skeletons) could not tell them apart. The first keeps its name.
+pub(crate) fn tell_apart(
+    context: &mut Context<'_>,
+    table: &Table,
+    plan: &Plan,
+) -> HashMap<At, Name> {
+    let inputs = context.inputs;
+    let mut taken: HashSet<(Name, Name)> = HashSet::new();
+    let mut statics: Vec<(At, Name, Name)> = Vec::new();
+    for (number, input) in (0u32..).zip(inputs) {
+        for var in &input.vars {
+            let Some(section) = var.section else { continue };
+            let Some((index, symbol)) = var.symbol.and_then(|s| Some((s, input.symbol(s)?))) else {
+                continue;
+            };
+            let Some(home) = symbol.section else { continue };
+            let here = (number, index);
+            if table.is_removed(here) || !plan.is_alive(inputs, number, home, symbol.value) {
+                continue;
+            }
+            match symbol.is_local() {
+                true => statics.push((here, section, symbol.name)),
+                false => {
+                    taken.insert((section, symbol.name));
+                }
+            }
+        }
+    }
+    let mut renamed = HashMap::new();
+    // Names that are there count before new ones are made.
+    let all: HashSet<(Name, Name)> = statics.iter().map(|&(_, s, n)| (s, n)).collect();
+    for (here, section, name) in statics {
+        if taken.insert((section, name)) {
+            continue;
+        }
+        for number in 2u32.. {
+            let text = format!("{}_{number}", context.names.text(name));
+            let new = context.names.add(text.as_bytes());
+            if !all.contains(&(section, new)) && taken.insert((section, new)) {
+                renamed.insert(here, new);
+                break;
+            }
+        }
+    }
+    renamed
+}
+
+impl<'n> Symtab<'n> {
+    pub(crate) fn make(
+        context: &'n Context<'_>,
+        table: &Table,
+        plan: &Plan,
+        layout: &Layout,
+        contents: &[Contents],
+        renamed: &HashMap<At, Name>,
+    ) -> Self {
+        let referred: HashSet<Target> =
+            contents.iter().flat_map(|c| &c.relocs).map(|r| r.target).collect();
+        let mut tab = Self::default();
+        for index in 0..layout.sections.len() {
+            let target = Target::Section(index);
+            if referred.contains(&target) {
+                let symbol = elf::Symbol {
+                    name: b"",
+                    kind: STT_SECTION,
+                    bind: STB_LOCAL,
+                    visibility: 0,
+                    place: Place::Section(index),
+                    value: 0,
+                    size: 0,
+                };
+                tab.push(target, symbol);
+            }
+        }
+        for (number, input) in (0u32..).zip(context.inputs) {
+            for (at, symbol) in (0u32..).zip(&input.symbols) {
+                let here = (number, at);
+                let target = Target::Symbol(here);
+                let wanted = referred.contains(&target);
+                if !is_local(symbol) || !wanted && !is_worth_keeping(symbol) {
+                    continue;
+                }
+                let name = renamed.get(&here).copied().unwrap_or(symbol.name);
+                if table.is_removed(here) || name == Name::EMPTY && !wanted {
+                    continue;
+                }
+                let Some((place, value)) = place(plan, layout, number, input, symbol) else {
+                    continue;
+                };
+                let name = context.names.bytes(name);
+                let (bind, size) = (STB_LOCAL, symbol.size);
+                let (kind, visibility) = (symbol.kind, symbol.visibility);
+                let symbol = elf::Symbol { name, kind, bind, visibility, place, value, size };
+                tab.push(target, symbol);
+            }
+        }
+        tab.add_called(context, layout, false);
+        for (id, global) in (0u32..).zip(&table.globals) {
+            let name = context.names.bytes(global.name);
+            let visibility = global.visibility;
+            let found = |at: At| Some((at.0, context.inputs.get(at.0 as usize)?));
+            let symbol = match global.definition {
+                Some(at) if layout.moved(context.inputs, at).is_some() => continue,
+                Some(at) => {
+                    let Some((number, input)) = found(at) else { continue };
+                    let Some(symbol) = input.symbol(at.1) else { continue };
+                    let spot = place(plan, layout, number, input, symbol);
+                    let Some((place, value)) = spot else { continue };
+                    let (kind, bind, size) = (symbol.kind, symbol.bind, symbol.size);
+                    elf::Symbol { name, kind, bind, visibility, place, value, size }
+                }
+                None => {
+                    let symbol = global.wanted.first().and_then(|&at| found(at)?.1.symbol(at.1));
+                    let kind = symbol.map_or(0, |s| s.kind);
+                    let bind = if global.weak { STB_WEAK } else { STB_GLOBAL };
+                    let (place, value, size) = (Place::Undefined, 0, 0);
+                    elf::Symbol { name, kind, bind, visibility, place, value, size }
+                }
+            };
+            tab.push(Target::Global(id), symbol);
+        }
+        tab.add_called(context, layout, true);
+        tab
+    }
+
+    /// Entry programs that became functions.
+    fn add_called(&mut self, context: &'n Context<'_>, layout: &Layout, global: bool) {
+        let Some(text) = layout.text() else { return };
+        for (id, called) in (0u32..).zip(&layout.called).filter(|(_, c)| c.global == global) {
+            let (number, section, chunk) = called.chunk;
+            let found = context.inputs.get(number as usize).and_then(|i| i.section(section));
+            let chunk = found.and_then(|s| s.chunks.get(chunk as usize));
+            let symbol = elf::Symbol {
+                name: context.names.bytes(called.name),
+                kind: STT_FUNC,
+                bind: if global { STB_GLOBAL } else { STB_LOCAL },
+                visibility: 0,
+                place: Place::Section(text),
+                value: called.at,
+                size: chunk.map_or(0, |c| c.end - c.start),
+            };
+            self.push(Target::Called(id), symbol);
+        }
+    }
+
+    fn push(&mut self, target: Target, symbol: elf::Symbol<'n>) {
+        // Fewer than there are bytes in the inputs.
+        self.index.insert(target, u32::try_from(self.symbols.len()).unwrap_or(u32::MAX));
+        self.symbols.push(symbol);
+    }
+}
+
+fn is_local(symbol: &Symbol) -> bool {
+    symbol.is_local() && !symbol.names_section() && symbol.kind != elf::STT_FILE
+}
+
+/// Labels within functions are of use only to what refers to them.
+fn is_worth_keeping(symbol: &Symbol) -> bool {
+    matches!(symbol.kind, elf::STT_FUNC | elf::STT_OBJECT)
+}
+
+/// Where a symbol is in the output; `None` when it is not part of it.
+fn place(
+    plan: &Plan,
+    layout: &Layout,
+    number: u32,
+    input: &Input,
+    symbol: &Symbol,
+) -> Option<(Place, u64)> {
+    let Some(section) = symbol.section else {
+        return Some((
+            if symbol.absolute { Place::Absolute } else { Place::Undefined },
+            symbol.value,
+        ));
+    };
+    let home = input.section(section)?;
+    let cut = matches!(home.role, Role::Text | Role::Entries | Role::Maps);
+    if cut && !home.chunks.is_empty() {
+        let chunk = home.chunk_at(symbol.value)?;
+        if !plan.fate((number, section, chunk)).stays {
+            return None;
+        }
+    }
+    let (at, value) = layout.spot(number, section, symbol.value)?;
+    Some((Place::Section(at), value))
+}

@@ -1,0 +1,382 @@
+//! `.BTF` and `.BTF.ext` of the output. The merged types are there; behind them come functions,
+//! variables and sections, each in the order of the inputs, so that linking the output again finds them
+//! in the order in which it would write them.
+
+use std::collections::{HashMap, HashSet};
+
+use bpfweld_btf::{
+    BtfBuilder, CoreRecord, ExtBlock, FuncInfo, LineRecord, Linkage, SectionVar, TypeId,
+};
+
+use crate::Context;
+use crate::error::LinkError;
+use crate::input::{Described, Entry, Func, Input, Role, Section, Tag, Var};
+use crate::lay_out::{Layout, Piece};
+use crate::names::Name;
+use crate::plan::{ChunkAt, Plan};
+use crate::symbols::{At, Table};
+
+/// The two sections.
+pub(crate) struct TypeSections {
+    pub(crate) btf: Vec<u8>,
+    pub(crate) ext: Vec<u8>,
+}
+
+pub(crate) struct Types<'c, 'a> {
+    pub(crate) context: &'c Context<'a>,
+    pub(crate) table: &'c Table,
+    pub(crate) plan: &'c Plan,
+    pub(crate) layout: &'c Layout,
+    /// Variables that got a new name, by their symbols.
+    pub(crate) renamed: &'c HashMap<At, Name>,
+    /// Prototype of functions of objects without types.
+    pub(crate) synthesised: Option<TypeId>,
+    pub(crate) builder: BtfBuilder,
+    /// New ids, by input and place in its list.
+    pub(crate) funcs: HashMap<(u32, u32), TypeId>,
+    pub(crate) vars: HashMap<(u32, u32), TypeId>,
+    /// Functions that entry programs became, and functions without types, by chunk.
+    pub(crate) called: HashMap<ChunkAt, TypeId>,
+    pub(crate) chunks: HashMap<ChunkAt, TypeId>,
+}
+
+impl Types<'_, '_> {
+    pub(crate) fn write(mut self) -> Result<TypeSections, LinkError> {
+        self.add_funcs();
+        self.add_vars();
+        self.add_sections();
+        let blocks = self.instructions();
+        let endian = self.context.endian;
+        let btf = self.builder.finish()?.to_bytes_endian(endian);
+        let any =
+            blocks.iter().any(|b| !b.funcs.is_empty() || !b.lines.is_empty() || !b.core.is_empty());
+        let ext = if any { ExtBlock::write_all(&blocks, endian) } else { Vec::new() };
+        Ok(TypeSections { btf, ext })
+    }
+
+    fn add_funcs(&mut self) {
+        let mut externs: HashMap<Name, TypeId> = HashMap::new();
+        let inputs = self.context.inputs;
+        for (number, input) in (0u32..).zip(inputs) {
+            for (at, func) in (0u32..).zip(&input.funcs) {
+                if func.linkage == Linkage::Extern {
+                    let undefined = func.symbol.is_none_or(|s| self.stays_undefined((number, s)));
+                    if undefined {
+                        let name = self.name_of(number, func.symbol, func.name);
+                        let id = match externs.get(&name) {
+                            Some(&id) => id,
+                            None => self.add_func(func, name, Linkage::Extern),
+                        };
+                        externs.insert(name, id);
+                        self.funcs.insert((number, at), id);
+                    }
+                } else {
+                    self.add_defined(number, at, input, func);
+                }
+            }
+            if !input.has_types {
+                self.add_synthesised(number, input);
+            }
+        }
+    }
+
+    fn add_defined(&mut self, number: u32, at: u32, input: &Input, func: &Func) {
+        let name = self.name_of(number, func.symbol, func.name);
+        let place = func.symbol.and_then(|s| {
+            let symbol = input.symbol(s)?;
+            let section = symbol.section?;
+            Some((s, symbol, section, input.section(section)?.chunk_at(symbol.value)?))
+        });
+        let Some((index, symbol, section, chunk)) = place else {
+            // A function of which only the type is there.
+            let id = self.add_func(func, name, func.linkage);
+            self.funcs.insert((number, at), id);
+            return;
+        };
+        let chunk = (number, section, chunk);
+        let fate = self.plan.fate(chunk);
+        let removed = self.table.is_removed((number, index));
+        let linkage = if symbol.is_local() || removed { Linkage::Static } else { func.linkage };
+        if fate.stays {
+            let id = self.add_func(func, name, linkage);
+            self.funcs.insert((number, at), id);
+        }
+        if fate.called
+            && let Some((called, _)) =
+                self.layout.called_at(self.context.inputs, number, section, symbol.value)
+            && called.symbol == Some(index)
+        {
+            let linkage = if called.global { Linkage::Global } else { Linkage::Static };
+            let id = self.add_func(func, called.name, linkage);
+            self.called.insert(chunk, id);
+        }
+    }
+
+    /// The kernel wants all functions of a program to have a type, or none.
+    fn add_synthesised(&mut self, number: u32, input: &Input) {
+        let Some(proto) = self.synthesised else { return };
+        for (index, section) in (0u32..).zip(&input.sections) {
+            if !matches!(section.role, Role::Text | Role::Entries) {
+                continue;
+            }
+            for (at, chunk) in (0u32..).zip(&section.chunks) {
+                let here = (number, index, at);
+                let fate = self.plan.fate(here);
+                let Some(symbol) = chunk.symbols.first().and_then(|&s| input.symbol(s)) else {
+                    continue;
+                };
+                // Without types, the verifier takes every function for a static one.
+                let entry = if chunk.program.is_some() { Linkage::Global } else { Linkage::Static };
+                if fate.stays {
+                    let id = self.add_named(symbol.name, proto, entry, &[]);
+                    self.chunks.insert(here, id);
+                }
+                if fate.called
+                    && let Some((called, _)) =
+                        self.layout.called_at(self.context.inputs, number, index, chunk.start)
+                {
+                    let id = self.add_named(called.name, proto, Linkage::Static, &[]);
+                    self.called.insert(here, id);
+                }
+            }
+        }
+    }
+
+    fn add_func(&mut self, func: &Func, name: Name, linkage: Linkage) -> TypeId {
+        self.add_named(name, self.context.type_id(func.proto), linkage, &func.tags)
+    }
+
+    fn add_named(&mut self, name: Name, proto: TypeId, linkage: Linkage, tags: &[Tag]) -> TypeId {
+        let name = self.context.names.text(name);
+        let id = self.builder.add_func(&name, proto, linkage);
+        self.add_tags(id, tags);
+        id
+    }
+
+    fn add_tags(&mut self, id: TypeId, tags: &[Tag]) {
+        for tag in tags {
+            let name = self.context.names.text(tag.name);
+            match tag.attribute {
+                true => self.builder.add_decl_attr(&name, id, tag.component),
+                false => self.builder.add_decl_tag(&name, id, tag.component),
+            };
+        }
+    }
+
+    fn add_vars(&mut self) {
+        let mut externs: HashMap<Name, TypeId> = HashMap::new();
+        let inputs = self.context.inputs;
+        for (number, input) in (0u32..).zip(inputs) {
+            for (at, var) in (0u32..).zip(&input.vars) {
+                let name = self.name_of(number, var.symbol, var.name);
+                if var.linkage == Linkage::Extern {
+                    let undefined = var.symbol.is_none_or(|s| self.stays_undefined((number, s)));
+                    if undefined {
+                        let id = match externs.get(&name) {
+                            Some(&id) => id,
+                            None => self.add_var(var, name, Linkage::Extern),
+                        };
+                        externs.insert(name, id);
+                        self.vars.insert((number, at), id);
+                    }
+                    continue;
+                }
+                if self.is_there(number, input, var) {
+                    let symbol = var.symbol.and_then(|s| input.symbol(s));
+                    let local = symbol.is_some_and(|s| s.is_local());
+                    let linkage = if local { Linkage::Static } else { var.linkage };
+                    let id = self.add_var(var, name, linkage);
+                    self.vars.insert((number, at), id);
+                }
+            }
+        }
+    }
+
+    fn add_var(&mut self, var: &Var, name: Name, linkage: Linkage) -> TypeId {
+        let text = self.context.names.text(name);
+        let id = self.builder.add_var(&text, self.context.type_id(var.type_id), linkage);
+        self.add_tags(id, &var.tags);
+        id
+    }
+
+    /// Is a variable part of the output?
+    fn is_there(&self, number: u32, input: &Input, var: &Var) -> bool {
+        let Some((index, symbol)) = var.symbol.and_then(|s| Some((s, input.symbol(s)?))) else {
+            // Several statics of one name: their places are in the DATASEC.
+            return var.section.and_then(|s| section_named(input, s)).is_some();
+        };
+        let alive = symbol.section.is_none_or(|section| {
+            self.plan.is_alive(self.context.inputs, number, section, symbol.value)
+        });
+        alive && !self.table.is_removed((number, index))
+    }
+
+    fn add_sections(&mut self) {
+        let mut order: Vec<Name> = Vec::new();
+        let mut entries: HashMap<Name, Vec<SectionVar>> = HashMap::new();
+        let mut listed: HashSet<(Name, TypeId)> = HashSet::new();
+        let inputs = self.context.inputs;
+        for (number, input) in (0u32..).zip(inputs) {
+            for datasec in &input.datasecs {
+                for entry in &datasec.entries {
+                    let Some((type_id, offset)) = self.entry(number, input, datasec.name, entry)
+                    else {
+                        continue;
+                    };
+                    if listed.insert((datasec.name, type_id)) {
+                        let list = entries.entry(datasec.name).or_insert_with(|| {
+                            order.push(datasec.name);
+                            Vec::new()
+                        });
+                        list.push(SectionVar { type_id, offset, size: entry.size });
+                    }
+                }
+            }
+        }
+        for name in order {
+            let mut list = entries.remove(&name).unwrap_or_default();
+            list.sort_by_key(|v| v.offset);
+            // Of externs there is no section.
+            let size = self.layout.section_named(name).map_or(0, |s| s.size);
+            let size = u32::try_from(size).unwrap_or(u32::MAX);
+            let text = self.context.names.text(name);
+            self.builder.add_datasec(&text, size, &list);
+        }
+    }
+
+    /// New id of what a DATASEC lists, and its offset in the output's section.
+    fn entry(
+        &self,
+        number: u32,
+        input: &Input,
+        section: Name,
+        entry: &Entry,
+    ) -> Option<(TypeId, u32)> {
+        let at = match entry.what {
+            Described::Func(at) => return Some((*self.funcs.get(&(number, at))?, entry.offset)),
+            Described::Var(at) => at,
+        };
+        let id = *self.vars.get(&(number, at))?;
+        let var = input.vars.get(at as usize)?;
+        let symbol = var.symbol.and_then(|s| input.symbol(s));
+        let place = match symbol {
+            Some(symbol) => symbol.section.map(|section| (section, symbol.value)),
+            None if var.linkage == Linkage::Extern => None,
+            None => Some((section_named(input, section)?, entry.offset.into())),
+        };
+        let Some((section, offset)) = place else { return Some((id, 0)) };
+        let (_, at) = self.layout.spot(number, section, offset)?;
+        Some((id, u32::try_from(at).ok()?))
+    }
+
+    /// What is known about instructions, by section of the output.
+    fn instructions(&mut self) -> Vec<ExtBlock> {
+        let layout = self.layout;
+        let mut blocks = Vec::new();
+        for out in &layout.sections {
+            if !matches!(out.role, Role::Text | Role::Entries) {
+                continue;
+            }
+            let mut block = ExtBlock::default();
+            let inputs = self.context.inputs;
+            let sections = out.pieces.iter().filter_map(|piece| {
+                Some((piece, inputs.get(piece.input as usize)?.section(piece.section)?))
+            });
+            // One part after the other, as they stand in the output: their strings have to come in the
+            // same order when that is linked.
+            for (piece, section) in sections.clone() {
+                self.add_functions_and_lines(piece, section, &mut block);
+            }
+            for (piece, section) in sections {
+                self.add_core(piece, section, &mut block);
+            }
+            if !block.funcs.is_empty() || !block.lines.is_empty() || !block.core.is_empty() {
+                block.name_off = self.builder.add_str(self.context.names.bytes(out.name));
+            }
+            blocks.push(block);
+        }
+        blocks
+    }
+
+    fn add_functions_and_lines(&mut self, piece: &Piece, section: &Section, block: &mut ExtBlock) {
+        let names = &self.context.names;
+        let chunk_id = |types: &Self, start: u64| {
+            let chunk = section.chunk_at(start)?;
+            let here = (piece.input, piece.section, chunk);
+            let list = if piece.called.is_some() { &types.called } else { &types.chunks };
+            list.get(&here).copied()
+        };
+        for &(offset, func) in &section.info.funcs {
+            let id = match piece.called {
+                Some(_) => chunk_id(self, offset.into()),
+                None => self.funcs.get(&(piece.input, func)).copied(),
+            };
+            if let (Some(insn_off), Some(type_id)) = (moved(piece, offset), id) {
+                block.funcs.push(FuncInfo { insn_off, type_id });
+            }
+        }
+        let has_types = self.context.inputs.get(piece.input as usize).is_some_and(|i| i.has_types);
+        for chunk in section.chunks.iter().filter(|_| !has_types) {
+            let start = u32::try_from(chunk.start).unwrap_or(u32::MAX);
+            if let (Some(insn_off), Some(type_id)) =
+                (moved(piece, start), chunk_id(self, chunk.start))
+            {
+                block.funcs.push(FuncInfo { insn_off, type_id });
+            }
+        }
+        let from = section.info.lines.partition_point(|l| u64::from(l.offset) < piece.start);
+        for line in section.info.lines.get(from..).unwrap_or_default() {
+            let Some(insn_off) = moved(piece, line.offset) else { break };
+            block.lines.push(LineRecord {
+                insn_off,
+                file_off: self.builder.add_str(names.bytes(line.file)),
+                line_off: self.builder.add_str(names.bytes(line.text)),
+                line_col: line.line_col,
+            });
+        }
+    }
+
+    fn add_core(&mut self, piece: &Piece, section: &Section, block: &mut ExtBlock) {
+        let from = section.info.core.partition_point(|c| u64::from(c.offset) < piece.start);
+        for core in section.info.core.get(from..).unwrap_or_default() {
+            let Some(insn_off) = moved(piece, core.offset) else { break };
+            block.core.push(CoreRecord {
+                insn_off,
+                type_id: self.context.type_id(core.type_id),
+                access_off: self.builder.add_str(self.context.names.bytes(core.access)),
+                kind: core.kind,
+            });
+        }
+    }
+
+    /// Does a symbol stay an extern?
+    fn stays_undefined(&self, at: At) -> bool {
+        !self.table.is_bound(at)
+            && self.table.definition(at).is_none_or(|definition| definition == at)
+    }
+
+    /// The name of what has this symbol, or else is called this in the types.
+    fn name_of(&self, number: u32, symbol: Option<u32>, name: Name) -> Name {
+        let Some(index) = symbol else { return name };
+        if let Some(&new) = self.renamed.get(&(number, index)) {
+            return new;
+        }
+        let inputs = self.context.inputs;
+        match inputs.get(number as usize).and_then(|i| i.symbol(index)) {
+            Some(symbol) if symbol.name != symbol.old_name => symbol.name,
+            _ => name,
+        }
+    }
+}
+
+/// Where something of a piece is in the output's section; `None` for what is not of it.
+fn moved(piece: &Piece, offset: u32) -> Option<u32> {
+    let offset = u64::from(offset);
+    let inside = (piece.start..piece.end).contains(&offset);
+    inside.then(|| u32::try_from(piece.at + (offset - piece.start)).ok()).flatten()
+}
+
+fn section_named(input: &Input, name: Name) -> Option<u32> {
+    let mut sections = (0u32..).zip(&input.sections);
+    sections.find(|(_, s)| s.role != Role::Dropped && s.name == name).map(|(index, _)| index)
+}
