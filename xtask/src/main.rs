@@ -7,6 +7,7 @@
 //! | `kernels`: run the cases on other kernels, in virtual machines | [`kernels`] |
 //! | `corpus`: compile the kernel's selftests | [`corpus`] |
 //! | `peer-diff`: compare with libbpf | [`peer`], which runs the package in `xtask/peer` |
+//! | `xdp-suite`: the tests of xdp-loader, run on `bpfweld xdp` | [`xdp_suite`] |
 //!
 //! A new task is a module here and a variant of [`Task`]. Nothing of it is needed to build or use
 //! bpfweld.
@@ -21,6 +22,7 @@ mod elf;
 mod fixtures;
 mod kernels;
 mod peer;
+mod xdp_suite;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +48,8 @@ enum Task {
     Corpus(corpus::Options),
     /// Load every program of every object under DIR with bpfweld and with libbpf, and compare (root)
     PeerDiff(peer::Options),
+    /// Run the test suite of xdp-loader with `bpfweld xdp` in its place (root)
+    XdpSuite(xdp_suite::Options),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Task::Kernels(options) => kernels::run(&root, &options),
         Task::Corpus(options) => corpus::run(&root, &options),
         Task::PeerDiff(options) => peer::run(&root, &options),
+        Task::XdpSuite(options) => xdp_suite::run(&root, &options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

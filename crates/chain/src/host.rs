@@ -74,10 +74,9 @@ impl<'k> Chains<'k> {
     /// The chain on an interface, empty where nothing is loaded. Others wait until it is dropped. What a
     /// change that was broken off has left is put straight first.
     pub fn open(&self, interface: &str) -> Result<Chain<'_>, ChainError> {
-        let found = netlink::by_name(self.sys(), interface);
-        let found = found.map_err(netlink_error(interface))?;
-        let found = found.ok_or_else(|| ChainError::NoInterface { interface: interface.into() })?;
-        Chain::open(self, found, self.lock()?)
+        // Locked first: what the interface runs has to be that of the state.
+        let mut chains = self.open_all(&[interface])?;
+        chains.pop().ok_or_else(|| ChainError::NoInterface { interface: interface.into() })
     }
 
     /// The chains on several interfaces, opened at once.

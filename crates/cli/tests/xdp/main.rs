@@ -1,0 +1,18 @@
+//! Chains on interfaces of network namespaces of their own, with traffic. Needs root; skipped, and said
+//! so, without.
+//!
+//! | module | what is tried |
+//! |---|---|
+//! | `world` | two namespaces, a pair of interfaces, directories; the command; packets between them |
+//! | `changes` | order, verdicts, going on, modes, options, what is refused |
+//! | `members` | members that move the head, tail-call, have no BTF, share maps |
+//! | `traffic` | not a packet lost while the chain changes; many changes at once |
+//! | `crashes` | `kill -9` at every system call of a change |
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // That is how a test fails.
+
+mod changes;
+mod crashes;
+mod members;
+mod traffic;
+mod world;

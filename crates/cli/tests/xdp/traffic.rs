@@ -1,0 +1,71 @@
+//! Traffic while the chain changes, and many that change it.
+
+use std::thread;
+
+use crate::world::{HERE, World};
+
+/// Sends at least so many packets and makes so many changes meanwhile.
+fn not_one_is_lost(how: &str, packets: u64, changes: u32) {
+    let Some(world) = World::new() else { return };
+    let _echo = world.echo();
+    world.does(&format!("load {HERE} chain/step.o --name first{how}"));
+    let until = world.temp("enough");
+    let sender = world.sender(packets, Some(&until));
+    for _ in 0..changes / 2 {
+        world.does(&format!("load {HERE} chain/step.o --name second -P 10{how}"));
+        world.does(&format!("unload {HERE} --name second{}", how.replace(" -m skb", "")));
+    }
+    std::fs::write(&until, "").unwrap();
+    let back = sender.wait();
+    assert!(back >= packets, "{back} packets");
+    // And every one went through the first program, whose map stayed all along; some of the kernel's
+    // own (ARP) may have come as well.
+    assert!(world.value("first", "seen", 0) >= back);
+    assert_eq!(world.status_of(HERE)["generation"], changes + 1);
+    world.does(&format!("unload {HERE} -a"));
+    world.nothing_is_left();
+}
+
+#[test]
+fn not_a_packet_is_lost_in_the_driver() {
+    not_one_is_lost("", 100_000, 200);
+}
+
+#[test]
+fn not_a_packet_is_lost_in_the_stack() {
+    not_one_is_lost(" -m skb", 20_000, 40);
+}
+
+#[test]
+fn not_a_packet_is_lost_over_netlink() {
+    not_one_is_lost(" -m skb --without bpf-link", 20_000, 40);
+}
+
+#[test]
+fn eight_at_once() {
+    const ROUNDS: u32 = 4;
+    let Some(world) = World::new() else { return };
+    let _echo = world.echo();
+    world.does(&format!("load {HERE} chain/step.o --name first"));
+    let until = world.temp("enough");
+    let sender = world.sender(1, Some(&until));
+    thread::scope(|scope| {
+        for who in 0..8 {
+            let world = &world;
+            scope.spawn(move || {
+                for _ in 0..ROUNDS {
+                    world.does(&format!("load {HERE} chain/step.o --name p{who} -P {who}"));
+                    world.does(&format!("unload {HERE} --name p{who}"));
+                }
+                world.does(&format!("load {HERE} chain/step.o --name p{who} -P {who}"));
+            });
+        }
+    });
+    std::fs::write(&until, "").unwrap();
+    let back = sender.wait();
+    assert!(world.value("first", "seen", 0) >= back);
+    assert_eq!(world.names(), ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "first"]);
+    assert_eq!(world.status_of(HERE)["generation"], 8 * (2 * ROUNDS + 1) + 1);
+    world.does(&format!("unload {HERE} -a"));
+    world.nothing_is_left();
+}

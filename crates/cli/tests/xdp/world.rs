@@ -1,0 +1,314 @@
+//! Two network namespaces with a pair of interfaces between them, a BPF file system and a state directory
+//! of their own; all of it goes with the value.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use bpfweld::kernel::{RealSys, Sys};
+use serde_json::Value;
+
+/// The interface with the chain, and the one that sends to it.
+pub(crate) const HERE: &str = "here0";
+pub(crate) const THERE: &str = "there0";
+const ADDRESS: &str = "10.213.7.1";
+const PORT: u16 = 7007;
+
+pub(crate) struct World {
+    dir: tempfile::TempDir,
+    pub(crate) here: String,
+    pub(crate) there: String,
+}
+
+/// Runs a tool and wants it to succeed.
+pub(crate) fn tool(line: &str) {
+    let mut words = line.split(' ');
+    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    status.lines().any(|l| l.starts_with("Uid:\t0\t"))
+}
+
+impl World {
+    /// `None`, and a word about it, where this process may not do such things.
+    pub(crate) fn new() -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        if !is_root() {
+            println!("SKIPPED chains: network namespaces need root");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = |what| format!("bpfweld-{what}-{}-{n}", std::process::id());
+        let world = Self { dir, here: name("here"), there: name("there") };
+        std::fs::create_dir(world.pin_root()).unwrap();
+        tool(&format!("mount -t bpf bpf {}", world.pin_root().display()));
+        for ns in [&world.here, &world.there] {
+            tool(&format!("ip netns add {ns}"));
+        }
+        world.pair(HERE, THERE);
+        tool(&format!("ip -n {} addr add {ADDRESS}/24 dev {HERE}", world.here));
+        tool(&format!("ip -n {} addr add 10.213.7.2/24 dev {THERE}", world.there));
+        // Nothing but the test's packets.
+        let mac = |ns: &str, dev: &str| {
+            let path = format!("/sys/class/net/{dev}/address");
+            let output = Command::new("ip").args(["netns", "exec", ns, "cat", &path]).output();
+            String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
+        };
+        let (at, to) = (mac(&world.there, THERE), mac(&world.here, HERE));
+        tool(&format!("ip -n {} neigh add 10.213.7.2 lladdr {at} dev {HERE}", world.here));
+        tool(&format!("ip -n {} neigh add {ADDRESS} lladdr {to} dev {THERE}", world.there));
+        Some(world)
+    }
+
+    /// Another pair of interfaces.
+    pub(crate) fn pair(&self, here: &str, there: &str) {
+        let (a, b) = (&self.here, &self.there);
+        tool(&format!("ip link add {here} netns {a} type veth peer name {there} netns {b}"));
+        for (ns, dev) in [(a, here), (b, there)] {
+            for (file, value) in [("accept_dad", 0), ("disable_ipv6", 1)] {
+                let setting = format!("net.ipv6.conf.{dev}.{file}={value}");
+                let line = format!("ip netns exec {ns} sysctl -qw {setting}");
+                // A kernel without IPv6 has no such setting.
+                let mut words = line.split(' ');
+                let _ = Command::new(words.next().unwrap()).args(words).output();
+            }
+            tool(&format!("ip -n {ns} link set {dev} up"));
+        }
+    }
+
+    pub(crate) fn pin_root(&self) -> PathBuf {
+        self.dir.path().join("bpf")
+    }
+
+    pub(crate) fn pins(&self) -> PathBuf {
+        self.pin_root().join("chains")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// An object of the test cases.
+    pub(crate) fn object(name: &str) -> String {
+        let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
+        cases.join(name).to_str().unwrap().to_owned()
+    }
+
+    /// `bpfweld xdp …` in the namespace; words that end in `.o` are objects of the cases.
+    pub(crate) fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bpfweld"));
+        command.arg("xdp");
+        for word in line.split(' ') {
+            match word.ends_with(".o") {
+                true => command.arg(Self::object(word)),
+                false => command.arg(word),
+            };
+        }
+        command.args(["--netns", &self.here]);
+        command.env("BPFWELD_STATE_DIR", self.state()).env("BPFWELD_PIN_DIR", self.pins());
+        command
+    }
+
+    pub(crate) fn output(&self, line: &str) -> Output {
+        self.command(line).output().unwrap()
+    }
+
+    /// Succeeds; what it says on both streams.
+    pub(crate) fn does(&self, line: &str) -> String {
+        let output = self.output(line);
+        let text =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "xdp {line}: {text}");
+        text.into_owned()
+    }
+
+    /// Fails with this exit status, and says this.
+    pub(crate) fn fails(&self, line: &str, code: i32, says: &str) {
+        let output = self.output(line);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "xdp {line}: {text}");
+        assert!(text.contains(says), "xdp {line}: {text}");
+    }
+
+    /// What `status --json` says of an interface.
+    pub(crate) fn status_of(&self, interface: &str) -> Value {
+        let text = self.output(&format!("status {interface} --json")).stdout;
+        let all: Value = serde_json::from_slice(&text).unwrap();
+        all[0].clone()
+    }
+
+    /// Names of the chain's programs in the order in which they run.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let status = self.status_of(HERE);
+        let programs = status["programs"].as_array().unwrap();
+        programs.iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Where a map of a program of the chain is pinned.
+    pub(crate) fn map(&self, program: &str, map: &str) -> PathBuf {
+        let status = self.status_of(HERE);
+        let programs = status["programs"].as_array().unwrap();
+        let found = programs.iter().find(|p| p["name"] == program).unwrap();
+        let maps = found["maps"].as_array().unwrap();
+        let pin = maps.iter().find(|m| m[0] == map).unwrap_or_else(|| panic!("{maps:?}"));
+        PathBuf::from(pin[1].as_str().unwrap())
+    }
+
+    /// The value of an entry of a map of a program of the chain.
+    pub(crate) fn value(&self, program: &str, map: &str, key: u32) -> u64 {
+        let sys: &dyn Sys = &RealSys;
+        let fd = sys.pinned(&self.map(program, map)).unwrap();
+        let size = sys.map_info(fd.as_fd()).unwrap().value_size as usize;
+        let mut value = vec![0; size];
+        sys.lookup(fd.as_fd(), &key.to_ne_bytes(), &mut value).unwrap();
+        value.resize(8, 0);
+        u64::from_ne_bytes(value.try_into().unwrap())
+    }
+
+    /// Begins to answer every packet with itself.
+    pub(crate) fn echo(&self) -> Role {
+        Role::start(&self.here, "echo", &[])
+    }
+
+    /// Sends so many packets and waits for each to come back; how many did.
+    pub(crate) fn send(&self, packets: u64) -> u64 {
+        self.sender(packets, None).wait()
+    }
+
+    /// Begins to send at least so many packets, and goes on until there is such a file.
+    pub(crate) fn sender(&self, packets: u64, until: Option<&Path>) -> Role {
+        let until = until.map(|p| p.display().to_string()).unwrap_or_default();
+        Role::start(&self.there, "send", &[("PACKETS", packets.to_string()), ("UNTIL", until)])
+    }
+
+    pub(crate) fn temp(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Nothing is left: no pin, no link, no state but the lock.
+    pub(crate) fn nothing_is_left(&self) {
+        let left = |dir: &Path| -> Vec<_> {
+            let entries = std::fs::read_dir(dir).into_iter().flatten();
+            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        assert!(left(&self.pins()).is_empty(), "{:?}", left(&self.pins()));
+        assert_eq!(left(&self.state()), ["lock"]);
+        assert_eq!(self.status_of(HERE)["program"], Value::Null);
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for ns in [&self.here, &self.there] {
+            let _ = Command::new("ip").args(["netns", "del", ns]).output();
+        }
+        let _ = Command::new("umount").arg(self.pin_root()).output();
+    }
+}
+
+/// A helper process in a namespace: this test binary in another role.
+pub(crate) struct Role(Child, BufReader<std::process::ChildStdout>);
+
+impl Role {
+    fn start(ns: &str, role: &str, settings: &[(&str, String)]) -> Self {
+        let own = std::env::current_exe().unwrap();
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", ns]).arg(own);
+        command.args(["--exact", &format!("world::role_{role}"), "--nocapture"]);
+        command.env("BPFWELD_TEST_ROLE", role);
+        let settings = settings.iter().map(|(k, v)| (format!("BPFWELD_TEST_{k}"), v));
+        let command = command.envs(settings).stdout(Stdio::piped()).stdin(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("ready") {
+            line.clear();
+            assert_ne!(out.read_line(&mut line).unwrap(), 0, "{role} did not start");
+        }
+        Self(child, out)
+    }
+
+    /// How many packets came back.
+    pub(crate) fn wait(mut self) -> u64 {
+        let mut text = String::new();
+        self.1.read_to_string(&mut text).unwrap();
+        assert!(self.0.wait().unwrap().success(), "{text}");
+        let number = text.split("came back: ").nth(1).and_then(|t| t.split_whitespace().next());
+        number.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn setting(name: &str) -> String {
+    std::env::var(format!("BPFWELD_TEST_{name}")).unwrap_or_default()
+}
+
+/// Answers every packet with itself, until its standard input ends or it is killed.
+#[test]
+fn role_echo() {
+    if setting("ROLE").is_empty() {
+        return; // Not a test: other tests start it in a namespace.
+    }
+    let socket = UdpSocket::bind((ADDRESS, PORT)).unwrap();
+    println!("ready");
+    let mut packet = [0; 64];
+    loop {
+        let (len, from) = socket.recv_from(&mut packet).unwrap();
+        socket.send_to(&packet[..len], from).unwrap();
+    }
+}
+
+/// Sends numbered packets, a few at a time, and waits for each to come back.
+#[test]
+fn role_send() {
+    if setting("ROLE").is_empty() {
+        return; // As above.
+    }
+    const WINDOW: u64 = 32;
+    const PATIENCE: Duration = Duration::from_millis(1500);
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect((ADDRESS, PORT)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    println!("ready");
+    let packets: u64 = setting("PACKETS").parse().unwrap();
+    let until = setting("UNTIL");
+    let goes_on = |sent: u64| match until.is_empty() {
+        true => sent < packets,
+        false => sent < packets || !Path::new(&until).exists(),
+    };
+    let (mut sent, mut back, mut lost) = (0u64, 0u64, 0u64);
+    let start = Instant::now();
+    while (goes_on(sent) || back + lost < sent) && start.elapsed() < Duration::from_secs(300) {
+        while sent - back - lost < WINDOW && (sent < packets || goes_on(sent)) {
+            // Refused once nobody listens; then it is not the chain that loses packets.
+            socket.send(&sent.to_ne_bytes()).unwrap();
+            sent += 1;
+            if !until.is_empty() && sent.is_multiple_of(WINDOW) {
+                // Some 25,000 packets a second: the changes want a share of the processor, too.
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        match socket.recv(&mut [0; 64]) {
+            Ok(_) => back += 1,
+            Err(_) => lost = sent - back,
+        }
+    }
+    println!("came back: {back} of {sent}");
+    if !until.is_empty() {
+        assert_eq!(lost, 0, "{lost} of {sent} packets were lost");
+    }
+}
