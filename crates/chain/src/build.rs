@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bpfweld::kernel::Map;
 use bpfweld::link::chain_root::{self, COUNTERS_MAP, Member, ROOT_NAME, Root};
+use bpfweld::link::fuse::Policy;
 use bpfweld::link::{ExistingMaps, InstanceId};
 use bpfweld::{Link, LinkOptions, LoadOptions, Loaded};
 
@@ -39,6 +40,7 @@ pub(crate) fn build(
     members: &[Opened],
     shared: &Shared,
     options: &LoadOptions,
+    fuse: Policy,
 ) -> Result<Built, ChainError> {
     let mut link = Link::new();
     let root = match state.alone {
@@ -72,7 +74,7 @@ pub(crate) fn build(
         (root, ..) => linked.entry(root.unwrap_or(InstanceId(0)), None)?,
     };
     let images = linked.images(&[entry])?;
-    let loaded = host.kernel.load(&images, options)?;
+    let loaded = host.kernel.load_fused(&images, options, fuse)?.loaded;
     let mut warnings = images.warnings;
     warnings.extend_from_slice(loaded.warnings());
     Ok(Built { loaded, instances, root, warnings })

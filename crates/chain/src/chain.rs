@@ -9,6 +9,7 @@ use bpfweld::kernel::netlink::{Interface, XdpMode};
 use bpfweld::kernel::sys::{MapInfo, ObjectKind};
 use bpfweld::link::ExistingMaps;
 use bpfweld::link::chain_root::{COUNTER_SLOTS, COUNTERS_MAP, Verdicts};
+use bpfweld::link::fuse::Policy;
 use bpfweld::object::Object;
 
 use crate::build::{Built, Shared, build};
@@ -38,6 +39,8 @@ pub struct Options {
     pub counters: bool,
     /// Build and verify, and change nothing.
     pub dry_run: bool,
+    /// Which members become part of the root instead of functions that it calls.
+    pub fuse: Policy,
     /// How to load.
     pub load: LoadOptions,
 }
@@ -497,7 +500,7 @@ impl<'h> Chain<'h> {
         let pin_root = members.iter().filter(|_| !options.dry_run).find_map(|m| m.pin_path.clone());
         let load = LoadOptions { pin_root, ..options.load.clone() };
         let opened: Vec<Opened> = members.iter().map(|m| m.opened.clone()).collect();
-        let built = build(self.host, &self.files, &state, &opened, &shared, &load)?;
+        let built = build(self.host, &self.files, &state, &opened, &shared, &load, options.fuse)?;
         warnings.extend(built.warnings.iter().cloned());
         state.program = built.program(&self.interface.name)?.1;
         for (entry, instance) in state.members.iter_mut().zip(&built.instances) {

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::FuseArg;
 use bpfweld::link::chain_root::Verdicts;
 use bpfweld_chain::XdpMode;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
@@ -142,6 +143,11 @@ pub(crate) struct XdpChangeArgs {
     /// Have the kernel verify the new chain, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Make the programs part of one function instead of calling them
+    ///
+    /// A call costs more than many a program. What the kernel does not take so stays a call.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = FuseArg::Auto)]
+    pub(crate) fuse: FuseArg,
     /// Treat a feature of the kernel as missing (names: `bpfweld features`)
     ///
     /// `bpf-link` attaches over netlink instead. May be given several times.

@@ -128,6 +128,7 @@ fn options(args: &XdpChangeArgs, verbose: u8) -> Options {
     Options {
         mode: XdpMode::Unspecified,
         dry_run: args.dry_run,
+        fuse: args.fuse.policy(),
         load: LoadOptions { log_level, ..LoadOptions::default() },
         ..Options::default()
     }
