@@ -3,7 +3,7 @@
 use bpfweld_engine as engine;
 use bpfweld_kernel as kernel;
 use bpfweld_link::fuse::{FuseOptions, Policy, fuse};
-use bpfweld_link::{ImageSet, Verdict};
+use bpfweld_link::{ImageSet, MapIndex, Verdict};
 
 use crate::Kernel;
 
@@ -115,6 +115,68 @@ impl Backend {
             Self::Kernel(loaded) => Runner::Kernel(loaded.entries().first()?.runner()),
             Self::Engine(loaded) => Runner::Engine(loaded.entries().first()?.runner()),
         })
+    }
+}
+
+/// A map of a loaded set, whichever backend has it.
+#[derive(Debug, Clone, Copy)]
+pub enum MapRef<'a> {
+    /// In the kernel.
+    Kernel(&'a kernel::Map),
+    /// In the engine.
+    Engine(&'a engine::Map),
+}
+
+impl MapRef<'_> {
+    /// All keys; the error is the system's or the engine's word.
+    pub fn keys(&self) -> Result<Vec<Vec<u8>>, String> {
+        match self {
+            Self::Kernel(map) => map.keys().map_err(|e| e.to_string()),
+            Self::Engine(map) => map.keys().map_err(|e| e.to_string()),
+        }
+    }
+
+    /// The value of a key, `None` when there is none; in per-CPU maps one for every CPU, each rounded
+    /// up to 8 bytes.
+    pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        match self {
+            Self::Kernel(map) => map.lookup(key).map_err(|e| e.to_string()),
+            Self::Engine(map) => map.lookup(key).map_err(|e| e.to_string()),
+        }
+    }
+}
+
+impl Backend {
+    /// A map, by its place in [`ImageSet::maps`].
+    pub fn map(&self, map: MapIndex) -> Option<MapRef<'_>> {
+        Some(match self {
+            Self::Kernel(loaded) => MapRef::Kernel(loaded.maps().get(map.index())?),
+            Self::Engine(loaded) => MapRef::Engine(loaded.maps().get(map.index())?),
+        })
+    }
+
+    /// Which map of the set a value of a map of maps stands for: the kernel gives ids.
+    pub fn map_of_value(&self, value: u32) -> Option<MapIndex> {
+        let at = match self {
+            Self::Kernel(loaded) => loaded.maps().iter().position(|m| m.info().id == value)?,
+            Self::Engine(loaded) => {
+                usize::try_from(value).ok().filter(|&at| at < loaded.maps().len())?
+            }
+        };
+        u32::try_from(at).ok().map(MapIndex)
+    }
+
+    /// Which image of the set a value of a prog array stands for.
+    pub fn image_of_value(&self, value: u32) -> Option<usize> {
+        match self {
+            Self::Kernel(loaded) => {
+                let is = |p: &kernel::Program| p.info().is_ok_and(|info| info.id == value);
+                loaded.programs().iter().position(is)
+            }
+            Self::Engine(loaded) => {
+                usize::try_from(value).ok().filter(|&at| at < loaded.programs().len())
+            }
+        }
     }
 }
 

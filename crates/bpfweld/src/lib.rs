@@ -50,7 +50,7 @@ pub use bpfweld_link::{
 };
 pub use bpfweld_object::{Object, ReadError};
 
-pub use backend::{Backend, BackendChoice, BackendError, Outcome, RunError, Runner};
+pub use backend::{Backend, BackendChoice, BackendError, MapRef, Outcome, RunError, Runner};
 pub use fused::Fused;
 pub use kernel_side::{Kernel, KernelBtfError, add_loaded, kernel_btf};
 pub use tracing::Traced;

@@ -177,7 +177,8 @@ A capture that ends in the middle of a packet runs up to there, with a warning.
 
 JSON: {\"engine\": \"kernel\"|\"engine\", \"engine_reason\"?, \"packets\": [{\"index\", \"verdict\", \"code\",
 \"length\", \"fault\"?, \"trace\"?} or {\"index\", \"length\", \"error\"}], \"programs\": [{\"function\",
-\"instance\", \"verdicts\": {VERDICT: packets}}], \"ns_per_packet\", \"warnings\"}
+\"instance\", \"verdicts\": {VERDICT: packets}}], \"maps\"?: [{\"name\", \"instance\", \"type\", \"variables\": {…}
+or \"entries\": [{\"key\", \"value\" or (per CPU) \"values\"}]}], \"ns_per_packet\", \"warnings\"}
 \"trace\": {\"steps\": [{\"call\": {function, instance, verdict?, value?, length?, steps?}} or {\"change\":
 {length, metadata?, front?, back?, bytes?}} or {\"redirect\": {helper, interface or map and key, …}}]}
 
@@ -302,6 +303,16 @@ pub(crate) struct RunArgs {
     /// of the one that was running. Of a packet, the first 2048 bytes are compared.
     #[arg(long, conflicts_with = "repeat", help_heading = "Explain")]
     pub(crate) trace: bool,
+    /// Show what the maps hold after the last packet, by their types
+    ///
+    /// Entries of arrays that are all zeros are left out.
+    #[arg(long, help_heading = "Explain")]
+    pub(crate) maps: bool,
+    /// Write packets as they left the program to DIR/VERDICT.pcap, one capture per verdict
+    ///
+    /// With the times of the captures that they are from. DIR is made if it is not there.
+    #[arg(long, value_name = "DIR", help_heading = "Explain")]
+    pub(crate) pcap_out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

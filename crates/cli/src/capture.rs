@@ -1,7 +1,7 @@
 //! Reading packet captures, one packet at a time: pcap and pcapng, either byte order.
 //!
 //! Formats: draft-ietf-opsawg-pcap (magic 0xa1b2c3d4 and 0xa1b23c4d) and draft-ietf-opsawg-pcapng.
-//! Timestamps are passed over. Written here, because the crate `pcap-file` 2.0 refuses captures whose
+//! Written here, because the crate `pcap-file` 2.0 refuses captures whose
 //! packets were cut (`tcpdump -s`) and options without an end record, and takes the padding of Simple
 //! Packet Blocks for data; it serves the tests as the second opinion.
 //!
@@ -51,8 +51,31 @@ pub(crate) enum CaptureError {
 pub(crate) struct Captured {
     /// The bytes that the capture holds.
     pub(crate) data: Vec<u8>,
-    /// Was it longer on the wire?
-    pub(crate) cut: bool,
+    /// Bytes that it had on the wire and the capture does not hold.
+    pub(crate) cut: u32,
+    /// When it was captured.
+    pub(crate) time: Time,
+}
+
+/// When a packet was captured: seconds and nanoseconds since 1970; 0 where the capture does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Time {
+    pub(crate) seconds: u64,
+    pub(crate) nanoseconds: u32,
+}
+
+impl Time {
+    /// From a number of parts of a second, so many to the second.
+    fn from_parts(parts: u64, of_a_second: u128, offset: i64) -> Self {
+        let of_a_second = of_a_second.max(1);
+        let seconds = u64::try_from(u128::from(parts) / of_a_second).unwrap_or(u64::MAX);
+        let rest = u128::from(parts) % of_a_second;
+        let nanoseconds = rest.saturating_mul(1_000_000_000) / of_a_second;
+        Self {
+            seconds: seconds.saturating_add_signed(offset),
+            nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
+        }
+    }
 }
 
 /// A capture that is being read.
@@ -89,13 +112,31 @@ impl Order {
 }
 
 enum Format {
-    Pcap(Order),
+    Pcap {
+        order: Order,
+        /// Parts of a second that time is told in.
+        of_a_second: u128,
+    },
     PcapNg {
         order: Order,
-        /// (link type, snap length; 0 for none) of each interface of the section.
-        interfaces: Vec<(u32, u32)>,
+        /// Those of the section.
+        interfaces: Vec<Interface>,
     },
 }
+
+/// What a capture says of an interface.
+struct Interface {
+    link_type: u32,
+    /// 0 for none.
+    snap_len: u32,
+    /// Parts of a second that time is told in, and seconds to add.
+    of_a_second: u128,
+    offset: i64,
+}
+
+/// Microseconds, nanoseconds.
+const MICRO: u128 = 1_000_000;
+const NANO: u128 = 1_000_000_000;
 
 mod block {
     pub(super) const SECTION: u32 = 0x0a0d_0d0a;
@@ -115,15 +156,17 @@ impl<R: Read> Capture<R> {
         let have = input.fill(&mut magic)?;
         let format = match magic {
             _ if have < 4 => return Err(magic_error(&magic[..have])),
-            [0xd4, 0xc3, 0xb2, 0xa1] | [0x4d, 0x3c, 0xb2, 0xa1] => Format::Pcap(Order::Little),
-            [0xa1, 0xb2, 0xc3, 0xd4] | [0xa1, 0xb2, 0x3c, 0x4d] => Format::Pcap(Order::Big),
+            [0xd4, 0xc3, 0xb2, 0xa1] => Format::Pcap { order: Order::Little, of_a_second: MICRO },
+            [0x4d, 0x3c, 0xb2, 0xa1] => Format::Pcap { order: Order::Little, of_a_second: NANO },
+            [0xa1, 0xb2, 0xc3, 0xd4] => Format::Pcap { order: Order::Big, of_a_second: MICRO },
+            [0xa1, 0xb2, 0x3c, 0x4d] => Format::Pcap { order: Order::Big, of_a_second: NANO },
             [0x0a, 0x0d, 0x0d, 0x0a] => {
                 let order = read_section(&mut input, 0)?;
                 Format::PcapNg { order, interfaces: Vec::new() }
             }
             _ => return Err(magic_error(&magic)),
         };
-        if let Format::Pcap(order) = format {
+        if let Format::Pcap { order, .. } = format {
             let head: [u8; 20] = input.array("the file header", 0)?;
             // The upper bits of the link type tell the length of a frame check sequence.
             let link_type = order.word(&head, 16).unwrap_or_default() & 0xffff;
@@ -132,10 +175,17 @@ impl<R: Read> Capture<R> {
         Ok(Self { input, format })
     }
 
+    /// Bytes that were read so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.input.offset
+    }
+
     /// The next packet, `None` at the end of the file. After an error, the rest cannot be read.
     pub(crate) fn next_packet(&mut self) -> Result<Option<Captured>, CaptureError> {
         match &mut self.format {
-            Format::Pcap(order) => next_record(&mut self.input, *order),
+            Format::Pcap { order, of_a_second } => {
+                next_record(&mut self.input, *order, *of_a_second)
+            }
             Format::PcapNg { order, interfaces } => {
                 while let Some(found) = next_block(&mut self.input, order, interfaces)? {
                     if let Block::Packet(packet) = found {
@@ -151,6 +201,7 @@ impl<R: Read> Capture<R> {
 fn next_record<R: Read>(
     input: &mut Counted<R>,
     order: Order,
+    of_a_second: u128,
 ) -> Result<Option<Captured>, CaptureError> {
     let offset = input.offset;
     let Some(head) = input.array_or_end::<16>("a packet's header", offset)? else {
@@ -159,7 +210,10 @@ fn next_record<R: Read>(
     let len = order.word(&head, 8).unwrap_or_default();
     let wire_len = order.word(&head, 12).unwrap_or_default();
     let data = input.take(bounded(len, MAX_PACKET, "packet", offset)?, "a packet", offset)?;
-    Ok(Some(Captured { data, cut: wire_len > len }))
+    let parts = order.word(&head, 4).unwrap_or_default();
+    let mut time = Time::from_parts(parts.into(), of_a_second, 0);
+    time.seconds += u64::from(order.word(&head, 0).unwrap_or_default());
+    Ok(Some(Captured { data, cut: wire_len.saturating_sub(len), time }))
 }
 
 enum Block {
@@ -170,7 +224,7 @@ enum Block {
 fn next_block<R: Read>(
     input: &mut Counted<R>,
     order: &mut Order,
-    interfaces: &mut Vec<(u32, u32)>,
+    interfaces: &mut Vec<Interface>,
 ) -> Result<Option<Block>, CaptureError> {
     let offset = input.offset;
     let damaged = |problem: String| CaptureError::Damaged { offset, problem };
@@ -200,13 +254,14 @@ fn next_block<R: Read>(
         |at| order.word(&body, at).ok_or_else(|| damaged("a block too short for its kind".into()));
     if kind == block::INTERFACE {
         let link_type = u32::from(order.u16(*body.first_chunk().unwrap_or(&[0; 2])));
-        interfaces.push((link_type, word(4)?));
+        let (of_a_second, offset) = time_options(*order, body.get(8..).unwrap_or_default());
+        interfaces.push(Interface { link_type, snap_len: word(4)?, of_a_second, offset });
         return Ok(Some(Block::Other));
     }
     // Where in the body: interface, captured length, length on the wire, data.
     let (interface, len, wire_len, data_at) = match kind {
         block::SIMPLE_PACKET => {
-            let snap_len = interfaces.first().map_or(0, |i| i.1);
+            let snap_len = interfaces.first().map_or(0, |i| i.snap_len);
             let wire_len = word(0)?;
             let len = if snap_len == 0 { wire_len } else { wire_len.min(snap_len) };
             (0, len, wire_len, 4)
@@ -217,15 +272,53 @@ fn next_block<R: Read>(
         }
         _ => (word(0)?, word(12)?, word(16)?, 20),
     };
-    let Some((link_type, _)) = interfaces.get(interface as usize) else {
+    let Some(interface_of) = interfaces.get(interface as usize) else {
         return Err(damaged(format!("a packet of interface {interface}, which is not described")));
     };
-    ensure_ethernet(*link_type)?;
+    ensure_ethernet(interface_of.link_type)?;
+    let time = match kind {
+        // These have none.
+        block::SIMPLE_PACKET => Time::default(),
+        _ => {
+            let parts = u64::from(word(4)?) << 32 | u64::from(word(8)?);
+            Time::from_parts(parts, interface_of.of_a_second, interface_of.offset)
+        }
+    };
+    let captured = len;
     let len = bounded(len, MAX_PACKET, "packet", offset)?;
     let data = body.get(data_at..).and_then(|rest| rest.get(..len));
     let data =
         data.ok_or_else(|| damaged(format!("a packet of {len} bytes in a shorter block")))?;
-    Ok(Some(Block::Packet(Captured { data: data.to_vec(), cut: wire_len as usize > len })))
+    let cut = wire_len.saturating_sub(captured);
+    Ok(Some(Block::Packet(Captured { data: data.to_vec(), cut, time })))
+}
+
+/// What the options of an interface say of time: parts of a second, seconds to add.
+fn time_options(order: Order, mut options: &[u8]) -> (u128, i64) {
+    /// `if_tsresol` and `if_tsoffset`.
+    const RESOLUTION: u16 = 9;
+    const OFFSET: u16 = 14;
+    let (mut of_a_second, mut offset) = (MICRO, 0);
+    while let Some(([a, b, c, d], rest)) = options.split_first_chunk() {
+        let (code, len) = (order.u16([*a, *b]), usize::from(order.u16([*c, *d])));
+        let Some(value) = rest.get(..len).filter(|_| code != 0) else { break };
+        match (code, value) {
+            (RESOLUTION, [power]) if power & 0x80 != 0 => {
+                of_a_second = 1 << (power & 0x7f);
+            }
+            (RESOLUTION, [power]) => of_a_second = 10u128.pow((*power).min(38).into()),
+            (OFFSET, [a, b, c, d, e, f, g, h]) => {
+                let bytes = [*a, *b, *c, *d, *e, *f, *g, *h];
+                offset = match order {
+                    Order::Little => i64::from_le_bytes(bytes),
+                    Order::Big => i64::from_be_bytes(bytes),
+                };
+            }
+            _ => {}
+        }
+        options = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+    }
+    (of_a_second, offset)
 }
 
 /// Reads a section header behind its block type, which reads the same in either byte order.

@@ -9,6 +9,7 @@
 //! | [`session`] | the command line as a request to the library |
 //! | [`packets`], [`capture`] | the packets of `run`; pcap and pcapng |
 //! | [`commands`] | one module a command |
+//! | [`values`] | bytes of maps by their types |
 //! | [`output`] | colours, tables, JSON |
 //! | [`error`] | what a failure looks like |
 
@@ -21,6 +22,7 @@ mod instances;
 mod output;
 mod packets;
 mod session;
+mod values;
 
 use std::io;
 use std::process::ExitCode;

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use crate::args::PacketArg;
-use crate::capture::{Capture, CaptureError};
+use crate::capture::{Capture, CaptureError, Captured, Time};
 use crate::error::Failure;
 use crate::output::count;
 
@@ -18,6 +18,9 @@ pub(crate) struct Packets {
     sources: std::vec::IntoIter<(String, Source)>,
     current: Option<(String, Reading)>,
     warnings: Vec<String>,
+    /// Bytes of all captures, where known, and of those that were read.
+    size: Option<u64>,
+    done: u64,
 }
 
 enum Source {
@@ -38,30 +41,33 @@ impl Packets {
         let mut warnings = Vec::new();
         let mut sources = Vec::with_capacity(args.len());
         let mut stdin_taken = false;
+        let mut size = Some(0u64);
         for arg in args {
             let (PacketArg::Capture(path) | PacketArg::Frame(path)) = arg;
             let name = path.display().to_string();
             if path == Path::new("-") && std::mem::replace(&mut stdin_taken, true) {
                 return Err(Failure::usage("standard input (`-`) can be read only once"));
             }
+            let length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+            size = size.zip(length).map(|(sum, file)| sum.saturating_add(file.len()));
             let source = match arg {
                 PacketArg::Capture(path) => open_capture(path)?,
                 PacketArg::Frame(path) => open_frame(path, &mut warnings)?,
             };
             sources.push((name, source));
         }
-        Ok(Self { sources: sources.into_iter(), current: None, warnings })
+        Ok(Self { sources: sources.into_iter(), current: None, warnings, size, done: 0 })
     }
 
     /// The next packet, `None` at the end.
-    pub(crate) fn next_packet(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn next_packet(&mut self) -> Option<Captured> {
         loop {
             if let Some((name, reading)) = &mut self.current {
                 match reading.capture.next_packet() {
                     Ok(Some(packet)) => {
                         reading.packets += 1;
-                        reading.cut += u64::from(packet.cut);
-                        return Some(packet.data);
+                        reading.cut += u64::from(packet.cut > 0);
+                        return Some(packet);
                     }
                     Ok(None) => {}
                     Err(error) => self.warnings.push(format!(
@@ -76,15 +82,25 @@ impl Packets {
                 } else if reading.packets == 0 {
                     self.warnings.push(format!("{name}: the capture holds no packet"));
                 }
+                self.done += reading.capture.offset();
                 self.current = None;
             }
             match self.sources.next()? {
-                (_, Source::Frame(frame)) => return Some(frame),
+                (_, Source::Frame(data)) => {
+                    self.done += data.len() as u64;
+                    return Some(Captured { data, cut: 0, time: Time::default() });
+                }
                 (name, Source::Capture(capture)) => {
                     self.current = Some((name, Reading { capture, packets: 0, cut: 0 }));
                 }
             }
         }
+    }
+
+    /// Bytes that were read, and all there are, where that is known.
+    pub(crate) fn progress(&self) -> (u64, Option<u64>) {
+        let current = self.current.as_ref().map_or(0, |(_, r)| r.capture.offset());
+        (self.done + current, self.size)
     }
 
     /// What was noticed so far.
@@ -175,7 +191,7 @@ mod tests {
 
     fn all(args: &[PacketArg]) -> (Vec<Vec<u8>>, Vec<String>) {
         let mut packets = Packets::open(args).unwrap();
-        let list = std::iter::from_fn(|| packets.next_packet()).collect();
+        let list = std::iter::from_fn(|| packets.next_packet().map(|p| p.data)).collect();
         (list, packets.into_warnings())
     }
 

@@ -310,3 +310,59 @@ fn without_privileges_the_capability_is_named() {
     };
     assert!(output.status.success(), "{}", stderr(&output));
 }
+
+/// What `--pcap-out` writes can be run again: each capture has the packets of its verdict, with their
+/// times, as they left the program.
+#[test]
+fn captures_by_verdict_can_be_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let (root, capture) = (capture_case("root.o"), case("captures/real.pcap"));
+    let filter = format!("prog1={}", capture_case("filter.o"));
+    let count = format!("prog2={}", capture_case("count.o"));
+    let bound = ["run", &root, "--bind", &filter, "--bind", &count, "--engine", "engine", "--json"];
+    let run = |pcap: &Path| {
+        let output = command()
+            .args(bound)
+            .arg("--pcap")
+            .arg(pcap)
+            .arg("--pcap-out")
+            .arg(&out)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["packets"].as_array().unwrap().len()
+    };
+    assert_eq!(run(&capture), 348);
+    let drops = dir.path().join("drops.pcap");
+    std::fs::copy(out.join("XDP_DROP.pcap"), &drops).unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(&out)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["XDP_DROP.pcap", "XDP_PASS.pcap", "XDP_TX.pcap"]);
+    assert_eq!(run(&drops), 40);
+    // The same 40 packets with the same times once more: the file is as it was.
+    assert_eq!(std::fs::read(&drops).unwrap(), std::fs::read(out.join("XDP_DROP.pcap")).unwrap());
+    let time = |file: &Path| std::fs::read(file).unwrap()[24..28].to_vec();
+    assert_eq!(time(&out.join("XDP_DROP.pcap")).len(), 4);
+    assert!(time(&drops) >= time(&capture), "times of the capture");
+}
+
+/// A capture that was cut off runs up to there and says so.
+#[test]
+fn a_capture_that_is_cut_off_runs_up_to_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(case("captures/real.pcap")).unwrap();
+    let cut = dir.path().join("cut.pcap");
+    std::fs::write(&cut, &whole[..whole.len() - 1]).unwrap();
+    let filter = capture_case("filter.o");
+    let output =
+        bpfweld(&["run", &filter, "--engine", "engine", "--json", "--pcap", cut.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["packets"].as_array().unwrap().len(), 347);
+    assert!(stderr(&output).contains("347 packets before that run"), "{}", stderr(&output));
+}

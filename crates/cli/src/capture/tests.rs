@@ -35,7 +35,7 @@ fn pcap(endianness: Endianness, ts_resolution: TsResolution, packets: &[&[u8]]) 
     let header = PcapHeader { endianness, ts_resolution, ..PcapHeader::default() };
     let mut writer = PcapWriter::with_header(Vec::new(), header).unwrap();
     for packet in packets {
-        let packet = PcapPacket::new(Duration::from_secs(7), packet.len() as u32, packet);
+        let packet = PcapPacket::new(Duration::new(7, 654_321_987), packet.len() as u32, packet);
         writer.write_packet(&packet).unwrap();
     }
     writer.into_writer()
@@ -90,7 +90,11 @@ fn pcap_in_either_byte_order_and_resolution() {
         for resolution in [TsResolution::MicroSecond, TsResolution::NanoSecond] {
             let (packets, error) = read(&pcap(order, resolution, &PACKETS));
             assert_eq!(data(&packets), PACKETS);
-            assert!(error.is_none() && packets.iter().all(|p| !p.cut));
+            let fraction =
+                if resolution == TsResolution::MicroSecond { 654_321_000 } else { 654_321_987 };
+            let time = Time { seconds: 7, nanoseconds: fraction };
+            assert!(packets.iter().all(|p| p.time == time), "{packets:?}");
+            assert!(error.is_none() && packets.iter().all(|p| p.cut == 0));
         }
     }
 }
@@ -102,6 +106,41 @@ fn pcapng_in_either_byte_order() {
         assert_eq!(data(&packets), PACKETS);
         assert!(error.is_none());
     }
+}
+
+/// An enhanced packet of interface 0, at so many parts of a second.
+fn packet_at(parts: u64) -> Vec<u8> {
+    let words = [0, (parts >> 32) as u32, parts as u32, 1, 1];
+    let mut body: Vec<u8> = words.iter().flat_map(|w: &u32| w.to_le_bytes()).collect();
+    body.push(b'x');
+    block(block::ENHANCED_PACKET, &body)
+}
+
+#[test]
+fn an_interface_says_how_time_is_told() {
+    let with = |options: &[u8]| {
+        let body = [&[1, 0, 0, 0, 0, 0, 0, 0], options].concat();
+        [section(), block(block::INTERFACE, &body), packet_at(3 << 33)].concat()
+    };
+    let time = |options: &[u8]| {
+        let (packets, error) = read(&with(options));
+        assert!(error.is_none(), "{error:?}");
+        (packets[0].time.seconds, packets[0].time.nanoseconds)
+    };
+    // Microseconds unless it says otherwise.
+    assert_eq!(time(&[]), (25_769, 803_776_000));
+    // Nanoseconds, behind a comment; then 2^-33.
+    assert_eq!(time(&[1, 0, 2, 0, b'h', b'i', 0, 0, 9, 0, 1, 0, 9, 0, 0, 0]), (25, 769_803_776));
+    assert_eq!(time(&[9, 0, 1, 0, 0x80 | 33, 0, 0, 0]), (3, 0));
+    // An offset of 100 seconds, and of -1 of them.
+    let offset =
+        |by: i64| [&[9, 0, 1, 0, 0x80 | 33, 0, 0, 0, 14, 0, 8, 0][..], &by.to_le_bytes()].concat();
+    assert_eq!(time(&offset(100)), (103, 0));
+    assert_eq!(time(&offset(-1)), (2, 0));
+    // What cannot be is not looked at.
+    assert_eq!(time(&[9, 0, 200, 0, 1]), (25_769, 803_776_000));
+    assert_eq!(time(&[9, 0, 1, 0, 0xff, 0, 0, 0]).1, 0);
+    assert_eq!(time(&[9, 0, 1, 0, 127, 0, 0, 0]).0, 0);
 }
 
 #[test]
@@ -134,8 +173,8 @@ fn simple_packets_lose_their_padding_and_obsolete_ones_are_read() {
     assert_eq!(
         packets,
         [
-            Captured { data: b"abcde".to_vec(), cut: false },
-            Captured { data: b"xyz".to_vec(), cut: true }
+            Captured { data: b"abcde".to_vec(), cut: 0, time: Time::default() },
+            Captured { data: b"xyz".to_vec(), cut: 6, time: Time::default() }
         ]
     );
 }
@@ -146,7 +185,7 @@ fn a_simple_packet_ends_at_the_snap_length() {
     let file = [section(), interface(1, 3), block(block::SIMPLE_PACKET, &simple)].concat();
     let (packets, error) = read(&file);
     assert!(error.is_none(), "{error:?}");
-    assert_eq!(packets, [Captured { data: b"abc".to_vec(), cut: true }]);
+    assert_eq!(packets, [Captured { data: b"abc".to_vec(), cut: 497, time: Time::default() }]);
 }
 
 #[test]
@@ -157,7 +196,7 @@ fn packets_cut_by_the_capturing_tool_are_legal() {
     file[24 + 12..24 + 16].copy_from_slice(&1500u32.to_le_bytes());
     let (packets, error) = read(&file);
     assert!(error.is_none());
-    assert_eq!(packets, [Captured { data: b"abcd".to_vec(), cut: true }]);
+    assert_eq!((packets[0].data.as_slice(), packets[0].cut), (&b"abcd"[..], 1496));
 }
 
 #[test]

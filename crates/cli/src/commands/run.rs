@@ -3,7 +3,13 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `trace` | what happened to a packet, function by function |
+//! | `maps` | what the maps hold afterwards |
+//! | `captures` | packets as they left the program, by verdict |
+//! | `progress` | how far a long run is |
 
+mod captures;
+mod maps;
+mod progress;
 mod trace;
 
 use std::collections::BTreeMap;
@@ -20,6 +26,9 @@ use crate::error::Failure;
 use crate::output::{self, Align, Style, Table, count};
 use crate::packets::Packets;
 use crate::session::{Session, show_log};
+use captures::Captures;
+use maps::MapReport;
+use progress::Progress;
 use trace::{ProgramCounts, Trace};
 
 /// Packets that are listed one by one; of a longer capture, this many of its beginning.
@@ -36,6 +45,9 @@ struct Report {
     packets: Vec<PacketReport>,
     /// With `--trace` of every program that was linked, else of the entry program.
     programs: Vec<ProgramCounts>,
+    /// What the maps hold, with `--maps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maps: Option<Vec<MapReport>>,
     /// Mean over all packets that ran; `null` when none did.
     ns_per_packet: Option<f64>,
     warnings: Vec<String>,
@@ -168,15 +180,21 @@ impl Job<'_> {
         let mut programs = Programs::new(self);
         let mut nanoseconds: u64 = 0;
         let mut ran: u64 = 0;
-        while let Some(packet) = packets.next_packet() {
+        let mut captures = self.args.pcap_out.as_deref().map(Captures::new).transpose()?;
+        let mut progress = Progress::new();
+        while let Some(given) = packets.next_packet() {
             let mut fault = None;
             let mut trace = None;
-            let result = match runner.run(&packet, &options) {
+            let result = match runner.run(&given.data, &options) {
                 Ok(outcome) => {
                     ran += 1;
                     fault = outcome.fault.map(Box::new);
                     nanoseconds += u64::from(outcome.duration_ns);
                     let verdict = outcome.verdict;
+                    if let Some(captures) = &mut captures {
+                        let packet = outcome.packet.get(outcome.metadata as usize..);
+                        captures.add(verdict, &given, packet.unwrap_or_default())?;
+                    }
                     let listed =
                         self.args.output.json || self.args.output.verbose || reports.len() < LISTED;
                     trace = programs.count(verdict, listed)?;
@@ -188,9 +206,12 @@ impl Job<'_> {
                 }
                 Err(error) => Err(error.to_string()),
             };
-            let (index, length) = (reports.len(), packet.len());
+            let (index, length) = (reports.len(), given.data.len());
             reports.push(PacketReport { index, length, result, fault, trace });
+            progress.packet(|| packets.progress());
         }
+        progress.finish();
+        captures.map_or(Ok(()), Captures::finish)?;
         let refused = reports.len() as u64 - ran;
         if let Some(PacketReport { index, result: Err(error), .. }) =
             reports.iter().find(|report| report.result.is_err())
@@ -217,6 +238,7 @@ impl Job<'_> {
             engine_reason: None,
             packets: reports,
             programs: programs.counts,
+            maps: self.args.maps.then(|| maps::read(self.images, backend)),
             ns_per_packet: mean,
             warnings,
             traced: self.args.trace,
@@ -331,7 +353,7 @@ impl Report {
             writeln!(out)?;
             trace::print_counts(&self.programs, out, style)?;
         }
-        Ok(())
+        maps::print(self.maps.as_deref().unwrap_or_default(), out, style, verbose)
     }
 
     fn print_summary(&self, out: &mut impl Write, style: Style) -> io::Result<()> {
@@ -389,6 +411,7 @@ mod tests {
             engine_reason: None,
             packets: (0..n).map(packet).collect(),
             programs: vec![],
+            maps: None,
             ns_per_packet: Some(41.6),
             warnings: vec![],
             traced: false,
