@@ -10,12 +10,15 @@ use serde_json::Value;
 /// The one target whose standard library a toolchain on such a machine has.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Test programs: the runner of `cases/` and, by crate, what else asks the running kernel.
+/// Test programs: the runner of `cases/` and, by crate, what else asks the running kernel. The comparison of
+/// engine and kernel is not among them: the engine does as a recent kernel does, and what helpers answer at
+/// their limits has changed (the checksum's width, the headroom of a test run).
 const SUITES: &[(&str, &str)] = &[
     ("bpfweld-cli", "cases"),
     ("bpfweld-kernel", "real_kernel"),
     ("bpfweld-kernel", "sanitising"),
     ("bpfweld", "loaded"),
+    ("bpfweld", "chain_root"),
 ];
 
 /// What was built.

@@ -2,8 +2,9 @@
 //! process that runs them and writes what they say to the second serial port. The first one is the
 //! kernel's own, so that its messages do not come in between.
 //!
-//! bpftool and setpriv are taken along where this machine has them, with the shared libraries that they
-//! need; without, the cases that want them are passed over and counted.
+//! bpftool, setpriv and ip (busybox's knows no network namespaces) are taken along where this machine
+//! has them, with the shared libraries that they need; without, the cases that want them are passed over
+//! and counted.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -21,7 +22,7 @@ use super::{find_tool, modules};
 pub(super) const MARK: &str = "%%guest%%";
 
 /// Programs of this machine that cases use if they are there.
-const OPTIONAL: &[&str] = &["bpftool", "setpriv"];
+const OPTIONAL: &[&str] = &["bpftool", "ip", "setpriv"];
 
 /// What the guest is to do, beside telling its features.
 pub(super) enum Job<'a> {

@@ -11,8 +11,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 /// What the guests load: a module with types of its own and, from 6.0 on, functions that programs may
-/// call.
-const WANTED: &[&str] = &["nf_conntrack"];
+/// call; interfaces to attach to.
+const WANTED: &[&str] = &["nf_conntrack", "veth"];
 
 /// A module's name and its file's contents.
 pub(super) struct Module {
