@@ -115,6 +115,11 @@ LICENSE("GPL");
 //@ args: --without memcg-accounting --without fd-array
 //@ codes: 45020 88041
 
+// Before 5.11 maps and programs count as locked memory; bpfweld raises the limit.
+//@ run: no-locked-memory
+//@ no-memlock
+//@ codes: 45020 88041
+
 // As a kernel of 5.2 might look.
 //@ run: nothing-but-calls-and-data
 //@ args: --without btf-func-global --without btf-float --without btf-decl-tag --without btf-type-tag

@@ -73,11 +73,13 @@ features! {
     Sleepable = "sleepable", "5.14", "programs that may sleep";
     TestRunXdp = "test-run-xdp", "4.12", "test runs of XDP programs";
     TestRunSkb = "test-run-skb", "4.12", "test runs of classifiers and socket filters";
+    TestRunContext = "test-run-context", "5.15", "test runs of XDP programs with metadata";
     BpfLink = "bpf-link", "5.7", "attachment by BPF link";
     MemcgAccounting = "memcg-accounting", "5.11", "memory charged to the cgroup, not to RLIMIT_MEMLOCK";
     FdArray = "fd-array", "5.14", "maps named by their place in an array of fds";
     KernelCore = "kernel-core", "5.17", "CO-RE relocation by the kernel";
     RingBuffer = "ring-buffer", "5.8", "ring buffer maps";
+    Arena = "arena", "6.9", "arenas: memory shared with user space";
     BpfCookie = "bpf-cookie", "5.15", "cookies of attachments";
     UprobeMulti = "uprobe-multi", "6.6", "many uprobes attached at once";
     IsaV2 = "isa-v2", "4.14", "instruction set v2: all comparisons";
@@ -110,6 +112,7 @@ impl Feature {
             Self::BpfLoop => Self::FuncPointers,
             Self::Kfuncs => Self::FdArray,
             Self::UprobeMulti => Self::BpfLink,
+            Self::TestRunContext => Self::TestRunXdp,
             _ => Self::Bpf,
         })
     }
@@ -207,10 +210,19 @@ impl Features {
                 _ => Support::Missing(base),
             };
         }
-        if feature != Feature::Bpf && feature != Feature::MemcgAccounting {
+        let decides_memory = feature == Feature::Bpf || feature == Feature::MemcgAccounting;
+        if !decides_memory {
             self.prepare_memory();
         }
-        match probes::probe(&*self.sys, feature) {
+        let mut result = probes::probe(&*self.sys, feature);
+        // Where locked memory counts, what all processes of the user hold does; EPERM says that the limit
+        // is reached, as well as that a capability is missing.
+        let denied =
+            |r: &io::Result<()>| r.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::EPERM));
+        if decides_memory && denied(&result) && self.sys.raise_memlock().is_ok() {
+            result = probes::probe(&*self.sys, feature);
+        }
+        match result {
             Ok(()) => Support::Present,
             Err(e) => match e.raw_os_error() {
                 Some(libc::EPERM) => Support::Denied,
@@ -243,8 +255,10 @@ impl Features {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
-    use crate::sys::Scripted;
+    use crate::sys::{Command, Reply, Scripted};
 
     #[test]
     fn names_are_unique_and_lead_back() {
@@ -276,7 +290,7 @@ mod tests {
         for (feature, support) in features.all() {
             assert_eq!(support, Support::Denied, "{feature}");
         }
-        assert_eq!(sys.calls().len(), 1, "one probe tells it all");
+        assert_eq!(sys.calls(), ["ProgLoad", "RaiseMemlock"], "one probe tells it all");
     }
 
     #[test]
@@ -287,6 +301,25 @@ mod tests {
         assert_eq!(features.support(Feature::BtfFunc), Support::Missing(Feature::Btf));
         assert_eq!(features.support(Feature::BpfLoop), Support::Missing(Feature::FuncPointers));
         assert!(!features.get(Feature::GlobalFunctions));
+    }
+
+    #[test]
+    fn a_limit_on_memory_is_no_lack_of_privilege() {
+        let raised = std::sync::atomic::AtomicBool::new(false);
+        let sys = Arc::new(Scripted::new(move |command| match command {
+            Command::RaiseMemlock => {
+                raised.store(true, Ordering::Relaxed);
+                Some(Ok(Reply::Done))
+            }
+            Command::ProgLoad { .. } if !raised.load(Ordering::Relaxed) => {
+                Some(Err(io::Error::from_raw_os_error(libc::EPERM)))
+            }
+            Command::ProgLoad { .. } => Some(Err(io::Error::from_raw_os_error(libc::EINVAL))),
+            _ => None,
+        }));
+        let features = Features::new(sys.clone());
+        assert_eq!(features.support(Feature::Bpf), Support::Absent(libc::EINVAL));
+        assert_eq!(sys.calls(), ["ProgLoad", "RaiseMemlock", "ProgLoad"]);
     }
 
     #[test]

@@ -167,8 +167,10 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             // The two types that need nothing to attach to.
             try_type(prog_type::SYSCALL).or_else(|_| try_type(prog_type::KPROBE))
         }
-        Feature::TestRunXdp => test_run(sys, prog_type::XDP),
-        Feature::TestRunSkb => test_run(sys, prog_type::SCHED_CLS),
+        Feature::TestRunXdp => test_run(sys, prog_type::XDP, &[]),
+        Feature::TestRunSkb => test_run(sys, prog_type::SCHED_CLS, &[]),
+        // A `struct xdp_md`: all of the data is packet. Kernels that take none refuse any.
+        Feature::TestRunContext => test_run(sys, prog_type::XDP, &words(&[0, 64, 0, 0, 0, 0])),
         Feature::BpfLink => match sys.create_link(None, 0, 0, 0) {
             // A kernel that knows the command stumbles over the fd.
             Err(e) if e.raw_os_error() == Some(libc::EBADF) => Ok(()),
@@ -204,6 +206,12 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
         Feature::RingBuffer => done(sys.create_map(&MapCreate {
             map_type: map_type::RINGBUF,
             max_entries: sys.page_size()?,
+            ..Default::default()
+        })),
+        Feature::Arena => done(sys.create_map(&MapCreate {
+            map_type: map_type::ARENA,
+            map_flags: map_flag::MMAPABLE,
+            max_entries: 1,
             ..Default::default()
         })),
         Feature::BpfCookie => {
@@ -299,14 +307,14 @@ fn with_callback(sys: &dyn Sys, first: &[Insn], helper: i32) -> io::Result<()> {
     load_typed(sys, &b, &insns, &[(0, main), (start as u32, callback)], &[])
 }
 
-fn test_run(sys: &dyn Sys, prog_type: u32) -> io::Result<()> {
+fn test_run(sys: &dyn Sys, prog_type: u32, ctx_in: &[u8]) -> io::Result<()> {
     let insns = encode(&[mov(0, 1), exit()]);
     let program = sys.load_program(&ProgLoad { prog_type, ..filter(&insns) }, None)?;
     let reply = sys.test_run(TestRun {
         program: program.as_fd(),
         data_in: &[0; 64],
         data_out: &mut [],
-        ctx_in: &[],
+        ctx_in,
         ctx_out: &mut [],
         repeat: 1,
         flags: 0,

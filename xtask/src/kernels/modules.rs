@@ -101,11 +101,12 @@ mod tests {
             ("nf_conntrack.ko", "\0licence=GPL\0depends=nf_defrag,lib-crc\0"),
             ("nf-defrag.ko", "\0depends=lib-crc\0"),
             ("lib-crc.ko", "\0depends=\0"),
+            ("veth.ko", "\0depends=lib-crc\0"),
             ("other.ko", ""),
         ] {
             fs::write(kernel.join(file), text).unwrap();
         }
         let names: Vec<String> = to_load(dir.path()).unwrap().into_iter().map(|m| m.name).collect();
-        assert_eq!(names, ["lib_crc", "nf_defrag", "nf_conntrack"]);
+        assert_eq!(names, ["lib_crc", "nf_defrag", "nf_conntrack", "veth"]);
     }
 }

@@ -129,13 +129,15 @@ pub(crate) fn link_arguments(run: &Run, scratch: &Scratch) -> Vec<String> {
 
 /// Calls the command in the directory of the case's objects; ends it when it hangs.
 pub(crate) fn call(run: &Run, place: &Place, args: &[String]) -> Result<Output, String> {
-    let mut command = match (run.stdin_closed, run.unprivileged) {
-        (true, _) => {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", "exec \"$0\" \"$@\" <&-"]).arg(bpfweld());
-            shell
-        }
-        (_, true) => {
+    let shell = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).arg(bpfweld());
+        shell
+    };
+    let mut command = match (run.stdin_closed, run.no_memlock, run.unprivileged) {
+        (true, ..) => shell("exec \"$0\" \"$@\" <&-"),
+        (_, true, _) => shell("ulimit -l 0 && exec \"$0\" \"$@\""),
+        (.., true) => {
             let mut user = Command::new("setpriv");
             user.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(bpfweld());
             user

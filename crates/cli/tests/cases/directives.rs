@@ -31,6 +31,8 @@ pub(crate) struct Run {
     pub(crate) needs: Vec<String>,
     /// Start the command with standard input closed, so that descriptor 0 is free.
     pub(crate) stdin_closed: bool,
+    /// Start it with a limit of 0 bytes on locked memory.
+    pub(crate) no_memlock: bool,
     /// Run the command as a user without privileges.
     pub(crate) unprivileged: bool,
     /// With every call fused that can be, instead of none; not for runs that say it themselves.
@@ -137,6 +139,7 @@ impl Run {
             }
             "needs" => self.needs.extend(words()),
             "stdin-closed" => self.stdin_closed = true,
+            "no-memlock" => self.no_memlock = true,
             "unprivileged" => self.unprivileged = true,
             "verdicts" => self.verdicts = Some(repeated(value)?),
             "codes" => {
