@@ -15,6 +15,9 @@ mod field {
     pub(super) const MARK: usize = 8;
     pub(super) const QUEUE_MAPPING: usize = 12;
     pub(super) const PROTOCOL: usize = 16;
+    pub(super) const VLAN_PRESENT: usize = 20;
+    pub(super) const VLAN_TCI: usize = 24;
+    pub(super) const VLAN_PROTO: usize = 28;
     pub(super) const PRIORITY: usize = 32;
     pub(super) const IFINDEX: usize = 40;
     pub(super) const TC_INDEX: usize = 44;
@@ -38,11 +41,13 @@ pub(crate) struct Skb {
     fields: [u8; SKB],
     /// Does `data` point to the Ethernet header, not behind it?
     pub(crate) layer2: bool,
+    /// Bytes in front of the network header.
+    pub(crate) link_len: usize,
 }
 
 impl Default for Skb {
     fn default() -> Self {
-        Self { fields: [0; SKB], layer2: false }
+        Self { fields: [0; SKB], layer2: false, link_len: ETH_HLEN }
     }
 }
 
@@ -88,12 +93,40 @@ impl Skb {
 
     /// The hash of the packet's flow.
     pub(crate) fn hash(&self) -> u32 {
-        let bytes = self.fields.get(field::HASH..).and_then(<[u8]>::first_chunk);
-        bytes.copied().map_or(0, u32::from_ne_bytes)
+        self.get(field::HASH)
     }
 
     pub(crate) fn set_hash(&mut self, hash: u32) {
         self.set(field::HASH, hash);
+    }
+
+    fn get(&self, at: usize) -> u32 {
+        let bytes = self.fields.get(at..).and_then(<[u8]>::first_chunk);
+        bytes.copied().map_or(0, u32::from_ne_bytes)
+    }
+
+    /// The ethertype.
+    pub(crate) fn protocol(&self) -> u16 {
+        u16::from_be(self.get(field::PROTOCOL) as u16)
+    }
+
+    pub(crate) fn set_protocol(&mut self, protocol: u16) {
+        self.set(field::PROTOCOL, protocol.to_be().into());
+    }
+
+    /// The VLAN tag beside the packet: ethertype and tag.
+    pub(crate) fn vlan(&self) -> Option<(u16, u16)> {
+        (self.get(field::VLAN_PRESENT) != 0).then(|| {
+            let protocol = u16::from_be(self.get(field::VLAN_PROTO) as u16);
+            (protocol, self.get(field::VLAN_TCI) as u16)
+        })
+    }
+
+    pub(crate) fn set_vlan(&mut self, tag: Option<(u16, u16)>) {
+        let (protocol, tci) = tag.unwrap_or_default();
+        self.set(field::VLAN_PRESENT, tag.is_some().into());
+        self.set(field::VLAN_TCI, tci.into());
+        self.set(field::VLAN_PROTO, protocol.to_be().into());
     }
 }
 

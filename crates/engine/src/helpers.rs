@@ -5,9 +5,12 @@
 //! [`call`] and into the module of its kind.
 
 mod checksum;
+mod dynptr;
 mod fib;
 pub(crate) mod map;
 mod packet;
+pub(crate) mod ring;
+mod skb;
 mod text;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -43,6 +46,9 @@ pub(crate) fn call(vm: &mut Vm<'_>, regs: &mut Regs, number: u32) -> Value {
         9 => skb(vm, number).and_then(|()| packet::store(vm, b as u32, c, d as u32, e)),
         10 => skb(vm, number).and_then(|()| packet::l3_csum(vm, b as u32, c, d, e)),
         11 => skb(vm, number).and_then(|()| packet::l4_csum(vm, b as u32, c, d, e)),
+        13 => skb(vm, number).map(|()| skb::clone_redirect(vm, b as u32, c)),
+        18 => skb(vm, number).map(|()| skb::vlan_push(vm, b as u16, c as u16)),
+        19 => skb(vm, number).map(|()| skb::vlan_pop(vm)),
         23 => packet::redirect(vm, a as u32, b),
         25 => map::perf_event_output(vm, b, c, d, e),
         26 => skb(vm, number).and_then(|()| packet::load(vm, b as u32, c, d as u32)),
@@ -56,23 +62,31 @@ pub(crate) fn call(vm: &mut Vm<'_>, regs: &mut Regs, number: u32) -> Value {
         43 => skb(vm, number).map(|()| packet::change_head(vm, b as u32, c)),
         44 => xdp(vm, number).map(|()| packet::adjust_head(vm, b as i32)),
         48 => skb(vm, number).map(|()| packet::set_hash(vm, b as u32)),
+        50 => skb(vm, number).map(|()| skb::adjust_room(vm, b as i32, c as u32, d)),
         51 => map::redirect_map(vm, a, b, c),
         54 => xdp(vm, number).map(|()| packet::adjust_meta(vm, b as i32)),
         65 => xdp(vm, number).map(|()| packet::adjust_tail(vm, b as i32)),
         68 => skb(vm, number)
             .and_then(|()| packet::load_relative(vm, b as u32, c, d as u32, e as u32)),
         69 => fib::lookup(vm, b, c as i32, d as u32),
+        // No socket is ever found: there is none.
+        84 | 85 | 99 => read(vm, b, u64::from(c as u32)).map(|_| 0),
+        86 => argument(number, "the engine has no sockets to release"),
         87 => map::push(vm, a, b, c),
         88 => map::take(vm, a, b, false),
         89 => map::take(vm, a, b, true),
         // Nothing runs at the same time: a lock is always free.
         93 | 94 => Ok(0),
         118 => Ok(nanoseconds(vm) / 4_000_000),
-        130 => map::ringbuf_output(vm, a, b, c, d),
-        131 => map::ringbuf_reserve(vm, a, b, c),
-        132 => map::ringbuf_commit(vm, a, false),
-        133 => map::ringbuf_commit(vm, a, true),
-        134 => map::ringbuf_query(vm, a, b),
+        130 => ring::ringbuf_output(vm, a, b, c, d),
+        131 => ring::ringbuf_reserve(vm, a, b, c),
+        132 => ring::ringbuf_commit(vm, a, false),
+        133 => ring::ringbuf_commit(vm, a, true),
+        134 => ring::ringbuf_query(vm, a, b),
+        135 => skb(vm, number).map(|()| skb::csum_level(b)),
+        152 => skb(vm, number).and_then(|()| skb::redirect_neigh(vm, a as u32, b, c as u32, d)),
+        155 => skb(vm, number).map(|()| skb::redirect_peer(vm, a as u32, b)),
+        163 => skb::check_mtu(vm, b as u32, c, d as i32, e),
         164 => map::for_each(vm, regs, [a, b, c, d]),
         165 => text::snprintf(vm, a, b as u32, c, d, e as u32),
         169..=172 => argument(number, "the engine has no timers; run it with the kernel"),
@@ -83,6 +97,13 @@ pub(crate) fn call(vm: &mut Vm<'_>, regs: &mut Regs, number: u32) -> Value {
         189 => xdp(vm, number).and_then(|()| packet::xdp_load(vm, b as u32, c, d as u32)),
         190 => xdp(vm, number).and_then(|()| packet::xdp_store(vm, b as u32, c, d as u32)),
         195 => map::lookup_per_cpu(vm, a, b, c as u32),
+        197 => dynptr::from_mem(vm, a, b, c, d),
+        198 => dynptr::reserve(vm, a, b, c, d),
+        199 => dynptr::commit(vm, a, false),
+        200 => dynptr::commit(vm, a, true),
+        201 => dynptr::load(vm, a, b as u32, c, d as u32, e),
+        202 => dynptr::store(vm, a, b as u32, c, d as u32, e),
+        203 => dynptr::data(vm, a, b as u32, c as u32),
         208 => Ok(real_time(vm)),
         _ => trap(FaultKind::Helper { name: name(number) }),
     }
@@ -92,7 +113,9 @@ pub(crate) fn call(vm: &mut Vm<'_>, regs: &mut Regs, number: u32) -> Value {
 pub(crate) fn exists(number: u32) -> bool {
     matches!(
         number,
-        1..=12
+        1..=13
+            | 18
+            | 19
             | 23
             | 25
             | 26
@@ -100,20 +123,25 @@ pub(crate) fn exists(number: u32) -> bool {
             | 34
             | 38..=44
             | 48
+            | 50
             | 51
             | 54
             | 65
             | 68
             | 69
-            | 87..=89
+            | 84..=89
             | 93
             | 94
+            | 99
             | 112
             | 113
             | 118
             | 125
-            | 130..=134
+            | 130..=135
+            | 152
+            | 155
             | 160
+            | 163
             | 164
             | 165
             | 177
@@ -121,6 +149,7 @@ pub(crate) fn exists(number: u32) -> bool {
             | 182
             | 188..=190
             | 195
+            | 197..=203
             | 208
     )
 }

@@ -130,6 +130,7 @@ impl Engine {
             packet: Packet::new(),
             effects: Effects::new(),
             random: options.seed.unwrap_or(seed),
+            windows: Vec::new(),
             scratch: Vec::new(),
             touched: 0,
             instructions: 0,

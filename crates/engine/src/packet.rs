@@ -1,6 +1,8 @@
 //! The packet: a buffer with room in front and behind, and bounds that helpers move as the kernel's
 //! do (net/core/filter.c), with the same limits and error codes.
 
+mod headers;
+
 use bpfweld_object::ProgramType;
 
 use crate::context::Skb;
@@ -22,8 +24,8 @@ pub(crate) const MAX_LINEAR: usize = BUFFER - HEADROOM - SHARED_INFO;
 const MAX_FRAGS: usize = 17;
 /// The longest metadata.
 const MAX_META: usize = 255;
-/// Room in front of a packet of a TC program.
-pub(crate) const SKB_HEADROOM: usize = 64;
+/// Room in front of a packet with an skb, which the kernel makes as it is needed.
+const SKB_ROOM: usize = 1 << 16;
 
 /// Where the packet is in its region, and what is known of it.
 #[derive(Debug)]
@@ -79,8 +81,7 @@ impl Packet {
         let xdp = kind == ProgramType::XDP;
         self.kind = kind;
         self.frags = frags;
-        // Room in front of an skb can grow; it is taken from the same buffer.
-        let start = HEADROOM;
+        let start = if xdp { HEADROOM } else { SKB_ROOM };
         let end = start + bytes.len();
         let size = (end + BUFFER).max(2 * BUFFER);
         if let Some(region) = memory.region_mut(PACKET) {
@@ -90,8 +91,9 @@ impl Packet {
             if let Some(place) = region.bytes.get_mut(start..end) {
                 place.copy_from_slice(bytes);
             }
-            // What the packet before left in front is not seen when this one grows.
-            if let Some(room) = region.bytes.get_mut(..start) {
+            // What the packet before left in front is not seen when this one grows; helpers that give
+            // an skb room clear it.
+            if xdp && let Some(room) = region.bytes.get_mut(..start) {
                 room.fill(0);
             }
         }
@@ -265,7 +267,7 @@ impl Packet {
     /// `bpf_skb_change_head`: room for a header in front, zeros.
     pub(crate) fn change_head(&mut self, memory: &mut Memory, room: u32) -> i64 {
         let room = room as usize;
-        if room > SKB_HEADROOM.max(self.data) || self.len() + room > SKB_MAX || room > self.data {
+        if self.len() + room > SKB_MAX || room > self.data {
             return errno::EINVAL;
         }
         let data = self.data - room;

@@ -45,6 +45,15 @@ impl Effects {
 pub enum Event {
     /// A line of `bpf_trace_printk`.
     Trace(String),
+    /// A copy of the packet that `bpf_clone_redirect` sent.
+    Clone {
+        /// The interface that it was for.
+        ifindex: u32,
+        /// To where it receives?
+        ingress: bool,
+        /// Its bytes.
+        packet: Vec<u8>,
+    },
     /// An event of `bpf_perf_event_output`.
     Perf {
         /// Index of the array in [`ImageSet::maps`](bpfweld_link::ImageSet::maps).

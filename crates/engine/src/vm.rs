@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub(crate) packet: Packet,
     pub(crate) effects: Effects,
     pub(crate) random: u64,
+    /// Where open records of ring buffers are, each in a region of its own.
+    pub(crate) windows: Vec<Window>,
     /// A value on its way from one region into another; kept, so that nothing is allocated.
     pub(crate) scratch: Vec<u8>,
     /// Frames that a run has touched.
@@ -80,6 +82,15 @@ pub(crate) struct State {
     pub(crate) instructions: u64,
     /// What the last run was noted for.
     pub(crate) trace: Recorder,
+}
+
+/// A region for a record of a ring buffer from its reservation to its commit, so that a program cannot
+/// reach the records beside it. Used again and again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) region: u64,
+    /// Index of the map, and where the record is in the ring's own region; `None` while it is free.
+    pub(crate) record: Option<(usize, u64)>,
 }
 
 /// What a call keeps for its return.
@@ -141,6 +152,9 @@ impl<'a> Vm<'a> {
         self.frames[0].loops = MAX_LOOPS;
         let result = self.start(&mut regs, program, 0);
         self.state.instructions += self.options.instructions - self.left;
+        if result.is_err() {
+            helpers::ring::discard_all(self);
+        }
         result.map(|()| regs.get(0))
     }
 

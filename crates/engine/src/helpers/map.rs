@@ -20,7 +20,7 @@ const EXCLUDE_INGRESS: u64 = 1 << 4;
 const XDP_REDIRECT: u64 = 4;
 
 /// Index of the map that an argument names.
-fn index(vm: &Vm<'_>, map: u64, number: u32) -> Result<usize> {
+pub(crate) fn index(vm: &Vm<'_>, map: u64, number: u32) -> Result<usize> {
     let index = (map & OFFSET) as usize;
     match region_of(map) == MAPS && index < vm.state.maps.len() {
         true => Ok(index),
@@ -68,7 +68,7 @@ fn lookup_on(vm: &mut Vm<'_>, map: u64, key: u64, cpu: u32, number: u32) -> Valu
 }
 
 /// Runs `f` with the key and the value copied out of the program's memory.
-fn with_copy<T>(
+pub(crate) fn with_copy<T>(
     vm: &mut Vm<'_>,
     parts: [(u64, u64); 2],
     f: impl FnOnce(&mut Vm<'_>, &[u8], &[u8]) -> T,
@@ -235,56 +235,6 @@ pub(crate) fn redirect_map(vm: &mut Vm<'_>, map: u64, key: u64, flags: u64) -> V
     Ok(XDP_REDIRECT)
 }
 
-/// `bpf_ringbuf_output`.
-pub(crate) fn ringbuf_output(vm: &mut Vm<'_>, map: u64, data: u64, len: u64, flags: u64) -> Value {
-    let at = index(vm, map, 130)?;
-    if flags & !3 != 0 {
-        return Ok(code(errno::EINVAL));
-    }
-    with_copy(vm, [(0, 0), (data, len)], |vm, _, data| {
-        let State { memory, maps, .. } = &mut *vm.state;
-        let Some(map) = maps.get_mut(at) else { return code(errno::EINVAL) };
-        let region = map.region;
-        let Some(ring) = map.ring() else { return code(errno::EINVAL) };
-        let Some(offset) = ring.reserve(data.len() as u64) else { return code(errno::EAGAIN) };
-        ring.commit(offset, false);
-        if let Some(place) = memory.bytes_mut(address(region, offset), data.len() as u64) {
-            place.copy_from_slice(data);
-        }
-        0
-    })
-}
-
-/// `bpf_ringbuf_reserve`.
-pub(crate) fn ringbuf_reserve(vm: &mut Vm<'_>, map: u64, len: u64, flags: u64) -> Value {
-    let at = index(vm, map, 131)?;
-    let Some(map) = vm.state.maps.get_mut(at) else { return Ok(0) };
-    let region = map.region;
-    let Some(ring) = map.ring() else { return argument(131, "the map is no ring buffer") };
-    if flags != 0 {
-        return Ok(0);
-    }
-    Ok(ring.reserve(len).map_or(0, |offset| address(region, offset)))
-}
-
-/// `bpf_ringbuf_submit`, `bpf_ringbuf_discard`.
-pub(crate) fn ringbuf_commit(vm: &mut Vm<'_>, record: u64, discard: bool) -> Value {
-    let number = if discard { 133 } else { 132 };
-    let region = region_of(record);
-    let map = vm.state.maps.iter_mut().find(|m| m.region == region && region != 0);
-    let done = map.and_then(Map::ring).is_some_and(|r| r.commit(record & OFFSET, discard));
-    if done { Ok(0) } else { argument(number, "the argument is no record that was reserved") }
-}
-
-/// `bpf_ringbuf_query`.
-pub(crate) fn ringbuf_query(vm: &mut Vm<'_>, map: u64, what: u64) -> Value {
-    let at = index(vm, map, 134)?;
-    match vm.state.maps.get_mut(at).and_then(Map::ring) {
-        Some(ring) => Ok(ring.query(what)),
-        None => argument(134, "the map is no ring buffer"),
-    }
-}
-
 /// `bpf_perf_event_output`: r2 map, r3 flags, r4 data, r5 its length.
 pub(crate) fn perf_event_output(
     vm: &mut Vm<'_>,
@@ -306,13 +256,14 @@ pub(crate) fn perf_event_output(
         cpu => cpu,
     };
     let entries = vm.state.maps.get(at).map_or(0, |m| m.shape.max_entries);
-    let mut bytes = read(vm, data, len)?.to_vec();
+    read(vm, data, len)?;
     if cpu >= entries.into() {
         return Ok(code(errno::E2BIG));
     }
     if !vm.options.perf_readers {
         return Ok(code(errno::ENOENT));
     }
+    let mut bytes = read(vm, data, len)?.to_vec();
     let packet = vm.state.packet.bytes(&vm.state.memory, 0, context as usize);
     bytes.extend_from_slice(packet.unwrap_or_default());
     vm.state.effects.push(Event::Perf { map: at, cpu: cpu as u32, data: bytes });
