@@ -42,8 +42,10 @@ const KNOWN: u64 = FIXED_GSO
     | DECAP_IPV4
     | DECAP_IPV6
     | INNER_LINK;
-/// `ENOTSUPP`, which is not among the codes of user space; `EALREADY`.
+/// `ENOTSUPP`, which is not among the codes of user space.
 const NOT_SUPPORTED: i64 = -524;
+/// `ENOMEM`, which also tells of a packet that is too short.
+const NO_MEMORY: i64 = -12;
 
 impl Packet {
     /// Moves the first `front` bytes by `by` bytes to the front and clears what is between; `false` when
@@ -81,7 +83,7 @@ impl Packet {
         let protocol = if matches!(protocol, VLAN | VLAN_AD) { protocol } else { VLAN };
         if let Some((outer, old)) = self.skb.vlan() {
             if !self.open_gap(memory, ADDRESSES, TAG) {
-                return -12;
+                return NO_MEMORY;
             }
             if let Some(place) = self.bytes_mut(memory, ADDRESSES, TAG) {
                 let [a, b] = outer.to_be_bytes();
@@ -177,7 +179,7 @@ impl Packet {
             return errno::EINVAL;
         }
         if front + len > self.len() {
-            return errno::EFAULT;
+            return NO_MEMORY;
         }
         self.close_gap(memory, front, len);
         match flags & (DECAP_IPV4 | DECAP_IPV6) {
@@ -204,7 +206,7 @@ impl Packet {
             return errno::EFAULT;
         }
         if !self.open_gap(memory, front, len) {
-            return -12;
+            return NO_MEMORY;
         }
         if flags & ENCAP_IPV4 != 0 {
             self.skb.set_protocol(IPV4);
