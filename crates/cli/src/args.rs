@@ -295,6 +295,25 @@ pub(crate) struct RunArgs {
     /// with a fault, and its packet counts as XDP_ABORTED (TC_ACT_SHOT, 0).
     #[arg(long, value_enum, default_value_t = EngineArg::Auto, help_heading = "Packets")]
     pub(crate) engine: EngineArg,
+    /// Answer bpf_fib_lookup from a table of routes, in the engine
+    ///
+    /// A text file, a route a line: `192.0.2.0/24 dev 3 via 198.51.100.1 mtu 1500 from MAC to MAC`; all
+    /// behind the index of the interface may be left out. Without a table nothing is forwarded. The
+    /// kernel has routes of its own.
+    #[arg(long, value_name = "FILE", help_heading = "Engine")]
+    pub(crate) routes: Option<PathBuf>,
+    /// Let bpf_get_prandom_u32 give the same numbers in every run of the engine
+    #[arg(long, value_name = "N", help_heading = "Engine")]
+    pub(crate) seed: Option<u64>,
+    /// How many CPUs there are for the engine's maps with values per CPU
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=1024),
+        help_heading = "Engine"
+    )]
+    pub(crate) cpus: u32,
     /// Show the way of each packet through the linked program
     ///
     /// Which function of which object was entered, what it returned, what it changed in the packet,

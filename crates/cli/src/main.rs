@@ -8,6 +8,7 @@
 //! | [`instances`] | which files, under which labels, bound how |
 //! | [`session`] | the command line as a request to the library |
 //! | [`packets`], [`capture`] | the packets of `run`; pcap and pcapng |
+//! | [`routes`] | the engine's table of routes |
 //! | [`commands`] | one module a command |
 //! | [`values`] | bytes of maps by their types |
 //! | [`output`] | colours, tables, JSON |
@@ -21,6 +22,7 @@ mod error;
 mod instances;
 mod output;
 mod packets;
+mod routes;
 mod session;
 mod values;
 

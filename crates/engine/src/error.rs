@@ -74,7 +74,7 @@ impl LoadError {
 #[non_exhaustive]
 pub enum MapProblem {
     /// The engine has no such maps.
-    #[error("the engine has no maps of type {0}")]
+    #[error("the engine has no maps of type {number}{name}", number = .0, name = map_name(*.0))]
     Type(u32),
     /// The kernel would not take it either.
     #[error("{0}")]
@@ -91,6 +91,27 @@ pub enum MapProblem {
     /// Values of kconfig externs.
     #[error(transparent)]
     Kconfig(#[from] KconfigError),
+}
+
+/// Names of map types that the engine does not have (`enum bpf_map_type`).
+fn map_name(map_type: u32) -> &'static str {
+    match map_type {
+        7 => " (stack trace)",
+        8 => " (cgroup array)",
+        15 => " (sockmap)",
+        18 => " (sockhash)",
+        19 | 21 => " (cgroup storage)",
+        20 => " (reuseport sockarray)",
+        24 => " (socket storage)",
+        26 => " (struct_ops)",
+        28 => " (inode storage)",
+        29 => " (task storage)",
+        31 => " (user ring buffer)",
+        32 => " (cgroup storage)",
+        33 => " (arena)",
+        34 => " (instruction array)",
+        _ => "",
+    }
 }
 
 /// Why one packet could not be run. The next one may.

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bpfweld_insn::Insn;
 use bpfweld_link::kconfig;
 use bpfweld_link::trace::{Events, Recorder};
-use bpfweld_link::{Image, ImageMap, ImageSet, InstanceId, MapContent, MapSpec, SlotRef};
+use bpfweld_link::{
+    Image, ImageMap, ImageSet, ImageTarget, InstanceId, MapContent, MapSpec, SlotRef,
+};
 use bpfweld_object::{DataKind, ProgramType};
 
 use crate::decode::{self, decode};
@@ -442,12 +444,50 @@ impl Maker<'_> {
     }
 }
 
+/// All programs that use a prog array and all that are in it are of one type, and all take packets in
+/// several buffers or none does.
+fn check_prog_array(set: &ImageSet, index: usize) -> Result<(), String> {
+    let Some(MapContent::Defined(spec)) = set.maps.get(index).map(|map| &map.content) else {
+        return Ok(());
+    };
+    if spec.map_type != map_type::PROG_ARRAY {
+        return Ok(());
+    }
+    let uses = |image: &&Image| {
+        image.relocs.iter().any(|r| matches!(r.target, ImageTarget::Map(m) if m.index() == index))
+    };
+    let kind = |image: &Image| (image.program.prog_type, image.program.frags);
+    let slots = spec.values.iter().filter_map(|&(_, slot)| match slot {
+        SlotRef::Image(image) => set.images.get(image as usize),
+        SlotRef::Map(_) => None,
+    });
+    let mut all = set.images.iter().filter(uses).chain(slots);
+    let Some(first) = all.next() else { return Ok(()) };
+    match all.find(|image| kind(image) != kind(first)) {
+        None => Ok(()),
+        Some(other) => Err(format!(
+            "program `{}` ({}, frags: {}) and `{}` ({}, frags: {}) cannot share a prog array",
+            first.name,
+            first.program.prog_type.name(),
+            first.program.frags,
+            other.name,
+            other.program.prog_type.name(),
+            other.program.frags
+        )),
+    }
+}
+
 /// Initial values of maps of maps and of prog arrays.
 fn fill(set: &ImageSet, shared: &Shared) -> Result<(), LoadError> {
     let mut state = shared.state();
     let State { memory, maps, .. } = &mut *state;
     for (index, map) in set.maps.iter().enumerate() {
         let MapContent::Defined(spec) = &map.content else { continue };
+        check_prog_array(set, index).map_err(|problem| LoadError::Map {
+            name: map.name.clone(),
+            instance: map.label.clone(),
+            problem: MapProblem::Definition(problem),
+        })?;
         for &(slot, value) in &spec.values {
             let (to, count) = match value {
                 SlotRef::Map(to) => (to.0, set.maps.len()),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bpfweld_engine::{Engine, EngineOptions};
 use bpfweld_insn::Insn;
 use bpfweld_kernel::Features;
-use bpfweld_link::{ImageSet, ImageTarget, MapSpec};
+use bpfweld_link::{ImageSet, ImageTarget, MapSpec, SlotRef};
 use bpfweld_object::{ProgramSpec, ProgramType};
 use common::*;
 
@@ -219,6 +219,51 @@ fn redirects_of_tc() {
         insns.extend([call_helper(helper), exit()]);
         alike(&features, &tc(one(insns)), &ipv4(), &format!("helper {helper} with {args:?}"));
     }
+}
+
+/// What `bpf_fib_lookup` refuses; what it finds is each machine's own (and the engine's table's).
+#[test]
+fn routes_that_are_not_looked_up() {
+    let Some(features) = real_kernel() else { return };
+    for (family, len, flags) in [(2, 63, 0), (2, 64, 64), (2, 64, 1 << 20), (7, 64, 0), (0, 64, 0)]
+    {
+        let mut insns = vec![mov_reg(6, 1)];
+        for slot in 1..=8i16 {
+            insns.push(ins(0x7a, 10, 0, -8 * slot, 0));
+        }
+        insns.extend([ins(0x72, 10, 0, -64, family), ins(0x62, 10, 0, -56, 1)]);
+        insns.extend([mov_reg(1, 6), mov_reg(2, 10), add(2, -64), mov(3, len), mov(4, flags)]);
+        insns.extend([call_helper(69), exit()]);
+        let what = format!("family {family}, {len} bytes, flags {flags:#x}");
+        for set in [one(insns.clone()), tc(one(insns))] {
+            alike(&features, &set, &ipv4(), &what);
+        }
+    }
+}
+
+/// A prog array takes programs of one type, all with packets in several buffers or none.
+#[test]
+fn prog_arrays_are_of_one_kind() {
+    let set = |frags: bool| {
+        let mut set = SetBuilder::new();
+        let values = vec![(0, SlotRef::Image(1))];
+        let slots = set.defined("slots", MapSpec { map_type: 3, values, ..array(1) });
+        let mut insns: Vec<Insn> = imm64(2).into();
+        insns.extend([mov(3, 0), call_helper(12), mov(0, 1), exit()]);
+        set.image("calls", insns, &[(0, ImageTarget::Map(slots))]);
+        set.image("called", vec![mov(0, 2), exit()], &[]);
+        let mut set = set.finish();
+        set.images[1].program.frags = frags;
+        set
+    };
+    if let Some(features) = real_kernel() {
+        assert!(load(&set(false), &features).is_ok() && load(&set(true), &features).is_err());
+    }
+    let loaded = Engine::load(&set(false), &EngineOptions::default()).unwrap();
+    let code = loaded.entries()[0].runner().run(&[0; 64], &Default::default()).unwrap().verdict;
+    assert_eq!(code.code, 2);
+    let error = Engine::load(&set(true), &EngineOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("slots") && error.contains("cannot share"), "{error}");
 }
 
 /// Text: the format and its arguments are in a data section.

@@ -15,7 +15,7 @@ mod trace;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use bpfweld::engine::Fault;
+use bpfweld::engine::{EngineOptions, Fault};
 use bpfweld::kernel::{self, RunOptions, Verdict};
 use bpfweld::{Backend, BackendChoice, ImageSet, RunError, Traced};
 use clap::ArgMatches;
@@ -25,6 +25,7 @@ use crate::args::{EngineArg, RunArgs};
 use crate::error::Failure;
 use crate::output::{self, Align, Style, Table, count};
 use crate::packets::Packets;
+use crate::routes;
 use crate::session::{Session, show_log};
 use captures::Captures;
 use maps::MapReport;
@@ -104,7 +105,9 @@ pub(crate) fn run(args: &RunArgs, matches: &ArgMatches) -> Result<(), Failure> {
         EngineArg::Kernel => BackendChoice::Kernel,
         EngineArg::Engine => BackendChoice::Engine,
     };
-    let engine_options = || session.engine_options();
+    let routes = args.routes.as_deref().map(routes::read).transpose()?.unwrap_or_default();
+    let engine_options =
+        || EngineOptions { routes, seed: args.seed, cpus: args.cpus, ..session.engine_options() };
     let (kernel, options) = (&session.kernel, &session.options);
     let (loaded, reason) = match args.trace {
         true => {
