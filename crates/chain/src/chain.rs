@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bpfweld::LoadOptions;
 use bpfweld::kernel::netlink::{Interface, XdpMode};
-use bpfweld::kernel::sys::{MapInfo, ObjectKind};
+use bpfweld::kernel::sys::{MapCreate, MapInfo, ObjectKind};
 use bpfweld::link::ExistingMaps;
 use bpfweld::link::chain_root::{COUNTER_SLOTS, COUNTERS_MAP, Verdicts};
 use bpfweld::link::fuse::Policy;
@@ -314,7 +314,7 @@ impl<'h> Chain<'h> {
         }
     }
 
-    fn not_alone(&self) -> Result<(), ChainError> {
+    pub(crate) fn not_alone(&self) -> Result<(), ChainError> {
         let program = self.state.members.first().map(|m| m.name.clone()).unwrap_or_default();
         match self.state.alone {
             true => Err(ChainError::Alone { interface: self.interface.name.clone(), program }),
@@ -384,6 +384,7 @@ impl<'h> Chain<'h> {
             slot,
             sets: new.sets.clone(),
             maps: Default::default(),
+            shared: new.maps.iter().map(|(m, w)| (m.clone(), w.to_string())).collect(),
             adopted: None,
         };
         to.next_id = to.next_id.saturating_add(1);
@@ -398,7 +399,7 @@ impl<'h> Chain<'h> {
     }
 
     /// The maps of a program that one in its place can go on with.
-    fn inherited(&self, old: &Entry, object: &Object) -> ExistingMaps {
+    pub(crate) fn inherited(&self, old: &Entry, object: &Object) -> ExistingMaps {
         let sys = self.host.sys();
         let dir = self.files.maps_of(old.id);
         let mut maps = ExistingMaps::new();
@@ -488,14 +489,7 @@ impl<'h> Chain<'h> {
         }
         let mut warnings = self.frags(&members)?;
         warnings.extend(redirects(&members));
-        let mut shared = Shared::new();
-        for (i, member) in members.iter().enumerate() {
-            let mut maps = member.inherited.clone();
-            for (name, with) in &member.shared {
-                maps.insert(name.clone(), self.shared_map(member, name, with)?);
-            }
-            shared.insert(i, maps);
-        }
+        let shared = self.shared_maps(&members)?;
         // Pins outlive a change that is not made.
         let pin_root = members.iter().filter(|_| !options.dry_run).find_map(|m| m.pin_path.clone());
         let load = LoadOptions { pin_root, ..options.load.clone() };
@@ -541,6 +535,75 @@ impl<'h> Chain<'h> {
         Ok(vec![format!(
             "`{takes}` takes multi-buffer packets (xdp.frags) and `{program}` does not: the chain does not"
         )])
+    }
+
+    /// The maps that new programs find made already.
+    fn shared_maps(&self, members: &[Proposed]) -> Result<Shared, ChainError> {
+        let mut shared: Shared = (0..).zip(members.iter().map(|m| m.inherited.clone())).collect();
+        for (i, member) in members.iter().enumerate() {
+            for (name, with) in &member.shared {
+                let fd = match with {
+                    // Of one that comes along, and whose maps are not made yet.
+                    SharedMap::Member { name: other, map }
+                        if let Some((owner, new)) = (0usize..)
+                            .zip(members)
+                            .find(|(_, m)| m.opened.entry.name == *other && m.bytes.is_some()) =>
+                    {
+                        let there = shared.get(&owner).and_then(|maps| maps.get(map)).cloned();
+                        let fd = match there {
+                            Some(fd) => fd,
+                            None => self.make_map(member, name, with, &new.opened.object, map)?,
+                        };
+                        shared.entry(owner).or_default().insert(map.clone(), fd.clone());
+                        fd
+                    }
+                    _ => self.shared_map(member, name, with)?,
+                };
+                shared.entry(i).or_default().insert(name.clone(), fd);
+            }
+        }
+        Ok(shared)
+    }
+
+    /// Makes a map that two new programs share, ahead of both.
+    fn make_map(
+        &self,
+        member: &Proposed,
+        name: &str,
+        with: &SharedMap,
+        owner: &Object,
+        map: &str,
+    ) -> Result<Arc<std::os::fd::OwnedFd>, ChainError> {
+        let problem = |problem: String| ChainError::SharedMap {
+            object: member.opened.object.name.clone(),
+            map: name.to_owned(),
+            with: with.to_string(),
+            problem,
+        };
+        let find =
+            |object: &Object, name: &str| object.maps.iter().find(|m| m.name == name).cloned();
+        let theirs = find(owner, map).ok_or_else(|| problem("there is no such map".into()))?;
+        let own = find(&member.opened.object, name);
+        let own = own.ok_or_else(|| problem("the object has no such map".into()))?;
+        if theirs.inner.is_some() || theirs.max_entries == 0 || !theirs.values.is_empty() {
+            return Err(problem("load the program that it is of first".into()));
+        }
+        let new = MapCreate {
+            map_type: theirs.map_type,
+            key_size: theirs.key_size,
+            value_size: theirs.value_size,
+            max_entries: theirs.max_entries,
+            map_flags: theirs.map_flags,
+            map_extra: theirs.map_extra,
+            ..MapCreate::default()
+        };
+        let sys = self.host.sys();
+        let fd = sys.create_map(&new).map_err(|e| problem(e.to_string()))?;
+        let info = sys.map_info(fd.as_fd()).map_err(|e| problem(e.to_string()))?;
+        match differs(&info, &own) {
+            Some(difference) => Err(problem(difference)),
+            None => Ok(Arc::new(fd)),
+        }
     }
 
     /// The map that a new program is to share.
@@ -682,7 +745,7 @@ impl<'h> Chain<'h> {
         Attachment { host: self.host, files: &self.files, interface: &self.interface }
     }
 
-    fn outcome(&self, prepared: &Prepared) -> Change {
+    pub(crate) fn outcome(&self, prepared: &Prepared) -> Change {
         let new = prepared.members.iter().filter(|m| m.bytes.is_some());
         let mut added: Vec<u32> = new.map(|m| m.opened.entry.id).collect();
         added.sort_unstable();

@@ -222,6 +222,14 @@ pub enum ChainError {
         /// What is wrong.
         problem: String,
     },
+    /// A plan cannot be read.
+    #[error("{}: {problem}", path.display())]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// The directory for pins is not on a BPF file system.
     #[error("{} is not on a BPF file system; mount one: mount -t bpf bpf /sys/fs/bpf", path.display())]
     NoBpfFs {
@@ -261,6 +269,7 @@ impl ChainError {
             }
             Self::Attach { .. } => "E0706",
             Self::Race { .. } | Self::Locked { .. } => "E0707",
+            Self::Plan { .. } => "E0709",
             Self::File { .. } | Self::State { .. } | Self::NoBpfFs { .. } | Self::Call { .. } => {
                 "E0708"
             }

@@ -38,6 +38,27 @@ pub enum SharedMap {
     },
 }
 
+impl SharedMap {
+    /// From `PROG:MAP`, or else a path, which has a slash.
+    pub fn parse(text: &str) -> Self {
+        match text.split_once(':') {
+            Some((member, map)) if !text.contains('/') => {
+                Self::Member { name: member.to_owned(), map: map.to_owned() }
+            }
+            _ => Self::Pin(text.into()),
+        }
+    }
+}
+
+impl std::fmt::Display for SharedMap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pin(path) => write!(f, "{}", path.display()),
+            Self::Member { name, map } => write!(f, "{name}:{map}"),
+        }
+    }
+}
+
 /// A program that is to join a chain.
 #[derive(Clone, Debug)]
 pub struct NewMember {

@@ -82,6 +82,9 @@ pub(crate) struct Entry {
     pub(crate) slot: u32,
     /// Variables that were set.
     pub(crate) sets: Vec<(String, String)>,
+    /// Maps that it shares: name, and what with.
+    #[serde(default)]
+    pub(crate) shared: Vec<(String, String)>,
     /// Its maps: name, and name of the pin below `maps/ID`.
     pub(crate) maps: BTreeMap<String, String>,
     /// The program on the interface that was taken in, by its id, for one without an object.
@@ -413,6 +416,7 @@ mod tests {
             goes_on: 4,
             slot: 0,
             sets: vec![("port".into(), "80".into())],
+            shared: Vec::new(),
             maps: pin_names([".bss", "_bss", "seen"].into_iter()),
             adopted: None,
         };

@@ -30,6 +30,12 @@ pub(crate) enum XdpCommand {
     /// Go back to the generation of a chain before the last change
     #[command(after_help = AFTER_ROLLBACK)]
     Rollback(XdpRollbackArgs),
+    /// Make chains what a file says, on all its interfaces or on none
+    #[command(after_help = AFTER_APPLY)]
+    Apply(XdpApplyArgs),
+    /// Show how chains differ from what a file says
+    #[command(after_help = AFTER_DIFF)]
+    Diff(XdpDiffArgs),
     /// Show which XDP programs run on which interface
     #[command(after_help = AFTER_STATUS)]
     Status(XdpStatusArgs),
@@ -79,6 +85,29 @@ Its programs keep the maps that they had. A second rollback undoes the first.
 
 Example:
   bpfweld xdp rollback eth0";
+
+const AFTER_APPLY: &str = "\
+Every new chain is built and verified before the first is put on its interface; where one cannot be, those
+before it are taken back. Where nothing differs, nothing is done. Programs that stay keep their maps.
+
+The file (TOML):
+  [[interface]]
+  name = \"eth0\"                      # mode = native|skb|hw|unspecified, stats = true|false
+  [[interface.program]]
+  object = \"filter.o\"                # from the file's directory; program = or section = as well
+  name = \"front\"                     # priority = 10, actions = [\"XDP_PASS\"], pin_path = \"DIR\"
+  set = { rate = 1000 }
+  map = { flows = \"/sys/fs/bpf/flows\" }
+
+Examples:
+  bpfweld xdp apply /etc/bpfweld/xdp.toml --dry-run
+  bpfweld xdp apply /etc/bpfweld/xdp.toml";
+
+const AFTER_DIFF: &str = "\
+Exit status 0 when nothing differs, 1 when something does.
+
+Example:
+  bpfweld xdp diff /etc/bpfweld/xdp.toml";
 
 const AFTER_STATUS: &str = "\
 Lines that begin with => are the programs of a chain, with their ids in it (for unload -i). Of libxdp's
@@ -268,6 +297,28 @@ pub(crate) struct XdpRollbackArgs {
     pub(crate) common: XdpCommon,
 }
 
+/// `xdp apply`.
+#[derive(Args, Debug)]
+pub(crate) struct XdpApplyArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) change: XdpChangeArgs,
+    #[command(flatten)]
+    pub(crate) common: XdpCommon,
+}
+
+/// `xdp diff`.
+#[derive(Args, Debug)]
+pub(crate) struct XdpDiffArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: XdpCommon,
+}
+
 /// `xdp status`.
 #[derive(Args, Debug)]
 pub(crate) struct XdpStatusArgs {
@@ -352,6 +403,8 @@ impl XdpCommand {
             | Self::Unload(XdpUnloadArgs { common, .. })
             | Self::Replace(XdpReplaceArgs { common, .. })
             | Self::Rollback(XdpRollbackArgs { common, .. })
+            | Self::Apply(XdpApplyArgs { common, .. })
+            | Self::Diff(XdpDiffArgs { common, .. })
             | Self::Status(XdpStatusArgs { common, .. })
             | Self::Stats(XdpStatsArgs { common, .. })
             | Self::Features(XdpFeaturesArgs { common, .. })

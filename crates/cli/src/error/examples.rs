@@ -147,6 +147,10 @@ fn chain_failures() -> Vec<Failure> {
             unsupported: true,
         },
         ChainError::Locked { path: "/run/bpfweld/lock".into() },
+        ChainError::Plan {
+            path: "xdp.toml".into(),
+            problem: "`eth0` has two programs called `front`; give one another name".into(),
+        },
         ChainError::State {
             path: "/run/bpfweld/4026531840-2/current".into(),
             problem: "version 9, this bpfweld knows 1".into(),

@@ -6,6 +6,7 @@
 //! | `world` | two namespaces, a pair of interfaces, directories; the command; packets between them |
 //! | `changes` | order, verdicts, going on, modes, options, what is refused |
 //! | `members` | members that move the head, tail-call, have no BTF, share maps |
+//! | `plans` | apply and diff |
 //! | `traffic` | not a packet lost while the chain changes; many changes at once |
 //! | `crashes` | `kill -9` at every system call of a change |
 
@@ -14,5 +15,6 @@
 mod changes;
 mod crashes;
 mod members;
+mod plans;
 mod traffic;
 mod world;

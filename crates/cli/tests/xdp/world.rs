@@ -199,9 +199,9 @@ impl World {
             let entries = std::fs::read_dir(dir).into_iter().flatten();
             entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
         };
+        assert_eq!(self.status_of(HERE)["program"], Value::Null);
         assert!(left(&self.pins()).is_empty(), "{:?}", left(&self.pins()));
         assert_eq!(left(&self.state()), ["lock"]);
-        assert_eq!(self.status_of(HERE)["program"], Value::Null);
     }
 }
 

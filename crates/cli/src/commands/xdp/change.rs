@@ -1,11 +1,12 @@
 //! `xdp load`, `unload`, `replace`, `rollback`.
 
 use bpfweld::{Kernel, LoadOptions};
-use bpfweld_chain::{Chains, Change, NewMember, Options, Select, SharedMap, XdpMode};
+use bpfweld_chain::{Chains, Change, NewMember, Options, Plan, Select, SharedMap, XdpMode};
 
 use super::{open, without};
 use crate::args::xdp::{
-    XdpChangeArgs, XdpLoadArgs, XdpProgramArgs, XdpReplaceArgs, XdpRollbackArgs, XdpUnloadArgs,
+    XdpApplyArgs, XdpChangeArgs, XdpLoadArgs, XdpProgramArgs, XdpReplaceArgs, XdpRollbackArgs,
+    XdpUnloadArgs,
 };
 use crate::error::Failure;
 use crate::output;
@@ -96,6 +97,24 @@ pub(super) fn rollback(
     Ok(())
 }
 
+pub(super) fn apply(
+    chains: &Chains<'_>,
+    kernel: &Kernel,
+    args: &XdpApplyArgs,
+) -> Result<(), Failure> {
+    without(kernel, &args.change.without)?;
+    let plan = Plan::open(&args.file)?;
+    let verbose = args.common.verbose;
+    let changes = chains.apply(&plan, &options(&args.change, verbose))?;
+    for (interface, change) in &changes {
+        tell(interface, change, verbose, args.change.dry_run);
+    }
+    if changes.is_empty() && verbose > 0 {
+        output::note("nothing differs");
+    }
+    Ok(())
+}
+
 fn member(path: &std::path::Path, args: &XdpProgramArgs) -> Result<NewMember, Failure> {
     let select = match (&args.prog_name, &args.section) {
         (Some(name), _) => Select::Program(name.clone()),
@@ -107,14 +126,7 @@ fn member(path: &std::path::Path, args: &XdpProgramArgs) -> Result<NewMember, Fa
         member = member.set(name, value)?;
     }
     for (name, with) in &args.map {
-        // A path has a slash, a name in a chain may have none.
-        let shared = match with.split_once(':') {
-            Some((member, map)) if !with.contains('/') => {
-                SharedMap::Member { name: member.to_owned(), map: map.to_owned() }
-            }
-            _ => SharedMap::Pin(with.into()),
-        };
-        member = member.share(name, shared);
+        member = member.share(name, SharedMap::parse(with));
     }
     if let Some(path) = &args.pin_path {
         member = member.pin_path(path);

@@ -4,11 +4,13 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use bpfweld::link::chain_root::COUNTERS;
-use bpfweld_chain::{Chain, Chains, KernelProgram, MemberInfo, features as interface_features};
+use bpfweld_chain::{
+    Chain, Chains, KernelProgram, MemberInfo, Plan, features as interface_features,
+};
 use serde::Serialize;
 
 use super::open;
-use crate::args::xdp::{XdpCleanArgs, XdpFeaturesArgs, XdpStatsArgs, XdpStatusArgs};
+use crate::args::xdp::{XdpCleanArgs, XdpDiffArgs, XdpFeaturesArgs, XdpStatsArgs, XdpStatusArgs};
 use crate::error::Failure;
 use crate::output::{self, Align, Style, Table};
 
@@ -226,6 +228,22 @@ fn prometheus(out: &mut impl Write, report: &StatsReport) -> Result<(), Failure>
         }
     }
     Ok(())
+}
+
+pub(super) fn diff(chains: &Chains<'_>, args: &XdpDiffArgs) -> Result<(), Failure> {
+    let differences = chains.diff(&Plan::open(&args.file)?)?;
+    let mut out = io::stdout().lock();
+    let mut any = false;
+    for difference in differences.iter().filter(|d| !d.lines.is_empty()) {
+        any = true;
+        writeln!(out, "{}:", difference.interface)?;
+        for line in &difference.lines {
+            writeln!(out, "  {line}")?;
+        }
+    }
+    out.flush()?;
+    // As diff(1) has it.
+    if any { Err(Failure::told()) } else { Ok(()) }
 }
 
 pub(super) fn features(chains: &Chains<'_>, args: &XdpFeaturesArgs) -> Result<(), Failure> {

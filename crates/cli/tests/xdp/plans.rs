@@ -1,0 +1,118 @@
+//! `xdp apply` and `xdp diff`.
+
+use crate::world::{HERE, World, tool};
+
+/// Writes a plan; `STEP` in it is the path of an object.
+fn plan(world: &World, text: &str) -> String {
+    let path = world.temp("plan.toml");
+    let text = text.replace("STEP", &World::object("chain/step.o"));
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+const TWO: &str = r#"
+[[interface]]
+name = "here0"
+stats = true
+[[interface.program]]
+object = "STEP"
+name = "first"
+priority = 5
+set = { id = 1, verdict = "2" }
+[[interface.program]]
+object = "STEP"
+program = "other"
+name = "second"
+actions = ["XDP_PASS", "XDP_TX"]
+map = { order = "first:order" }
+"#;
+
+#[test]
+fn a_plan_is_made_so_and_then_nothing_differs() {
+    let Some(world) = World::new() else { return };
+    let _echo = world.echo();
+    let path = plan(&world, TWO);
+    world.fails(&format!("diff {path}"), 1, "");
+    world.does(&format!("apply {path} --dry-run"));
+    assert_eq!(world.names(), [""; 0]);
+    world.does(&format!("apply {path}"));
+    assert_eq!(world.names(), ["first", "second"]);
+    assert!(world.does(&format!("diff {path}")).is_empty());
+    world.does(&format!("apply {path}"));
+    assert_eq!(world.status_of(HERE)["generation"], 1);
+    assert_eq!(world.send(2), 2);
+    // Both wrote to the one map.
+    assert_eq!(world.value("second", "order", 0), 4);
+    assert_eq!(world.value("first", "order", 1), 1);
+    // Another place, and one less: maps of what stays are as they were.
+    let other = TWO.split("[[interface.program]]\nobject = \"STEP\"\nprogram").next().unwrap();
+    let path = plan(&world, &other.replace("priority = 5", "priority = 7"));
+    let told = world.output(&format!("diff {path}")).stdout;
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.contains("~ first: priority 5 -> 7") && told.contains("- second"), "{told}");
+    world.does(&format!("apply {path}"));
+    assert_eq!(world.names(), ["first"]);
+    assert_eq!(world.value("first", "seen", 0), 2);
+    // Another variable: another program in its place, which goes on with the map.
+    let path = plan(&world, &other.replace("id = 1", "id = 3"));
+    world.does(&format!("apply {path}"));
+    assert_eq!(world.send(1), 1);
+    assert_eq!((world.value("first", "seen", 0), world.value("first", ".bss", 0)), (3, 1));
+    // No programs at all.
+    let path = plan(&world, "[[interface]]\nname = \"here0\"\n");
+    world.does(&format!("apply {path}"));
+    world.nothing_is_left();
+}
+
+#[test]
+fn all_interfaces_or_none() {
+    let Some(world) = World::new() else { return };
+    world.pair("here1", "there1");
+    world.does("load here0 chain/step.o --name before");
+    let both = |second: &str| {
+        let program = "[[interface.program]]\nobject = \"STEP\"\n";
+        format!(
+            "[[interface]]\nname = \"here0\"\n{program}[[interface]]\nname = \"{second}\"\n{program}"
+        )
+    };
+    // The second is verified and then not taken by its driver: the first is taken back.
+    let path = plan(&world, &both("lo"));
+    world.fails(&format!("apply {path}"), 1, "E0706");
+    assert_eq!(world.names(), ["before"]);
+    // Somebody else's program on the second: nothing is begun.
+    let object = World::object("chain/bare.o");
+    tool(&format!("ip -n {} link set here1 xdpgeneric obj {object} sec xdp", world.here));
+    let path = plan(&world, &both("here1"));
+    world.fails(&format!("apply {path}"), 1, "E0702");
+    assert_eq!(world.names(), ["before"]);
+    tool(&format!("ip -n {} link set here1 xdpgeneric off", world.here));
+    world.does(&format!("apply {path}"));
+    assert_eq!(world.names(), ["step"]);
+    assert_eq!(world.status_of("here1")["programs"][0]["name"], "step");
+    for interface in ["here0", "here1"] {
+        world.does(&format!("unload {interface} -a"));
+    }
+    world.nothing_is_left();
+}
+
+#[test]
+fn what_a_plan_cannot_say() {
+    let Some(world) = World::new() else { return };
+    let program = "[[interface]]\nname = \"here0\"\n[[interface.program]]\nobject = \"STEP\"\n";
+    let wrong = [
+        ("interfaces = 3".to_owned(), "interfaces"),
+        (format!("{program}prio = 3"), "prio"),
+        (format!("{program}actions = [\"XDP_NONE\"]"), "XDP_NONE"),
+        (format!("{program}set = {{ id = 1.5 }}"), "float"),
+        (format!("{program}section = \"xdp\"\nprogram = \"step\""), "exclude"),
+        (
+            format!("{program}[[interface.program]]\nobject = \"STEP\"\n"),
+            "two programs called `step`",
+        ),
+        (format!("{program}{program}"), "twice"),
+    ];
+    for (text, says) in wrong {
+        world.fails(&format!("apply {}", plan(&world, &text)), 1, says);
+    }
+    world.nothing_is_left();
+}
