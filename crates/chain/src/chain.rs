@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use bpfweld::LoadOptions;
 use bpfweld::kernel::netlink::{Interface, XdpMode};
-use bpfweld::kernel::sys::{MapCreate, MapInfo, ObjectKind};
+use bpfweld::kernel::sys::ObjectKind;
 use bpfweld::link::ExistingMaps;
 use bpfweld::link::chain_root::{COUNTER_SLOTS, COUNTERS_MAP, Verdicts};
 use bpfweld::link::fuse::Policy;
-use bpfweld::object::Object;
 
-use crate::build::{Built, Shared, build};
+use crate::build::{Built, build};
 use crate::error::ChainError;
 use crate::host::{Chains, Lock, look};
 use crate::member::{NewMember, Opened, SharedMap, hash, tag};
 use crate::recover::recover;
 use crate::state::{Entry, Files, Found, State, file, pin_names};
 use crate::swap::{Attachment, Swapped};
+
+mod sharing;
 
 /// How often a change is built again when somebody else was faster.
 const TRIES: usize = 5;
@@ -398,22 +399,6 @@ impl<'h> Chain<'h> {
         Ok(())
     }
 
-    /// The maps of a program that one in its place can go on with.
-    pub(crate) fn inherited(&self, old: &Entry, object: &Object) -> ExistingMaps {
-        let sys = self.host.sys();
-        let dir = self.files.maps_of(old.id);
-        let mut maps = ExistingMaps::new();
-        for def in &object.maps {
-            let Some(pin) = old.maps.get(&def.name) else { continue };
-            let Ok(fd) = sys.pinned(&dir.join(pin)) else { continue };
-            let fits = sys.map_info(fd.as_fd()).is_ok_and(|info| differs(&info, def).is_none());
-            if fits {
-                maps.insert(def.name.clone(), Arc::new(fd));
-            }
-        }
-        maps
-    }
-
     /// Builds on what is there, and again when somebody else was faster.
     fn change(
         &mut self,
@@ -535,108 +520,6 @@ impl<'h> Chain<'h> {
         Ok(vec![format!(
             "`{takes}` takes multi-buffer packets (xdp.frags) and `{program}` does not: the chain does not"
         )])
-    }
-
-    /// The maps that new programs find made already.
-    fn shared_maps(&self, members: &[Proposed]) -> Result<Shared, ChainError> {
-        let mut shared: Shared = (0..).zip(members.iter().map(|m| m.inherited.clone())).collect();
-        for (i, member) in members.iter().enumerate() {
-            for (name, with) in &member.shared {
-                let fd = match with {
-                    // Of one that comes along, and whose maps are not made yet.
-                    SharedMap::Member { name: other, map }
-                        if let Some((owner, new)) = (0usize..)
-                            .zip(members)
-                            .find(|(_, m)| m.opened.entry.name == *other && m.bytes.is_some()) =>
-                    {
-                        let there = shared.get(&owner).and_then(|maps| maps.get(map)).cloned();
-                        let fd = match there {
-                            Some(fd) => fd,
-                            None => self.make_map(member, name, with, &new.opened.object, map)?,
-                        };
-                        shared.entry(owner).or_default().insert(map.clone(), fd.clone());
-                        fd
-                    }
-                    _ => self.shared_map(member, name, with)?,
-                };
-                shared.entry(i).or_default().insert(name.clone(), fd);
-            }
-        }
-        Ok(shared)
-    }
-
-    /// Makes a map that two new programs share, ahead of both.
-    fn make_map(
-        &self,
-        member: &Proposed,
-        name: &str,
-        with: &SharedMap,
-        owner: &Object,
-        map: &str,
-    ) -> Result<Arc<std::os::fd::OwnedFd>, ChainError> {
-        let problem = |problem: String| ChainError::SharedMap {
-            object: member.opened.object.name.clone(),
-            map: name.to_owned(),
-            with: with.to_string(),
-            problem,
-        };
-        let find =
-            |object: &Object, name: &str| object.maps.iter().find(|m| m.name == name).cloned();
-        let theirs = find(owner, map).ok_or_else(|| problem("there is no such map".into()))?;
-        let own = find(&member.opened.object, name);
-        let own = own.ok_or_else(|| problem("the object has no such map".into()))?;
-        if theirs.inner.is_some() || theirs.max_entries == 0 || !theirs.values.is_empty() {
-            return Err(problem("load the program that it is of first".into()));
-        }
-        let new = MapCreate {
-            map_type: theirs.map_type,
-            key_size: theirs.key_size,
-            value_size: theirs.value_size,
-            max_entries: theirs.max_entries,
-            map_flags: theirs.map_flags,
-            map_extra: theirs.map_extra,
-            ..MapCreate::default()
-        };
-        let sys = self.host.sys();
-        let fd = sys.create_map(&new).map_err(|e| problem(e.to_string()))?;
-        let info = sys.map_info(fd.as_fd()).map_err(|e| problem(e.to_string()))?;
-        match differs(&info, &own) {
-            Some(difference) => Err(problem(difference)),
-            None => Ok(Arc::new(fd)),
-        }
-    }
-
-    /// The map that a new program is to share.
-    fn shared_map(
-        &self,
-        member: &Proposed,
-        name: &str,
-        with: &SharedMap,
-    ) -> Result<Arc<std::os::fd::OwnedFd>, ChainError> {
-        let sys = self.host.sys();
-        let (path, told) = match with {
-            SharedMap::Pin(path) => (Ok(path.clone()), path.display().to_string()),
-            SharedMap::Member { name, map } => {
-                let found = self.state.members.iter().find(|m| m.name == *name);
-                let pin = found.and_then(|m| Some(self.files.maps_of(m.id).join(m.maps.get(map)?)));
-                (pin.ok_or("the chain has no such map"), format!("{name}:{map}"))
-            }
-        };
-        let problem = |problem: String| ChainError::SharedMap {
-            object: member.opened.object.name.clone(),
-            map: name.to_owned(),
-            with: told.clone(),
-            problem,
-        };
-        let path = path.map_err(|p| problem(p.to_owned()))?;
-        let def = member.opened.object.maps.iter().find(|m| m.name == name);
-        let def = def.ok_or_else(|| problem("the object has no such map".into()))?;
-        let fd = sys.pinned(&path).map_err(|e| problem(e.to_string()))?;
-        let info = sys.map_info(fd.as_fd()).map_err(|e| problem(e.to_string()))?;
-        match differs(&info, def) {
-            Some(difference) => Err(problem(difference)),
-            None => Ok(Arc::new(fd)),
-        }
     }
 
     /// Carries a change out; `None` when somebody else was faster.
@@ -792,23 +675,4 @@ fn redirects(members: &[Proposed]) -> Vec<String> {
         )
     };
     goes_on.map(warn).collect()
-}
-
-/// How a map that exists differs from a definition, in words.
-fn differs(info: &MapInfo, def: &bpfweld::object::MapDef) -> Option<String> {
-    // Flags that the kernel or the loader adds are of no account: those of a definition have to be there.
-    let pairs = [
-        ("type", info.map_type, def.map_type),
-        ("key size", info.key_size, def.key_size),
-        ("value size", info.value_size, def.value_size),
-        ("flags", info.map_flags & def.map_flags, def.map_flags),
-        // 0: the loader fills it in.
-        (
-            "number of entries",
-            info.max_entries,
-            if def.max_entries == 0 { info.max_entries } else { def.max_entries },
-        ),
-    ];
-    let found = pairs.into_iter().find(|(_, has, wants)| has != wants);
-    found.map(|(what, has, wants)| format!("its {what} is {has}, the object wants {wants}"))
 }
