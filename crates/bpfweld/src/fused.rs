@@ -8,6 +8,8 @@ use bpfweld_link::{Image, ImageSet};
 
 use crate::Kernel;
 
+/// What the verifier says of a program of too many paths (`errno.h`).
+const E2BIG: i32 = 7;
 /// How many functions are given up one by one before all are.
 const MAX_GIVEN_UP: usize = 8;
 
@@ -114,6 +116,10 @@ fn load_one(
 /// The fused function whose code the verifier stopped in.
 fn culprit(error: &LoadError, image: &Image, report: &ImageReport) -> Option<Origin> {
     let LoadError::Rejected(rejected) = error else { return None };
+    // Too many paths are nobody's fault alone.
+    if rejected.errno.raw_os_error() == Some(E2BIG) {
+        return None;
+    }
     let at = last_instruction(&rejected.log)?;
     let region = report.regions.iter().rfind(|region| region.start <= at)?;
     let origin = image.functions.get(region.function as usize)?.origin;

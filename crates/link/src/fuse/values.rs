@@ -29,8 +29,10 @@ pub(super) enum Value {
     /// Another value plus a constant, 64 bits.
     Sum(Number, i64),
     /// A field of the context that bounds the packet, by its offset, as long as the packet is not
-    /// moved (the second number).
-    Bound(i16, Number),
+    /// moved (the second number); as a certain instruction (block, index) loaded it. Another load while
+    /// a register holds it has the same number. A load after that has not, though the value is the same:
+    /// to the verifier it is another pointer, of which no comparison has told anything.
+    Bound(i16, Number, u32, u32),
 }
 
 /// Registers 0 to 10, and the packet's whereabouts.
@@ -132,7 +134,12 @@ impl Numbers {
                     return vec![(next, None)];
                 }
                 let (a, b) = self.operands(test.insn, regs);
-                let fact = |holds| Some((test.insn.code, a, b, holds));
+                // Of comparisons with a bound of the packet only. What the verifier concludes from one
+                // holds for all copies of the pointers; of two equal numbers it may know more about the
+                // one that was compared.
+                let is_bound = |n| matches!(self.value(n), Some(Value::Bound(..)));
+                let bounds = is_bound(a) || is_bound(b);
+                let fact = |holds| bounds.then_some((test.insn.code, a, b, holds));
                 vec![(next, fact(false)), (taken, fact(true))]
             }
         }
@@ -166,7 +173,10 @@ impl Numbers {
     pub(super) fn step(&mut self, block: usize, at: usize, inst: &Inst, regs: &mut State) {
         let insn = inst.insn;
         let used = inst.reg_use();
-        let made = self.result(inst, regs);
+        let made = match self.is_bound(inst, regs) {
+            true => Some(self.bound(block, at, insn.off, regs)),
+            false => self.result(inst, regs),
+        };
         for reg in 0..10u8 {
             if used.writes.has(reg) {
                 regs[usize::from(reg)] = self.number(Value::Outcome(block as u32, at as u32, reg));
@@ -189,9 +199,6 @@ impl Numbers {
                 let low = u64::from(insn.imm.cast_unsigned());
                 let high = u64::from(inst.high.cast_unsigned());
                 Some(self.number(Value::Const(high << 32 | low)))
-            }
-            class::LDX if self.is_bound(inst, regs) => {
-                Some(self.number(Value::Bound(insn.off, regs[PACKET])))
             }
             class::ALU64 | class::ALU => {
                 let wide = insn.class() == class::ALU64;
@@ -218,6 +225,18 @@ impl Numbers {
                 Some(self.number(Value::Const(value)))
             }
             _ => None,
+        }
+    }
+
+    /// The number of a bound of the packet that is loaded.
+    fn bound(&mut self, block: usize, at: usize, field: i16, regs: &State) -> Number {
+        let held = regs.iter().find(|&&number| match self.value(number) {
+            Some(Value::Bound(off, packet, ..)) => (off, packet) == (field, regs[PACKET]),
+            _ => false,
+        });
+        match held {
+            Some(&number) => number,
+            None => self.number(Value::Bound(field, regs[PACKET], block as u32, at as u32)),
         }
     }
 
