@@ -7,7 +7,6 @@
 
 #[path = "../../kernel/tests/common/mod.rs"]
 mod common;
-#[path = "../../engine/tests/generator/mod.rs"]
 mod generator;
 
 use std::cell::Cell;

@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Link objects into one object file, for bpfweld, libbpf and other loaders
     #[command(after_help = static_link::AFTER)]
     Link(StaticLinkArgs),
+    /// Show the linked and fused code with function names, source lines and map names
+    #[command(after_help = AFTER_DISASM)]
+    Disasm(DisasmArgs),
     /// Run many XDP programs on one interface, as one program
     #[command(after_help = AFTER_XDP, disable_help_subcommand = true)]
     Xdp(xdp::XdpArgs),
@@ -107,6 +110,7 @@ impl Command {
             | Self::Run(RunArgs { output, .. })
             | Self::Load(LoadArgs { output, .. })
             | Self::Link(StaticLinkArgs { output, .. })
+            | Self::Disasm(DisasmArgs { output, .. })
             | Self::Features(FeaturesArgs { output }) => output.verbose,
             Self::Xdp(args) => args.command.common().verbose > 0,
             Self::Explain(_) | Self::Completions(_) | Self::Man(_) => false,
@@ -121,6 +125,7 @@ impl Command {
             | Self::Run(RunArgs { output, .. })
             | Self::Load(LoadArgs { output, .. })
             | Self::Link(StaticLinkArgs { output, .. })
+            | Self::Disasm(DisasmArgs { output, .. })
             | Self::Features(FeaturesArgs { output }) => output.json,
             Self::Xdp(args) => args.command.json(),
             Self::Explain(_) | Self::Completions(_) | Self::Man(_) => false,
@@ -133,7 +138,8 @@ impl Command {
             Self::Inspect(args) => vec![&args.object],
             Self::Check(CheckArgs { link, .. })
             | Self::Run(RunArgs { link, .. })
-            | Self::Load(LoadArgs { link, .. }) => link.object_paths(),
+            | Self::Load(LoadArgs { link, .. })
+            | Self::Disasm(DisasmArgs { link, .. }) => link.object_paths(),
             Self::Link(args) => args.objects.iter().map(PathBuf::as_path).collect(),
             Self::Xdp(args) => args.command.object_paths(),
             _ => Vec::new(),
@@ -214,6 +220,18 @@ Exit status: 0 done, 1 it failed and the interface runs what it ran before, 2 th
 Example:
   bpfweld xdp load eth0 filter.o count.o
   bpfweld xdp status eth0";
+
+const AFTER_DISASM: &str = "\
+Links and fuses as `load` does, and loads nothing: no privilege is needed, unless an object wants the
+running kernel's types. What the kernel would refuse fused is shown fused.
+
+JSON: {\"programs\": [{\"name\", \"form\": \"linked\"|\"fused\", \"functions\": [{name, instance, start, insns}],
+\"insns\": [{\"index\", \"text\", \"function\", \"instance\", \"file\"?, \"line\"?, \"source\"?}],
+\"calls\": [{function, why}]}], \"warnings\": […]}
+
+Examples:
+  bpfweld disasm dispatcher.o --bind prog1=filter.o --bind prog2=count.o
+  bpfweld disasm dispatcher.o --bind prog1=filter.o --bind prog2=count.o --both";
 
 const AFTER_FEATURES: &str = "\
 Each feature is probed by trying it, never told from the kernel's version. Without the privilege to
@@ -359,6 +377,18 @@ pub(crate) struct LoadArgs {
     pub(crate) output: OutputArgs,
 }
 
+/// `disasm`.
+#[derive(Args, Debug)]
+pub(crate) struct DisasmArgs {
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    /// Show each program twice: as it is linked, then fused
+    #[arg(long, help_heading = "Output")]
+    pub(crate) both: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
 /// `features`.
 #[derive(Args, Debug)]
 pub(crate) struct FeaturesArgs {
@@ -402,7 +432,7 @@ pub(crate) struct OutputArgs {
     pub(crate) verbose: bool,
 }
 
-/// What goes into a link and into a load; shared by `check`, `run` and `load`.
+/// What goes into a link and into a load; shared by `check`, `run`, `load` and `disasm`.
 #[derive(Args, Debug)]
 pub(crate) struct LinkArgs {
     /// The objects to link, the root first

@@ -80,6 +80,7 @@ fn perform(command: &Command, matches: &ArgMatches) -> Result<(), Failure> {
         }
         Command::Load(args) => commands::load::load(args),
         Command::Link(args) => commands::link::link(args),
+        Command::Disasm(args) => commands::disasm::disasm(args),
         Command::Xdp(args) => commands::xdp::xdp(args),
         Command::Features(args) => commands::features::features(args),
         Command::Explain(args) => commands::explain::explain(args),

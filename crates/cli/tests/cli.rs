@@ -10,8 +10,19 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const COMMANDS: [&str; 10] =
-    ["inspect", "check", "run", "load", "link", "xdp", "features", "explain", "completions", "man"];
+const COMMANDS: [&str; 11] = [
+    "inspect",
+    "check",
+    "run",
+    "load",
+    "disasm",
+    "link",
+    "xdp",
+    "features",
+    "explain",
+    "completions",
+    "man",
+];
 
 fn case(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases").join(file)

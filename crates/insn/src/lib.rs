@@ -3,15 +3,18 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`flow`] | where an instruction goes next, which registers it reads and writes |
+//! | [`text`] | instructions as text |
 //! | [`helpers`] | names of kernel helpers, which ones are GPL-only |
 //!
 //! Knows nothing of files, BTF or the kernel. A new opcode or helper goes here and nowhere else.
 
 pub mod flow;
 pub mod helpers;
+pub mod text;
 
 pub use flow::{Flow, RegUse, Regs};
 pub use helpers::{helper_gpl_only, helper_name, helper_number};
+pub use text::Text;
 
 /// Bytes of one instruction slot. A 64-bit immediate load takes two slots.
 pub const INSN_SIZE: usize = 8;

@@ -1,6 +1,7 @@
 //! One module a command. A new command is a variant of [`crate::args::Command`] and a module here.
 
 pub(crate) mod check;
+pub(crate) mod disasm;
 pub(crate) mod explain;
 pub(crate) mod features;
 pub(crate) mod inspect;

@@ -182,7 +182,10 @@ impl Run {
     /// `None` where fusing has nothing to do with it.
     pub(crate) fn fused(&self) -> Option<Self> {
         let says_it = self.args.iter().any(|arg| arg.starts_with("--fuse"));
-        if matches!(self.subcommand(), "inspect" | "link") || self.expected_exit() != 0 || says_it {
+        if matches!(self.subcommand(), "inspect" | "link" | "disasm")
+            || self.expected_exit() != 0
+            || says_it
+        {
             return None;
         }
         let looks = |question: &String| ["functions", "insns"].iter().any(|w| question.contains(w));

@@ -1,7 +1,5 @@
-//! Code that any verifier takes, made at random: registers are always set, jumps go forward, the packet's
-//! length is checked first. And what came of running it.
-//!
-//! Needs the kernel crate's `tests/common` beside it, as `common`.
+//! Members of chains that any verifier takes, at random: registers are always set, jumps go forward, the
+//! packet's length is checked first. And what came of running a chain.
 
 // Each test binary uses a part of this.
 #![allow(dead_code, unreachable_pub)]
