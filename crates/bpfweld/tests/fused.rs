@@ -82,6 +82,9 @@ fn root() -> impl Strategy<Value = Root> {
     ]
 }
 
+/// A function's instructions, and its references to maps.
+type Code = (Vec<Insn>, Vec<(u32, ImageTarget)>);
+
 /// A call of the function of this index, to be patched.
 fn call(f: usize) -> Insn {
     ins(0x85, 0, pseudo::CALL, 0, f as i32)
@@ -95,8 +98,7 @@ fn chain(root: Root, members: &[Member]) -> ImageSet {
     let mut set = SetBuilder::new();
     let maps = maps(&mut set);
     let leaf = members.len() + 1;
-    let mut code: Vec<(Vec<Insn>, Vec<(u32, ImageTarget)>)> =
-        vec![(root_code(root, members), vec![])];
+    let mut code: Vec<Code> = vec![(root_code(root, members), vec![])];
     for member in members {
         let (body, relocs) = function(&member.steps, maps);
         let mut insns = vec![];
