@@ -5,6 +5,7 @@
 //! | `fixtures`: compile the C sources under `cases/` | [`fixtures`], with [`directives`], [`btf`] and [`elf`] |
 //! | `capture`: record `cases/captures/real.pcap` | [`capture`] |
 //! | `kernels`: run the cases on other kernels, in virtual machines | [`kernels`] |
+//! | `bench`: what chains cost, in tables and plots | [`kernels::bench`] |
 //! | `corpus`: compile the kernel's selftests | [`corpus`] |
 //! | `peer-diff`: compare with libbpf | [`peer`], which runs the package in `xtask/peer` |
 //! | `xdp-suite`: the tests of xdp-loader, run on `bpfweld xdp` | [`xdp_suite`] |
@@ -44,6 +45,8 @@ enum Task {
     Capture(capture::Options),
     /// Run the cases on other kernels, in virtual machines, and print a table case × kernel
     Kernels(kernels::Options),
+    /// Measure what chains cost, beside libxdp and beside one program, and write docs/performance.md
+    Bench(kernels::bench::Options),
     /// Compile the kernel's BPF selftests, for peer-diff
     Corpus(corpus::Options),
     /// Load every program of every object under DIR with bpfweld and with libbpf, and compare (root)
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Fixtures(options) => fixtures::run(&root, &options),
         Task::Capture(options) => capture::run(&root, &options),
         Task::Kernels(options) => kernels::run(&root, &options),
+        Task::Bench(options) => kernels::bench::run(&root, &options),
         Task::Corpus(options) => corpus::run(&root, &options),
         Task::PeerDiff(options) => peer::run(&root, &options),
         Task::XdpSuite(options) => xdp_suite::run(&root, &options),

@@ -133,7 +133,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// The guest's first process. It raises no limit: what a program needs, bpfweld has to see to.
-fn init(modules: &[&str], commands: &str) -> String {
+pub(super) fn init(modules: &[&str], commands: &str) -> String {
     format!(
         r#"#!/bin/busybox sh
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin
@@ -176,11 +176,11 @@ fn is_static(program: &Path) -> bool {
 
 /// Shared libraries that are in the archive.
 #[derive(Default)]
-struct Libraries(Vec<PathBuf>);
+pub(super) struct Libraries(Vec<PathBuf>);
 
 impl Libraries {
     /// Copies a program of this machine, and what it needs.
-    fn copy_with(
+    pub(super) fn copy_with(
         &mut self,
         archive: &mut Archive<impl std::io::Write>,
         program: &Path,
@@ -203,7 +203,11 @@ fn take_along(archive: &mut Archive<impl std::io::Write>, libraries: &mut Librar
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         libraries.copy_with(archive, &program, &format!("usr/bin/{name}"))?;
     }
-    // Where the case runner looks for them.
+    copy_installed(archive)
+}
+
+/// Copies Debian's XDP objects, to where they are here.
+pub(super) fn copy_installed(archive: &mut Archive<impl std::io::Write>) -> Result<()> {
     for entry in std::fs::read_dir("/usr/lib").into_iter().flatten().flatten() {
         let objects = entry.path().join("bpf");
         if objects.is_dir() {

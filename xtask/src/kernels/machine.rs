@@ -20,8 +20,14 @@ const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 mitigations=off norandm
                             random.trust_cpu=on";
 
 /// Boots a kernel with an initramfs and waits until it powers off. The serial ports' output ends up in
-/// [`CONSOLE`] and [`OUTPUT`], in `logs`.
-pub(super) fn boot(image: &Path, initrd: &Path, logs: &Path, limit: Duration) -> Result<()> {
+/// [`CONSOLE`] and [`OUTPUT`], in `logs`. `more`: further arguments of qemu.
+pub(super) fn boot(
+    image: &Path,
+    initrd: &Path,
+    logs: &Path,
+    limit: Duration,
+    more: &[&str],
+) -> Result<()> {
     for log in [CONSOLE, OUTPUT] {
         // Of an earlier run: must not be taken for this one's.
         File::create(logs.join(log)).with_context(|| logs.display().to_string())?;
@@ -36,6 +42,7 @@ pub(super) fn boot(image: &Path, initrd: &Path, logs: &Path, limit: Duration) ->
         .arg(initrd)
         .args(["-append", COMMAND_LINE])
         .args(["-serial", &serial(CONSOLE), "-serial", &serial(OUTPUT)])
+        .args(more)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(logs.join("qemu.log"))?)

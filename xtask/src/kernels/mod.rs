@@ -16,6 +16,9 @@
 //! [`series::ALL`].
 
 mod apt;
+// It uses the virtual machines; a directory of its own, as it is a task of its own.
+#[path = "../bench/mod.rs"]
+pub(crate) mod bench;
 mod build;
 mod guest;
 mod initramfs;
@@ -39,7 +42,7 @@ use report::Report;
 use series::Series;
 
 /// Options of the task.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Options {
     /// Only this kernel; may be given several times
     #[arg(long = "kernel", value_name = "SERIES", value_parser = series::parse)]
@@ -165,7 +168,7 @@ fn run_one(
     };
     guest::pack(root, kernel, binaries, &job, &initrd)?;
     let limit = Duration::from_secs(options.timeout);
-    machine::boot(&kernel.image, &initrd, &logs, limit)?;
+    machine::boot(&kernel.image, &initrd, &logs, limit, &[])?;
     report::read(kernel, &logs)
 }
 

@@ -1,0 +1,223 @@
+//! Instructions per packet on other kernels. The virtual machine counts instructions and lets its clock
+//! go on by a nanosecond with each (`-icount shift=0`), so the kernel's own timing of test runs counts
+//! them, whatever else this machine does.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::sources::{Kind, Objects, packet};
+use super::{Options, Variant};
+use crate::kernels::guest::{self, Libraries, MARK};
+use crate::kernels::initramfs::Archive;
+use crate::kernels::packages::{self, Kernel};
+use crate::kernels::{find_tool, machine, modules, series};
+
+/// Packets of a run.
+const REPEAT: u32 = 4000;
+/// Lengths of the programs that tell how long an instruction takes.
+const KNOWN: [usize; 2] = [1000, 3000];
+/// Where the guest has objects.
+const PLACE: &str = "/bench";
+/// A guest that does not end is ended.
+const TIME_LIMIT: Duration = Duration::from_secs(1500);
+
+/// Nanoseconds per packet by kind, variant, members.
+pub(super) type Costs = BTreeMap<(Kind, Variant, usize), f64>;
+
+/// What one kernel took.
+pub(super) struct Measured {
+    /// `6.1`.
+    pub(super) series: &'static str,
+    /// As the guest says.
+    pub(super) release: String,
+    /// Nanoseconds of the guest's clock for one instruction.
+    pub(super) ns_per_instruction: f64,
+    /// In nanoseconds of the guest's clock.
+    pub(super) costs: Costs,
+}
+
+/// Boots the kernels one after the other.
+pub(super) fn measure(
+    root: &Path,
+    cache: &Path,
+    command: &Path,
+    objects: &Objects,
+    options: &Options,
+) -> Result<Vec<Measured>> {
+    let wanted: Vec<_> = match options.kernels.as_slice() {
+        [] => series::ALL.iter().collect(),
+        some => some.to_vec(),
+    };
+    let kernels = packages::provide(&wanted, cache, &crate::kernels::Options::default())?;
+    let mut all = Vec::new();
+    for kernel in &kernels {
+        let measured = one(root, cache, command, objects, kernel, options)
+            .with_context(|| format!("kernel {}", kernel.release))?;
+        println!(
+            "{}: {} figures, {:.3} ns an instruction",
+            measured.release,
+            measured.costs.len(),
+            measured.ns_per_instruction
+        );
+        all.push(measured);
+    }
+    Ok(all)
+}
+
+fn one(
+    _root: &Path,
+    cache: &Path,
+    command: &Path,
+    objects: &Objects,
+    kernel: &Kernel,
+    options: &Options,
+) -> Result<Measured> {
+    let logs = cache.join("logs").join(format!("bench-{}", kernel.series));
+    std::fs::create_dir_all(&logs)?;
+    let scratch = tempfile::tempdir_in(cache)?;
+    let initrd = scratch.path().join("initramfs");
+    let script = script(objects, options)?;
+    pack(command, objects, kernel, &script, &initrd)?;
+    machine::boot(&kernel.image, &initrd, &logs, TIME_LIMIT, &["-icount", "shift=0"])?;
+    read(kernel, &std::fs::read_to_string(logs.join(machine::OUTPUT))?)
+}
+
+/// The commands that the guest runs, each behind a line that says what comes.
+fn script(objects: &Objects, options: &Options) -> Result<String> {
+    let path =
+        |file: &Path| format!("{PLACE}/{}", file.file_name().unwrap_or_default().to_string_lossy());
+    let run = format!("--packet {PLACE}/packet --repeat {REPEAT} --engine kernel --json");
+    let mut script = String::new();
+    for count in KNOWN {
+        let object = path(&objects.known(count)?);
+        script += &format!("echo '{MARK} known:{count}'\nbpfweld run {object} {run} 2>&1\n");
+    }
+    for kind in Kind::ALL {
+        for &members in &options.members {
+            for variant in [Variant::Libxdp, Variant::Linked, Variant::Fused, Variant::Merged] {
+                if !variant.takes(members) {
+                    continue;
+                }
+                script +=
+                    &format!("echo '{MARK} run:{}:{}:{members}'\n", kind.name(), variant.name());
+                match variant.arguments(objects, kind, members, &path)? {
+                    Some(args) => {
+                        script += &format!("bpfweld run {} {run} 2>&1\n", args.join(" "));
+                    }
+                    None => script += &libxdp(objects, kind, members, &path)?,
+                }
+            }
+        }
+    }
+    Ok(script)
+}
+
+/// Loads the members with xdp-loader and runs its dispatcher.
+fn libxdp(
+    objects: &Objects,
+    kind: Kind,
+    members: usize,
+    path: &dyn Fn(&Path) -> String,
+) -> Result<String> {
+    let members: Result<Vec<String>> =
+        (0..members).map(|i| Ok(path(&objects.member(kind, i)?))).collect();
+    Ok(format!(
+        "xdp-loader load -m skb lo {} >/tmp/loader 2>&1 || cat /tmp/loader\n\
+         id=$(bpftool prog show | awk '/name xdp_dispatcher/ {{ sub(\":\", \"\", $1); id = $1 }} END {{ print id }}')\n\
+         bpftool --json prog run id $id data_in {PLACE}/packet repeat {REPEAT} 2>&1\n\
+         xdp-loader unload lo --all >/dev/null 2>&1\n",
+        members?.join(" ")
+    ))
+}
+
+fn pack(command: &Path, objects: &Objects, kernel: &Kernel, script: &str, to: &Path) -> Result<()> {
+    let file = File::create(to).with_context(|| to.display().to_string())?;
+    let mut archive = Archive::new(BufWriter::new(file));
+    for dir in ["dev", "proc", "sys", "tmp", "run", "root"] {
+        archive.directory(dir)?;
+    }
+    archive.device("dev/console", 5, 1)?;
+    let busybox = guest::busybox().context("busybox-static is not installed")?;
+    archive.copy(&busybox, "bin/busybox", 0o755)?;
+    archive.copy(command, "usr/bin/bpfweld", 0o755)?;
+    if let Some(config) = &kernel.config {
+        archive.copy(config, &format!("boot/config-{}", kernel.release), 0o644)?;
+    }
+    let mut libraries = Libraries::default();
+    for (tool, package) in [("xdp-loader", "xdp-tools"), ("bpftool", "bpftool")] {
+        let program =
+            find_tool(tool).with_context(|| format!("missing: {package} (apt-get install)"))?;
+        libraries.copy_with(&mut archive, &program, &format!("usr/bin/{tool}"))?;
+    }
+    guest::copy_installed(&mut archive)?;
+    archive.copy_tree(&objects.dir, PLACE)?;
+    archive.file(&format!("{PLACE}/packet"), 0o644, &packet())?;
+    let loaded = modules::to_load(&kernel.modules)?;
+    for module in &loaded {
+        archive.file(&format!("modules/{}.ko", module.name), 0o644, &module.bytes)?;
+    }
+    let names: Vec<&str> = loaded.iter().map(|m| m.name.as_str()).collect();
+    archive.file("init", 0o755, guest::init(&names, script).as_bytes())?;
+    archive.finish()?;
+    Ok(())
+}
+
+/// What the guest said, part by part.
+fn read(kernel: &Kernel, output: &str) -> Result<Measured> {
+    let mut release = kernel.release.clone();
+    let mut known = BTreeMap::new();
+    let mut costs = Costs::new();
+    let mut ended = false;
+    for part in output.split(MARK).skip(1) {
+        let (name, text) = part.split_once('\n').unwrap_or((part, ""));
+        let name = name.trim();
+        match name.split(':').collect::<Vec<_>>().as_slice() {
+            ["release"] => release = text.trim().into(),
+            ["known", count] => {
+                known.insert(count.parse::<usize>()?, nanoseconds(name, text)?);
+            }
+            ["run", kind, variant, members] => {
+                let kind = Kind::ALL.into_iter().find(|k| k.name() == *kind);
+                let variant = [Variant::Libxdp, Variant::Linked, Variant::Fused, Variant::Merged]
+                    .into_iter()
+                    .find(|v| v.name() == *variant);
+                let (Some(kind), Some(variant)) = (kind, variant) else { continue };
+                match nanoseconds(name, text) {
+                    Ok(ns) => {
+                        costs.insert((kind, variant, members.parse()?), ns);
+                    }
+                    Err(error) => println!("{}: {error:#}", kernel.series),
+                }
+            }
+            ["end"] => ended = true,
+            _ => {}
+        }
+    }
+    if !ended {
+        bail!("the guest did not come to its end");
+    }
+    let (Some(few), Some(many)) = (known.get(&KNOWN[0]), known.get(&KNOWN[1])) else {
+        bail!("the programs of known length did not run");
+    };
+    let ns_per_instruction = (many - few) / (KNOWN[1] - KNOWN[0]) as f64;
+    Ok(Measured { series: kernel.series, release, ns_per_instruction, costs })
+}
+
+/// Time per packet from the JSON of `bpfweld run` or `bpftool prog run`.
+fn nanoseconds(name: &str, text: &str) -> Result<f64> {
+    let start = text.find('{').with_context(|| format!("{name}: {}", text.trim()))?;
+    let mut stream = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
+    let json = stream.next().with_context(|| format!("{name}: no JSON"))??;
+    let ns = json["ns_per_packet"].as_f64().or_else(|| json["duration"].as_f64());
+    let verdict = json["packets"][0]["code"].as_u64().or_else(|| json["retval"].as_u64());
+    match (ns, verdict) {
+        (Some(ns), Some(2)) => Ok(ns),
+        _ => bail!("{name}: {}", text.trim()),
+    }
+}
