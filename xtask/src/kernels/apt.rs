@@ -136,7 +136,9 @@ impl Apt {
 
     fn note(&mut self, output: &Output) {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let errors = stderr.lines().filter(|l| l.starts_with("E:"));
+        // A list that cannot be fetched is but a warning to apt.
+        let is_error = |l: &&str| l.starts_with("E:") || l.starts_with("W: Failed to fetch");
+        let errors = stderr.lines().filter(is_error);
         self.complaints.extend(errors.map(String::from));
     }
 }

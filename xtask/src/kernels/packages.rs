@@ -74,7 +74,8 @@ fn fetch(series: &Series, cache: &Path, dir: &Path, mirrors: &[String]) -> Resul
     }
     let suites: Vec<&str> = series.suites.iter().flat_map(|group| group.iter().copied()).collect();
     bail!(
-        "none of the suites {} has a package of it any more{}",
+        "no package of it could be had from the suites {}; is the archive reachable, and does it \
+         have them? (--mirror names another){}",
         suites.join(", "),
         complaints.iter().map(|c| format!("\n  {c}")).collect::<String>()
     )
