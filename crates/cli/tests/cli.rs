@@ -196,6 +196,29 @@ fn people_get_words_without_colours() {
 }
 
 #[test]
+fn errors_are_explained_by_their_codes() {
+    let output = bpfweld(&["explain", "e0201"]);
+    assert!(output.status.success());
+    let text = stdout(&output);
+    assert!(text.starts_with("E0201: ") && text.contains("error[E0201]: "), "{text}");
+    assert!(text.contains("**Cure.**") && !text.contains("E0202: "), "{text}");
+    assert!(stdout(&bpfweld(&["explain"])).lines().count() > 80);
+    fails(&["explain", "E0299"], 2, &["there is no error `E0299`"]);
+}
+
+#[test]
+fn with_json_a_failure_is_json_too() {
+    let root = case("unbound/root.o").to_str().unwrap().to_owned();
+    let output = bpfweld(&["run", "--json", "--engine", "engine", "--packet", &root, &root]);
+    assert_eq!(output.status.code(), Some(1));
+    let json: Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!(json["error"]["code"], "E0201");
+    assert_eq!(json["error"]["places"][0]["line"], 16);
+    assert!(json["error"]["hints"][0].as_str().unwrap().contains("--bind"));
+    assert!(stderr(&output).starts_with("error[E0201]: "), "{}", stderr(&output));
+}
+
+#[test]
 fn a_closed_pipe_is_no_error() {
     let root = capture_case("root.o");
     for args in [
