@@ -5,6 +5,40 @@
 //! builds and verifies the whole new chain, then puts it in the place of the old one, provided that this
 //! is what the interface still runs. Members that stay keep their maps.
 //!
+//! ```no_run
+//! use bpfweld::Kernel;
+//! use bpfweld_chain::{ChainError, Chains, Dirs, NewMember, Options, Select, Verdicts, XdpMode};
+//!
+//! # fn main() -> Result<(), ChainError> {
+//! let kernel = Kernel::new();
+//! let chains = Chains::new(&kernel, Dirs::default())?; // of this network namespace
+//! let mut chain = chains.open("eth0")?; // locked until it is dropped
+//! for notice in chain.notices() {
+//!     println!("{notice}"); // a change that was broken off, a chain that somebody took away
+//! }
+//!
+//! let filter = NewMember::open("filter.o", &Select::Program("xdp_filter".into()))?
+//!     .priority(10)
+//!     .named("front")
+//!     .set("rate", "1000")?;
+//! let count = NewMember::open("count.o", &Select::First)?
+//!     .goes_on(Verdicts::PASS.with(3)); // XDP_TX
+//! let options = Options { mode: XdpMode::Native, counters: true, ..Options::default() };
+//! match chain.load(&[filter, count], &options) {
+//!     Ok(change) => println!("generation {}, program {}", change.generation, change.program),
+//!     // The interface runs what it ran before.
+//!     Err(ChainError::Foreign { program, .. }) => println!("left alone: {program}"),
+//!     Err(error) => return Err(error),
+//! }
+//! for (member, counters) in chain.counters()?.unwrap_or_default() {
+//!     println!("{}: {counters:?}", member.name);
+//! }
+//! chain.unload_named("front", &options)?;
+//! chain.rollback(&options)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! | module | what lives there |
 //! |---|---|
 //! | `host` | [`Chains`]: where state is kept, the lock; `clean` |
