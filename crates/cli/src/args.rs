@@ -87,6 +87,9 @@ pub(crate) enum Command {
     /// Run many XDP programs on one interface, as one program
     #[command(after_help = AFTER_XDP, disable_help_subcommand = true)]
     Xdp(xdp::XdpArgs),
+    /// Draw objects, functions, calls, bindings and maps
+    #[command(after_help = AFTER_GRAPH)]
+    Graph(GraphArgs),
     /// Show what the running kernel can do
     #[command(after_help = AFTER_FEATURES)]
     Features(FeaturesArgs),
@@ -113,7 +116,7 @@ impl Command {
             | Self::Disasm(DisasmArgs { output, .. })
             | Self::Features(FeaturesArgs { output }) => output.verbose,
             Self::Xdp(args) => args.command.common().verbose > 0,
-            Self::Explain(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Explain(_) | Self::Graph(_) | Self::Completions(_) | Self::Man(_) => false,
         }
     }
 
@@ -128,7 +131,7 @@ impl Command {
             | Self::Disasm(DisasmArgs { output, .. })
             | Self::Features(FeaturesArgs { output }) => output.json,
             Self::Xdp(args) => args.command.json(),
-            Self::Explain(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Explain(_) | Self::Graph(_) | Self::Completions(_) | Self::Man(_) => false,
         }
     }
 
@@ -232,6 +235,15 @@ JSON: {\"programs\": [{\"name\", \"form\": \"linked\"|\"fused\", \"functions\": 
 Examples:
   bpfweld disasm dispatcher.o --bind prog1=filter.o --bind prog2=count.o
   bpfweld disasm dispatcher.o --bind prog1=filter.o --bind prog2=count.o --both";
+
+const AFTER_GRAPH: &str = "\
+Draws what the root's entry programs reach, or the one that --entry names. An extern that nothing stands
+behind is drawn in red, with a warning; it is no failure. Needs no privilege and no kernel.
+
+Examples:
+  bpfweld graph dispatcher.o --bind prog1=filter.o --bind prog2=count.o -o chain.svg
+  bpfweld graph dispatcher.o --format mermaid
+  bpfweld graph dispatcher.o --format dot | dot -Tpdf > chain.pdf";
 
 const AFTER_FEATURES: &str = "\
 Each feature is probed by trying it, never told from the kernel's version. Without the privilege to
@@ -387,6 +399,42 @@ pub(crate) struct DisasmArgs {
     pub(crate) both: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// `graph`.
+#[derive(Args, Debug)]
+pub(crate) struct GraphArgs {
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    /// The language of the drawing; without it, what the ending of -o says, else svg
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub(crate) format: Option<GraphFormat>,
+    /// Write the drawing into this file instead of to standard output
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+impl GraphArgs {
+    /// The language of the drawing.
+    pub(crate) fn format(&self) -> GraphFormat {
+        let ending = self.output.as_deref().and_then(|path| path.extension()?.to_str());
+        self.format.unwrap_or(match ending {
+            Some("dot" | "gv") => GraphFormat::Dot,
+            Some("mmd" | "mermaid") => GraphFormat::Mermaid,
+            _ => GraphFormat::Svg,
+        })
+    }
+}
+
+/// `--format`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// A picture for browsers and documents
+    Svg,
+    /// For Graphviz
+    Dot,
+    /// For Markdown pages
+    Mermaid,
 }
 
 /// `features`.

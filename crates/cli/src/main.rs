@@ -82,6 +82,7 @@ fn perform(command: &Command, matches: &ArgMatches) -> Result<(), Failure> {
         Command::Link(args) => commands::link::link(args),
         Command::Disasm(args) => commands::disasm::disasm(args),
         Command::Xdp(args) => commands::xdp::xdp(args),
+        Command::Graph(args) => commands::graph::graph(args),
         Command::Features(args) => commands::features::features(args),
         Command::Explain(args) => commands::explain::explain(args),
         Command::Completions(args) => commands::manual::completions(args),

@@ -10,12 +10,13 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "inspect",
     "check",
     "run",
     "load",
     "disasm",
+    "graph",
     "link",
     "xdp",
     "features",

@@ -13,6 +13,7 @@
 //! | [`core_reloc`] | CO-RE relocations |
 //! | [`lay_out`] | [`Linked::images`]: the pipeline; instructions patched, lines merged |
 //! | [`fuse`] | calls replaced by the code that they call |
+//! | [`graph`] | [`Graph`](graph::Graph): what calls what, for drawing |
 //! | [`image`] | [`ImageSet`]: what backends take |
 //! | [`kconfig`] | values of kconfig externs, for backends |
 //! | [`trace`] | a copy of the images that tells what it does; what that means |
@@ -25,6 +26,7 @@ pub mod chain_root;
 pub mod core_reloc;
 pub mod error;
 pub mod fuse;
+pub mod graph;
 pub mod image;
 pub mod kconfig;
 pub mod lay_out;

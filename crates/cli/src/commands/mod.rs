@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod disasm;
 pub(crate) mod explain;
 pub(crate) mod features;
+pub(crate) mod graph;
 pub(crate) mod inspect;
 pub(crate) mod link;
 pub(crate) mod load;
