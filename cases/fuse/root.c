@@ -24,14 +24,14 @@ LICENSE("GPL");
 //@ json: programs[0].fused[0] == "count.o:count"
 //@ json: programs[0].fused[1] == "dynamic.o:dynamic"
 //@ args: --fuse always
-//@ needs: kernel
+//@ needs: kernel kernel-symbol:bpf_dynptr_from_mem
 
 //@ run: never
 //@ command: check
 //@ bind: first=count.o second=dynamic.o
 //@ json: programs[0].functions[2].name == "dynamic"
 //@ args: --fuse never
-//@ needs: kernel
+//@ needs: kernel kernel-symbol:bpf_dynptr_from_mem
 
 // A tail call leaves for good what it is in, so it has to be a function.
 //@ run: tail-call
@@ -43,21 +43,22 @@ LICENSE("GPL");
 //@ args: --fuse always
 //@ needs: kernel
 
-// What the first left on the stack is in the second's way, where both share it.
+// What the first left on the stack is in the second's way, where both share it. Verifiers that do not mind are
+// older than functions on dynptrs.
 //@ run: refused-fused
 //@ bind: first=dynamic.o second=bytes.o
 //@ packet: 64 * 2
 //@ verdicts: XDP_PASS*2
 //@ warning: `bytes` stayed a call, because the kernel refused the program with it fused
 //@ args: --fuse always --engine kernel
-//@ needs: kernel
+//@ needs: kernel kernel-symbol:bpf_dynptr_slice
 
 //@ run: refused-and-not-fused
 //@ command: check
 //@ bind: first=dynamic.o second=bytes.o
 //@ without: stayed a call
 //@ args: --fuse never
-//@ needs: kernel
+//@ needs: kernel kernel-symbol:bpf_dynptr_from_mem
 
 //@ run: disasm
 //@ command: disasm

@@ -54,6 +54,7 @@ SEC("xdp") int root(struct xdp_md *ctx)
 LICENSE("GPL");
 
 //@ objects: root.o
+//@ needs: feature:bpf-loop
 //@ bind: rewrite=members.o:swap grow=members.o:encapsulate shrink=members.o:cut send=send.o:to_map
 
 //@ run: all
