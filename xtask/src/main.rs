@@ -7,8 +7,8 @@
 //! | `kernels`: run the cases on other kernels, in virtual machines | [`kernels`] |
 //! | `bench`: what chains cost, in tables and plots | [`kernels::bench`] |
 //! | `corpus`: compile the kernel's selftests | [`corpus`] |
-//! | `peer-diff`: compare with libbpf | [`peer`], which runs the package in `xtask/peer` |
 //! | `xdp-suite`: the tests of xdp-loader, run on `bpfweld xdp` | [`xdp_suite`] |
+//! | `peer-diff`, `peer-bench`: compare with libbpf | [`peer`], which runs the package in `xtask/peer` |
 //!
 //! A new task is a module here and a variant of [`Task`]. Nothing of it is needed to build or use
 //! bpfweld.
@@ -53,6 +53,8 @@ enum Task {
     PeerDiff(peer::Options),
     /// Run the test suite of xdp-loader with `bpfweld xdp` in its place (root)
     XdpSuite(xdp_suite::Options),
+    /// Count and time what bpfweld and libbpf take to open and prepare every object under DIR
+    PeerBench(peer::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,8 +65,9 @@ fn main() -> ExitCode {
         Task::Kernels(options) => kernels::run(&root, &options),
         Task::Bench(options) => kernels::bench::run(&root, &options),
         Task::Corpus(options) => corpus::run(&root, &options),
-        Task::PeerDiff(options) => peer::run(&root, &options),
         Task::XdpSuite(options) => xdp_suite::run(&root, &options),
+        Task::PeerDiff(options) => peer::run(&root, "diff", &options),
+        Task::PeerBench(options) => peer::run(&root, "bench", &options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! `cargo xtask peer-diff`: builds and runs the package in `xtask/peer`.
+//! `cargo xtask peer-diff` and `peer-bench`: builds and runs the package in `xtask/peer`.
 //!
 //! That package is in a workspace of its own: it builds libbpf, which needs a C compiler and the
 //! headers of libelf and zlib. Nobody who builds or tests bpfweld has to have them.
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Options of the task; see `xtask/peer` for what they mean.
+/// Options of either task; see `xtask/peer` for what they mean.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Object files, or directories to look for them in; and options of the tool itself
@@ -16,8 +16,8 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
-/// The task.
-pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+/// The task: `diff` or `bench`.
+pub(crate) fn run(root: &Path, task: &str, options: &Options) -> Result<()> {
     if !Path::new("/usr/include/libelf.h").exists() {
         bail!(
             "libbpf needs libelf's and zlib's headers (Debian: packages libelf-dev and zlib1g-dev)"
@@ -29,12 +29,12 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         .arg(root.join("xtask/peer/Cargo.toml"))
         .arg("--target-dir")
         .arg(target.join("peer"))
-        .arg("--")
+        .args(["--", task])
         .args(&options.arguments)
         .status()
         .context("cargo cannot be run")?;
     if !status.success() {
-        bail!("the two differ, or could not be compared");
+        bail!("peer-{task} did not end well, see above");
     }
     Ok(())
 }

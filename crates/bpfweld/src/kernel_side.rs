@@ -1,13 +1,13 @@
 //! The running kernel as the library's user meets it, and what of it the linker is given.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use bpfweld_btf::{Btf, BtfError};
+use bpfweld_btf::Btf;
 
 use bpfweld_kernel::modules::module_btfs;
 use bpfweld_kernel::{
-    Features, KERNEL_BTF, LoadError, LoadOptions, Loaded, Prepared, RealSys, Sys, load_all,
+    Features, KernelBtfError, LoadError, LoadOptions, Loaded, Prepared, RealSys, Sys, load_all,
 };
 use bpfweld_link::core_reloc::Targets;
 use bpfweld_link::{ExistingMaps, ImageSet, InstanceId, Link, LinkError};
@@ -17,28 +17,6 @@ use object::{Object as _, ObjectSection as _};
 pub struct Kernel {
     features: Arc<Features>,
     targets: OnceLock<Result<Arc<Targets>, KernelBtfError>>,
-}
-
-/// Why the kernel's BTF cannot be used.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum KernelBtfError {
-    /// The file cannot be read.
-    #[error("{}: {problem}", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        problem: String,
-    },
-    /// The file holds no BTF.
-    #[error("{}: {source}", .path.display())]
-    Btf {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: BtfError,
-    },
 }
 
 impl Default for Kernel {
@@ -67,17 +45,8 @@ impl Kernel {
     /// that of its modules.
     pub fn core_targets(&self) -> Result<Arc<Targets>, KernelBtfError> {
         let read = || {
-            let path = Path::new(KERNEL_BTF);
             let sys = self.features.sys().clone();
-            let unreadable = |e: std::io::Error| KernelBtfError::Unreadable {
-                path: path.into(),
-                problem: e.to_string(),
-            };
-            let blob = sys.read(path).map_err(unreadable)?;
-            let parse = Btf::parse(&blob);
-            let btf = Arc::new(
-                parse.map_err(|source| KernelBtfError::Btf { path: path.into(), source })?,
-            );
+            let btf = self.features.kernel_btf()?;
             let base = btf.clone();
             let modules = move || module_btfs(&*sys, &base);
             Ok(Arc::new(Targets::with_lazy_modules(btf, Box::new(modules))))

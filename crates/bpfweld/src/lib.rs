@@ -44,7 +44,9 @@ pub use bpfweld_link as link;
 pub use bpfweld_object as object;
 pub use bpfweld_static_link as static_link;
 
-pub use bpfweld_kernel::{Feature, Features, LoadError, LoadOptions, Loaded, Prepared};
+pub use bpfweld_kernel::{
+    Feature, Features, KernelBtfError, LoadError, LoadOptions, Loaded, Prepared,
+};
 pub use bpfweld_link::{
     Entry, Image, ImageSet, InstanceId, Link, LinkError, LinkOptions, Linked, core_reloc::Targets,
 };
@@ -52,6 +54,6 @@ pub use bpfweld_object::{Object, ReadError};
 
 pub use backend::{Backend, BackendChoice, BackendError, MapRef, Outcome, RunError, Runner};
 pub use fused::Fused;
-pub use kernel_side::{Kernel, KernelBtfError, add_loaded, kernel_btf};
+pub use kernel_side::{Kernel, add_loaded, kernel_btf};
 pub use tracing::Traced;
 pub use weld::{Error, Request, Wire, weld};

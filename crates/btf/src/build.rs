@@ -93,7 +93,8 @@ impl BtfBuilder {
         if btf.base().is_none() {
             for ty in btf.types() {
                 // What fits one blob fits another.
-                if let Err(error) = new.push(ty.raw()) {
+                let record: Vec<u32> = ty.raw().collect();
+                if let Err(error) = new.push(&record) {
                     new.error.get_or_insert(error);
                 }
             }
@@ -106,7 +107,7 @@ impl BtfBuilder {
     pub fn finish(self) -> Result<Btf, BtfError> {
         match self.error {
             Some(error) => Err(error),
-            None => Btf::from_parts(self.words, self.starts, self.strings),
+            None => Btf::from_parts(&self.words, self.strings),
         }
     }
 
@@ -117,7 +118,7 @@ impl BtfBuilder {
     /// As of [`BtfBuilder::finish`].
     pub fn snapshot(&self) -> Result<Btf, BtfError> {
         self.first_error()?;
-        Btf::from_parts(self.words.clone(), self.starts.clone(), self.strings.clone())
+        Btf::from_parts(&self.words, self.strings.clone())
     }
 
     /// Number of types so far, `void` included: the id that the next one gets.

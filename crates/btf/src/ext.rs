@@ -4,7 +4,7 @@
 //! A record may be longer than the struct known here (a newer compiler's): the known part is read,
 //! the rest passed over. A shorter one is an error.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::read::{MAGIC, magic};
 use crate::{Btf, BtfError, Endian, Kind, TypeId};
@@ -97,11 +97,13 @@ impl BtfExt {
                 let have = body.len();
                 ext(format!("{what} at {offset} of {len} bytes does not fit into {have} bytes"))
             })?;
-            Ok(Part { what, bytes, endian, btf })
+            let (types, strings) = (btf.type_count(), btf.string_len());
+            Ok(Part { what, bytes, endian, btf, types, strings })
         };
 
         let mut out = Self::default();
-        part("func_info", 8)?.read(&mut out, |part, section, &[insn_off, type_id]| {
+        let room = |section: &mut ExtSection, more| section.funcs.reserve_exact(more);
+        part("func_info", 8)?.read(&mut out, room, |part, section, &[insn_off, type_id]| {
             part.type_id(insn_off, type_id)?;
             if part.btf.ty(TypeId(type_id)).kind() != Kind::Func {
                 return Err(format!("offset {insn_off:#x}: type [{type_id}] is no FUNC"));
@@ -109,7 +111,8 @@ impl BtfExt {
             section.funcs.push(FuncInfo { insn_off, type_id: TypeId(type_id) });
             Ok(())
         })?;
-        part("line_info", 16)?.read(&mut out, |part, section, words| {
+        let room = |section: &mut ExtSection, more| section.lines.reserve_exact(more);
+        part("line_info", 16)?.read(&mut out, room, |part, section, words| {
             let &[insn_off, file_off, line_off, line_col] = words;
             part.string(insn_off, file_off)?;
             part.string(insn_off, line_off)?;
@@ -117,7 +120,8 @@ impl BtfExt {
             Ok(())
         })?;
         if header_len >= HEADER_WITH_CORE {
-            part("core_relo", 24)?.read(&mut out, |part, section, words| {
+            let room = |section: &mut ExtSection, more| section.core.reserve_exact(more);
+            part("core_relo", 24)?.read(&mut out, room, |part, section, words| {
                 let &[insn_off, type_id, access_off, kind] = words;
                 part.type_id(insn_off, type_id)?;
                 part.string(insn_off, access_off)?;
@@ -127,9 +131,16 @@ impl BtfExt {
             })?;
         }
         for section in &mut out.sections {
-            section.funcs.sort_by_key(|r| r.insn_off);
-            section.lines.sort_by_key(|r| r.insn_off);
-            section.core.sort_by_key(|r| r.insn_off);
+            // As a compiler writes them, they are sorted.
+            if !section.funcs.is_sorted_by_key(|r| r.insn_off) {
+                section.funcs.sort_by_key(|r| r.insn_off);
+            }
+            if !section.lines.is_sorted_by_key(|r| r.insn_off) {
+                section.lines.sort_by_key(|r| r.insn_off);
+            }
+            if !section.core.is_sorted_by_key(|r| r.insn_off) {
+                section.core.sort_by_key(|r| r.insn_off);
+            }
         }
         Ok(out)
     }
@@ -228,13 +239,18 @@ struct Part<'a> {
     bytes: &'a [u8],
     endian: Endian,
     btf: &'a Btf,
+    /// Ends of the ids and of the string offsets in `btf`.
+    types: u32,
+    strings: u32,
 }
 
 impl Part<'_> {
-    /// Reads all blocks; `add` checks one record, of which it gets the `N` known words, and adds it.
+    /// Reads all blocks; `reserve` makes room for the records of one; `add` checks one record, of
+    /// which it gets the `N` known words, and adds it.
     fn read<const N: usize>(
         &self,
         out: &mut BtfExt,
+        reserve: impl Fn(&mut ExtSection, usize),
         add: impl Fn(&Self, &mut ExtSection, &[u32; N]) -> Result<(), String>,
     ) -> Result<(), BtfError> {
         if self.bytes.is_empty() {
@@ -272,13 +288,16 @@ impl Part<'_> {
                 return Err(ext(format!("it names more than {MAX_SECTIONS} ELF sections")));
             }
             let section = out.section_mut(name);
+            reserve(section, count as usize);
             for record in records.chunks_exact(step) {
-                let mut words = [0; N];
-                for (word, &bytes) in words.iter_mut().zip(record.as_chunks().0) {
-                    *word = self.endian.u32(bytes);
+                let Some(bytes) = record.as_chunks().0.first_chunk::<N>() else { continue };
+                let words = match self.endian {
+                    Endian::Little => bytes.map(u32::from_le_bytes),
+                    Endian::Big => bytes.map(u32::from_be_bytes),
+                };
+                if let Err(problem) = add(self, section, &words) {
+                    return Err(ext(format!("{what} of section {name:?}, {problem}")));
                 }
-                add(self, section, &words)
-                    .map_err(|problem| ext(format!("{what} of section {name:?}, {problem}")))?;
             }
             at += records.len();
         }
@@ -286,7 +305,7 @@ impl Part<'_> {
     }
 
     fn type_id(&self, insn_off: u32, id: u32) -> Result<(), String> {
-        let count = self.btf.type_count();
+        let count = self.types;
         match id < count {
             true => Ok(()),
             false => Err(format!("offset {insn_off:#x}: type [{id}], there are only {count}")),
@@ -294,7 +313,7 @@ impl Part<'_> {
     }
 
     fn string(&self, insn_off: u32, offset: u32) -> Result<(), String> {
-        let len = self.btf.string_len();
+        let len = self.strings;
         match offset < len {
             true => Ok(()),
             false => Err(format!(

@@ -2,7 +2,9 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use crate::intern::{fold, hash_bytes};
+use crate::kind::Shape;
+use crate::read::walk;
+use crate::text::{essential_hash, essential_name, name_hash};
 use crate::{Btf, Kind, Type, TypeId};
 
 /// Types by kind and name. Made by [`Btf::index`]; the blob keeps what was found out, so asking for
@@ -10,37 +12,111 @@ use crate::{Btf, Kind, Type, TypeId};
 #[derive(Clone, Copy, Debug)]
 pub struct NameIndex<'a> {
     btf: &'a Btf,
-    entries: &'a Entries,
 }
 
-/// Own types by the hash of kind and name; equal hashes by rising id.
+/// Kinds whose names are entered together. Most who ask for types never ask for functions, the
+/// greater part of a kernel's BTF.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// What a type can be declared with.
+    Types,
+    /// Functions, variables and the rest.
+    Others,
+}
+
+impl Class {
+    pub(crate) const COUNT: usize = 2;
+
+    pub(crate) const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Int
+            | Kind::Struct
+            | Kind::Union
+            | Kind::Enum
+            | Kind::Enum64
+            | Kind::Fwd
+            | Kind::Typedef
+            | Kind::Float => Self::Types,
+            _ => Self::Others,
+        }
+    }
+}
+
+/// Own types of a class by the hash of their names, of types up to the flavour.
 #[derive(Clone, Debug)]
 pub(crate) struct Entries {
-    by_hash: Vec<(u64, u32)>,
+    /// The last entry of each hash, by its lower bits, counted from 1; 0 for none.
+    heads: Vec<u32>,
+    list: Vec<Named>,
     /// So that nobody can craft names that all fall on one hash.
     seed: u64,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    id: u32,
+    /// The entry before it with the same lower bits of the hash, counted from 1; 0 for none.
+    before: u32,
+}
+
 impl Btf {
-    /// An index of names: worth its making from some ten look-ups in the kernel's BTF on.
+    /// An index of names: worth its making from some five look-ups in the kernel's BTF on.
     pub fn index(&self) -> NameIndex<'_> {
-        NameIndex { btf: self, entries: self.names.get_or_init(|| Entries::new(self)) }
+        NameIndex { btf: self }
     }
 }
 
 impl Entries {
-    fn new(btf: &Btf) -> Self {
+    /// Nothing yet; for a blob of so many words.
+    pub(crate) fn empty(words: usize) -> Self {
         let seed = RandomState::new().hash_one(0);
-        let named = btf.types().filter(|t| t.name_off() != 0);
-        let mut by_hash: Vec<_> =
-            named.map(|t| (hash(seed, t.kind(), t.name_bytes()), t.id().0)).collect();
-        by_hash.sort_unstable();
-        Self { by_hash, seed }
+        let buckets = (words / 64).next_power_of_two().max(8);
+        Self { heads: vec![0; buckets], list: Vec::with_capacity(buckets), seed }
     }
-}
 
-fn hash(seed: u64, kind: Kind, name: &[u8]) -> u64 {
-    fold(hash_bytes(seed, name), kind as u64)
+    fn new(btf: &Btf, class: Class) -> Self {
+        let mut entries = Self::empty(btf.words().len());
+        walk(btf.words(), |n, name, info| {
+            if name != 0 && Shape::of(info).is_type() == (class == Class::Types) {
+                entries.add(class, btf.first_id().0.saturating_add(n), btf.tail_at(name));
+            }
+            false
+        });
+        entries.list.shrink_to_fit();
+        entries
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, class: Class, id: u32, tail: &[u8]) {
+        let bucket = self.bucket(class, tail);
+        if let Some(head) = self.heads.get_mut(bucket) {
+            self.list.push(Named { id, before: *head });
+            *head = u32::try_from(self.list.len()).unwrap_or(0);
+        }
+    }
+
+    #[inline]
+    fn bucket(&self, class: Class, tail: &[u8]) -> usize {
+        let hash = match class {
+            Class::Types => essential_hash(self.seed, tail),
+            Class::Others => name_hash(self.seed, tail),
+        };
+        // As many buckets as a power of 2, so that the cut is a remainder.
+        #[expect(clippy::cast_possible_truncation, reason = "the lower bits are wanted")]
+        let hash = hash as usize;
+        hash & (self.heads.len() - 1)
+    }
+
+    /// Ids of types whose names may be this one, rising.
+    fn find(&self, class: Class, name: &[u8]) -> impl Iterator<Item = TypeId> + use<> {
+        let mut at = self.heads.get(self.bucket(class, name)).copied().unwrap_or(0);
+        let mut ids = Vec::new();
+        while let Some(entry) = self.list.get((at as usize).wrapping_sub(1)) {
+            ids.push(TypeId(entry.id));
+            at = entry.before;
+        }
+        ids.into_iter().rev()
+    }
 }
 
 impl<'a> NameIndex<'a> {
@@ -61,14 +137,24 @@ impl<'a> NameIndex<'a> {
         kind: Kind,
         name: &'s str,
     ) -> impl Iterator<Item = Type<'a>> + use<'a, 's> {
-        let Self { btf, entries } = *self;
-        let wanted = hash(entries.seed, kind, name.as_bytes());
-        let from = entries.by_hash.partition_point(|&(hash, _)| hash < wanted);
-        let rest = entries.by_hash.get(from..).unwrap_or(&[]);
-        rest.iter()
-            .take_while(move |&&(hash, _)| hash == wanted)
-            .map(|&(_, id)| btf.ty(TypeId(id)))
-            .filter(move |t| t.kind() == kind && t.name_is(name))
+        let named = self.named(Class::of(kind), name.as_bytes());
+        named.filter(move |t| t.kind() == kind && t.name_is(name))
+    }
+
+    /// All types of this blob (not of its base) that can be declared (no functions, no variables)
+    /// and whose name up to the flavour is this one, in id order.
+    pub fn essential<'s>(&self, name: &'s [u8]) -> impl Iterator<Item = Type<'a>> + use<'a, 's> {
+        let named = self.named(Class::Types, name);
+        named.filter(move |t| essential_name(t.name_bytes()) == name)
+    }
+
+    fn named(&self, class: Class, name: &[u8]) -> impl Iterator<Item = Type<'a>> + use<'a> {
+        let btf = self.btf;
+        let entries = btf.names.get(class as usize);
+        let entries = entries.map(|e| e.get_or_init(|| Entries::new(btf, class)));
+        // A name that is empty is none.
+        let ids = entries.filter(|_| !name.is_empty()).map(|e| e.find(class, name));
+        ids.into_iter().flatten().map(move |id| btf.ty(id))
     }
 }
 

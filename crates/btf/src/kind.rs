@@ -1,6 +1,8 @@
 //! Ids, kinds and linkages, and how a record of each kind is laid out in words. A new kind goes in
 //! here first: everything that walks records asks `Kind::slots`.
 
+use crate::index::Class;
+
 /// Index of a type in a BTF blob; 0 is `void`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct TypeId(pub u32);
@@ -45,6 +47,66 @@ pub(crate) const RECORD_HEAD: usize = 3;
 /// The kernel's own limit on type ids (`BTF_MAX_TYPE`) is lower; this one bounds the work.
 pub(crate) const MAX_TYPES: usize = 1 << 24;
 
+/// By the five bits that say the kind: see [`Shape`].
+const SHAPES: [Shape; 32] = {
+    let mut shapes = [Shape(0); 32];
+    let mut raw = 1;
+    while raw < 32 {
+        #[expect(clippy::indexing_slicing, reason = "at compile time")]
+        if let Some(kind) = Kind::from_raw(raw) {
+            #[expect(clippy::cast_possible_truncation, reason = "at most 6")]
+            let (fixed, one) = (kind.record_len(0) as u32, kind.record_len(1) as u32);
+            let is_type = matches!(Class::of(kind), Class::Types);
+            let is_bare = one == 3 && !is_type;
+            let flags = (is_type as u32) << 16 | (is_bare as u32) << 17;
+            shapes[raw as usize] = Shape(fixed | (one - fixed) << 8 | flags);
+        }
+        raw += 1;
+    }
+    shapes
+};
+
+/// What is to be known of a kind to walk over its records: words of a record without members, words
+/// of each of those, and whether it is of [`Class::Types`]; 0 for what is no kind.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape(u32);
+
+impl Shape {
+    /// By the second word of a record.
+    #[inline]
+    pub(crate) fn of(info: u32) -> Self {
+        #[expect(clippy::indexing_slicing, reason = "five bits, 32 entries")]
+        SHAPES[(info >> 24 & 0x1f) as usize]
+    }
+
+    /// Is there such a kind?
+    #[inline]
+    pub(crate) fn known(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Is it of [`Class::Types`]?
+    #[inline]
+    pub(crate) fn is_type(self) -> bool {
+        self.0 & 1 << 16 != 0
+    }
+
+    /// Is there no more to its records than their heads, and is it not of [`Class::Types`]?
+    #[inline]
+    pub(crate) fn is_bare(self) -> bool {
+        self.0 & 1 << 17 != 0
+    }
+
+    /// Words of a record, its head included; that alone of what is no kind.
+    #[inline]
+    pub(crate) fn record_len(self, info: u32) -> usize {
+        match self.0 {
+            0 => RECORD_HEAD,
+            shape => ((shape & 0xff) + (info & 0xffff) * (shape >> 8 & 0xff)) as usize,
+        }
+    }
+}
+
 /// Evenly spaced words of a record.
 #[derive(Clone, Copy)]
 struct Run {
@@ -54,7 +116,7 @@ struct Run {
 }
 
 impl Run {
-    fn iter(self) -> impl Iterator<Item = usize> {
+    fn iter(self) -> impl Iterator<Item = usize> + Clone {
         (0..self.count).map(move |i| self.first + i * self.step)
     }
 }
@@ -69,7 +131,7 @@ pub(crate) struct Slots {
 
 impl Slots {
     /// Indices of the words that hold string offsets.
-    pub(crate) fn names(self) -> impl Iterator<Item = usize> {
+    pub(crate) fn names(self) -> impl Iterator<Item = usize> + Clone {
         std::iter::once(0).chain(self.names.iter())
     }
 
@@ -140,29 +202,29 @@ pub enum Kind {
 
 impl Kind {
     /// The kind by the kernel's number; `None` for 0 and for what is unknown.
-    pub fn from_raw(raw: u32) -> Option<Self> {
-        const KINDS: [Kind; 19] = [
-            Kind::Int,
-            Kind::Ptr,
-            Kind::Array,
-            Kind::Struct,
-            Kind::Union,
-            Kind::Enum,
-            Kind::Fwd,
-            Kind::Typedef,
-            Kind::Volatile,
-            Kind::Const,
-            Kind::Restrict,
-            Kind::Func,
-            Kind::FuncProto,
-            Kind::Var,
-            Kind::Datasec,
-            Kind::Float,
-            Kind::DeclTag,
-            Kind::TypeTag,
-            Kind::Enum64,
-        ];
-        KINDS.get((raw as usize).checked_sub(1)?).copied()
+    pub const fn from_raw(raw: u32) -> Option<Self> {
+        Some(match raw {
+            1 => Self::Int,
+            2 => Self::Ptr,
+            3 => Self::Array,
+            4 => Self::Struct,
+            5 => Self::Union,
+            6 => Self::Enum,
+            7 => Self::Fwd,
+            8 => Self::Typedef,
+            9 => Self::Volatile,
+            10 => Self::Const,
+            11 => Self::Restrict,
+            12 => Self::Func,
+            13 => Self::FuncProto,
+            14 => Self::Var,
+            15 => Self::Datasec,
+            16 => Self::Float,
+            17 => Self::DeclTag,
+            18 => Self::TypeTag,
+            19 => Self::Enum64,
+            _ => return None,
+        })
     }
 
     /// The kind in the second word of a record.
@@ -171,7 +233,7 @@ impl Kind {
     }
 
     /// Words of a record, its head included.
-    pub(crate) fn record_len(self, vlen: usize) -> usize {
+    const fn record_len(self, vlen: usize) -> usize {
         RECORD_HEAD
             + match self {
                 Self::Int | Self::Var | Self::DeclTag => 1,
@@ -199,7 +261,7 @@ impl Kind {
     }
 
     /// Does the third word of the record hold a type id (and not a size)?
-    pub fn refers(self) -> bool {
+    pub const fn refers(self) -> bool {
         matches!(
             self,
             Self::Ptr

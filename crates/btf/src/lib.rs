@@ -14,6 +14,7 @@
 //! | [`validate`] | checks beyond those of parsing |
 //! | [`mod@sanitize`] | BTF for kernels that lack parts of it |
 //! | [`index`] | [`NameIndex`]: looking up many names |
+//! | `text` | strings eight bytes at a time; flavours |
 //! | [`error`] | [`BtfError`] |
 //!
 //! Nothing here knows about ELF, the linker or the kernel: bytes and types only.
@@ -37,6 +38,7 @@ pub mod read;
 pub mod sanitize;
 #[cfg(test)]
 mod testing;
+mod text;
 pub mod validate;
 pub mod view;
 pub mod whole;
@@ -50,6 +52,7 @@ pub use kind::{Endian, Kind, Linkage, TypeId};
 pub use merge::SourceMap;
 pub use read::Btf;
 pub use sanitize::{BtfFeatures, sanitize};
+pub use text::essential_name;
 pub use validate::Problem;
 pub use view::{Enumerator, IntEncoding, Member, Param, SectionVar, Type};
 pub use whole::{Resolved, resolve_forwards};

@@ -10,7 +10,7 @@
 //! recursion): when a component is complete, all that it refers to outside has its new id already.
 //! So a type in no cycle is looked up by its finished record; only cycles need comparing.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::build::{BtfBuilder, Tag, hash_tags};
 use crate::intern::{fold, hash_words};
@@ -41,7 +41,7 @@ impl SourceMap {
     /// For a source of which nothing is copied yet.
     pub fn new(btf: &Btf) -> Self {
         let types = btf.type_count() as usize;
-        let mut tags: HashMap<_, Vec<_>> = HashMap::new();
+        let mut tags: HashMap<_, Vec<_>> = HashMap::default();
         for tag in btf.types().filter(|t| t.kind() == Kind::DeclTag) {
             // A tag on a tag means nothing, and would let tags go on for ever.
             if tag.target().kind() != Kind::DeclTag {
@@ -51,7 +51,7 @@ impl SourceMap {
         Self {
             types: vec![0; types],
             strings: vec![0; btf.string_len() as usize],
-            named_protos: HashMap::new(),
+            named_protos: HashMap::default(),
             tags,
             seen: vec![0; types],
             low: vec![0; types],
@@ -244,8 +244,7 @@ impl BtfBuilder {
     /// Finds the components behind a root, dependencies first, and settles each.
     fn walk(&mut self, map: &mut SourceMap, btf: &Btf, root: u32) -> Result<(), BtfError> {
         struct Frame<'a> {
-            id: u32,
-            raw: &'a [u32],
+            ty: Type<'a>,
             slots: Slots,
             next: usize,
         }
@@ -255,17 +254,17 @@ impl BtfBuilder {
             set(&mut map.low, id, map.clock);
             open.push(id);
             let ty = btf.ty(TypeId(id));
-            Frame { id, raw: ty.raw(), slots: ty.slots(), next: 0 }
+            Frame { ty, slots: ty.slots(), next: 0 }
         };
         let mut open = Vec::new();
         let mut frames = vec![enter(map, &mut open, root)];
         let mut group = Group::default();
         while let Some(frame) = frames.last_mut() {
-            let id = frame.id;
+            let id = frame.ty.id().0;
             if frame.next < frame.slots.ref_count() {
                 let at = frame.slots.nth_ref(frame.next);
                 frame.next += 1;
-                let target = frame.raw.get(at).copied().unwrap_or(0);
+                let target = frame.ty.word(at);
                 if target == 0 || map.new_id(target) != 0 {
                     continue;
                 }
@@ -281,8 +280,8 @@ impl BtfBuilder {
             frames.pop();
             let low = map.low(id);
             if let Some(parent) = frames.last() {
-                let joint = map.low(parent.id).min(low);
-                set(&mut map.low, parent.id, joint);
+                let joint = map.low(parent.ty.id().0).min(low);
+                set(&mut map.low, parent.ty.id().0, joint);
             }
             if map.seen.get(id as usize) == Some(&low) {
                 let from = open.iter().rposition(|&o| o == id).unwrap_or(0);

@@ -184,8 +184,7 @@ impl Sanitizer<'_> {
     fn record(&mut self, ty: Type<'_>) -> Vec<u32> {
         let f = self.features;
         let kind = self.kind(ty);
-        let raw = ty.raw();
-        let third = raw.get(2).copied().unwrap_or(0);
+        let third = ty.word(2);
         let name = self.name(ty, kind);
         match (ty.kind(), kind) {
             (Kind::Var | Kind::DeclTag, Kind::Int) => head(name, Kind::Int, 0, false, 1, [8]),
@@ -205,19 +204,19 @@ impl Sanitizer<'_> {
             (Kind::Struct | Kind::Union, _) => self.composite(ty, name),
             (Kind::Enum, _) => {
                 let mut out = head(name, kind, ty.vlen(), ty.kflag() && f.enum_kflag, third, []);
-                out.extend(raw.get(RECORD_HEAD..).unwrap_or(&[]));
+                out.extend(ty.raw().skip(RECORD_HEAD));
                 self.mend_values(ty, &mut out, 2);
                 out
             }
             (Kind::Enum64, _) => {
                 let mut out = head(name, kind, ty.vlen(), ty.kflag() && f.enum_kflag, third, []);
-                out.extend(raw.get(RECORD_HEAD..).unwrap_or(&[]));
+                out.extend(ty.raw().skip(RECORD_HEAD));
                 self.mend_values(ty, &mut out, 3);
                 out
             }
             (Kind::Datasec, _) => {
-                let rest = raw.get(RECORD_HEAD..).unwrap_or(&[]);
-                head(name, kind, ty.vlen(), false, third, rest.iter().copied())
+                let rest = ty.raw().skip(RECORD_HEAD);
+                head(name, kind, ty.vlen(), false, third, rest)
             }
             _ => {
                 let kflag = match kind {
@@ -225,8 +224,8 @@ impl Sanitizer<'_> {
                     Kind::TypeTag | Kind::DeclTag => f.tag_kflag,
                     _ => false,
                 };
-                let rest = raw.get(RECORD_HEAD..).unwrap_or(&[]);
-                head(name, kind, 0, ty.kflag() && kflag, third, rest.iter().copied())
+                let rest = ty.raw().skip(RECORD_HEAD);
+                head(name, kind, 0, ty.kflag() && kflag, third, rest)
             }
         }
     }

@@ -6,7 +6,9 @@
 //! Only pointers and prototypes may lead in circles.
 
 mod kernel;
+mod quick;
 
+use crate::read::Word;
 use crate::{Btf, BtfError, Kind, Member, Type, TypeId};
 
 pub(crate) use kernel::{MAX_IDENTIFIER, NameRule, is_dotted_identifier, is_identifier, name_rule};
@@ -104,6 +106,9 @@ impl Btf {
     ///
     /// Of split BTF, its own types are checked.
     pub fn validate(&self) -> Result<(), BtfError> {
+        if quick::is_valid(self) {
+            return Ok(());
+        }
         let layout = Layout::new(self)?;
         self.types().try_for_each(|ty| layout.check(ty).map_err(|problem| invalid(ty, problem)))
     }
@@ -130,80 +135,128 @@ fn invalid(ty: Type<'_>, problem: Problem) -> BtfError {
 /// Sizes of all types, found in one walk along what types hold by value.
 struct Layout<'a> {
     btf: &'a Btf,
-    /// By id; [`NO_SIZE`] for void, forward declarations, functions and tags.
-    sizes: Vec<u64>,
+    /// By id.
+    known: Vec<Known>,
+    /// Is there an integer that is not as wide as its storage?
+    odd_ints: bool,
+}
+
+/// What is known of a type.
+#[derive(Clone, Copy)]
+struct Known {
+    /// In bytes; [`NO_SIZE`] for void, forward declarations, functions and tags.
+    size: u64,
+    kind: Kind,
+    /// Types inside types inside it.
+    depth: u8,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Unseen,
+    /// Being looked into.
+    Open,
+    Done,
 }
 
 const NO_SIZE: u64 = u64::MAX;
+const UNSEEN: Known = Known { size: NO_SIZE, kind: Kind::Void, depth: 0, state: State::Unseen };
+const VOID: Known = Known { state: State::Done, ..UNSEEN };
 
 impl<'a> Layout<'a> {
     fn new(btf: &'a Btf) -> Result<Self, BtfError> {
-        let count = btf.type_count() as usize;
-        let mut layout = Self { btf, sizes: vec![NO_SIZE; count] };
-        // 0: not seen, 1: being looked into, 2: done.
-        let mut state = vec![0u8; count];
-        let mut depths = vec![0u8; count];
-        let mut frames: Vec<(Type<'_>, usize)> = Vec::new();
-        for root in btf.types() {
-            if state.get(root.id().0 as usize) == Some(&0) {
-                set(&mut state, root.id(), 1);
-                frames.push((root, 0));
-            }
-            while let Some((ty, next)) = frames.last_mut() {
-                let ty = *ty;
-                if let Some(target) = by_value(ty, *next) {
-                    *next += 1;
-                    if target < btf.first_id() {
-                        // The base's types are not ours to check.
-                        let size = btf.ty(target).byte_size().unwrap_or(NO_SIZE);
-                        set(&mut layout.sizes, target, size);
-                        continue;
-                    }
-                    match state.get(target.0 as usize) {
-                        Some(0) => {
-                            set(&mut state, target, 1);
-                            frames.push((btf.ty(target), 0));
-                        }
-                        Some(1) => return Err(invalid(ty, Problem::Cycle)),
-                        _ => {}
-                    }
-                    continue;
-                }
-                frames.pop();
-                set(&mut state, ty.id(), 2);
-                let size = layout.measure(ty).map_err(|problem| invalid(ty, problem))?;
-                set(&mut layout.sizes, ty.id(), size);
-                let targets = (0..).map_while(|n| by_value(ty, n));
-                let deepest = targets.filter_map(|t| depths.get(t.0 as usize)).max();
-                match deepest.copied().unwrap_or(0) {
-                    MAX_DEPTH.. => return Err(invalid(ty, Problem::Depth)),
-                    depth => set(&mut depths, ty.id(), depth + 1),
-                }
+        let mut known = vec![UNSEEN; btf.type_count() as usize];
+        if let Some(void) = known.first_mut() {
+            *void = VOID;
+        }
+        let mut layout = Self { btf, known, odd_ints: false };
+        for ty in btf.types() {
+            if layout.known(ty.id()).state == State::Unseen {
+                layout.measure(ty, 0)?;
             }
         }
         Ok(layout)
     }
 
-    /// The size of a type whose parts are measured.
-    fn measure(&self, ty: Type<'_>) -> Result<u64, Problem> {
-        Ok(match ty.kind() {
+    fn known(&self, id: TypeId) -> Known {
+        self.known.get(id.0 as usize).copied().unwrap_or(VOID)
+    }
+
+    /// Measures a type and, before it, what it holds. `level` such are open: each is inside the one
+    /// before, so there are never more than the deepest type may have.
+    fn measure(&mut self, ty: Type<'a>, level: u8) -> Result<(), BtfError> {
+        if level > MAX_DEPTH {
+            return Err(invalid(ty, Problem::Depth));
+        }
+        let kind = ty.kind();
+        set(&mut self.known, ty.id(), Known { kind, state: State::Open, ..UNSEEN });
+        let mut depth = 0;
+        let mut part = |id: TypeId| {
+            let mut part = self.known(id);
+            if part.state != State::Done {
+                if part.state == State::Open {
+                    return Err(invalid(ty, Problem::Cycle));
+                }
+                let held = self.btf.ty(id);
+                if id < self.btf.first_id() {
+                    // The base's types are not ours to check.
+                    let size = held.byte_size().unwrap_or(NO_SIZE);
+                    part = Known { size, kind: held.kind(), ..VOID };
+                    set(&mut self.known, id, part);
+                } else {
+                    self.measure(held, level + 1)?;
+                    part = self.known(id);
+                }
+            }
+            depth = depth.max(part.depth);
+            Ok(part.size)
+        };
+        let size = match kind {
             Kind::Ptr => 8,
-            Kind::Array => match self.size(ty.type_id()) {
-                Some(size) => match size.checked_mul(ty.array_len().into()) {
-                    Some(size) if size <= u32::MAX.into() => size,
-                    _ => return Err(Problem::Overflow),
-                },
-                None => NO_SIZE,
-            },
-            Kind::Typedef | Kind::Var => self.size(ty.type_id()).unwrap_or(NO_SIZE),
-            kind if kind.is_qualifier() => self.size(ty.type_id()).unwrap_or(NO_SIZE),
-            Kind::Void | Kind::Fwd | Kind::Func | Kind::FuncProto | Kind::DeclTag => NO_SIZE,
+            Kind::Array => {
+                let element = part(ty.type_id())?;
+                part(ty.array_index_type())?;
+                match (element, element.checked_mul(ty.array_len().into())) {
+                    (NO_SIZE, _) => NO_SIZE,
+                    (_, Some(size)) if size <= u32::MAX.into() => size,
+                    _ => return Err(invalid(ty, Problem::Overflow)),
+                }
+            }
+            Kind::Struct | Kind::Union => {
+                for [_, id, _] in ty.rest().as_chunks().0 {
+                    part(TypeId(u32::from_ne_bytes(*id)))?;
+                }
+                ty.size().into()
+            }
+            Kind::Datasec => {
+                for [id, _, _] in ty.rest().as_chunks().0 {
+                    part(TypeId(u32::from_ne_bytes(*id)))?;
+                }
+                ty.size().into()
+            }
+            Kind::Func | Kind::DeclTag => {
+                part(ty.type_id())?;
+                NO_SIZE
+            }
+            Kind::Void | Kind::Fwd | Kind::FuncProto => NO_SIZE,
+            kind if kind.refers() => part(ty.type_id())?,
             _ => ty.size().into(),
-        })
+        };
+        if kind == Kind::Int {
+            let e = ty.int_encoding();
+            self.odd_ints |= u64::from(e.bits) + u64::from(e.bit_offset) != size * 8;
+        }
+        if depth >= MAX_DEPTH {
+            return Err(invalid(ty, Problem::Depth));
+        }
+        let depth = depth + 1;
+        set(&mut self.known, ty.id(), Known { size, kind, depth, state: State::Done });
+        Ok(())
     }
 
     fn size(&self, id: TypeId) -> Option<u64> {
-        self.sizes.get(id.0 as usize).copied().filter(|&size| size != NO_SIZE)
+        Some(self.known(id).size).filter(|&size| size != NO_SIZE)
     }
 
     fn check(&self, ty: Type<'_>) -> Result<(), Problem> {
@@ -224,31 +277,54 @@ impl<'a> Layout<'a> {
                 self.is_type("its index", ty.array_index_type())?;
                 self.has_size(ty.type_id(), || "its element".to_owned())
             }
+            Kind::Struct | Kind::Union if self.plain_members(ty) => Ok(()),
             Kind::Struct | Kind::Union => ty.members().try_for_each(|m| self.member(ty, m)),
-            Kind::Func => match ty.target().kind() {
+            Kind::Func => match self.kind(ty.type_id()) {
                 Kind::FuncProto => Ok(()),
                 kind => Err(refers("its prototype", ty.type_id(), kind)),
             },
             Kind::FuncProto => {
                 self.is_type("its return type", ty.type_id())?;
-                ty.params().try_for_each(|p| self.is_type("a parameter", p.type_id))
+                let params = ty.rest().as_chunks().0.iter();
+                params
+                    .map(|[_, id]| TypeId(u32::from_ne_bytes(*id)))
+                    .try_for_each(|id| self.is_type("a parameter", id))
             }
             // `void` is a kernel symbol without a type; a prototype is an extern function of 2019.
             Kind::Var => self.is_type("its type", ty.type_id()),
-            Kind::Datasec => {
-                ty.section_vars().try_for_each(|v| match self.btf.ty(v.type_id).kind() {
-                    Kind::Var | Kind::Func => Ok(()),
-                    kind => Err(refers("a variable", v.type_id, kind)),
-                })
-            }
+            Kind::Datasec => ty.section_vars().try_for_each(|v| match self.kind(v.type_id) {
+                Kind::Var | Kind::Func => Ok(()),
+                kind => Err(refers("a variable", v.type_id, kind)),
+            }),
             Kind::DeclTag => self.tag(ty),
             _ => Ok(()),
         }
     }
 
+    fn kind(&self, id: TypeId) -> Kind {
+        let known = self.known(id);
+        // Types of a base are looked at only where something holds them.
+        if known.state == State::Unseen { self.btf.ty(id).kind() } else { known.kind }
+    }
+
+    /// Are all members types, have a size, and lie inside? What is not as usual is left to
+    /// [`Layout::member`].
+    fn plain_members(&self, ty: Type<'_>) -> bool {
+        let (whole, kflag) = (u64::from(ty.size()) * 8, ty.kflag());
+        let plain = |[_, id, offset]: &[Word; 3]| {
+            let known = self.known(TypeId(u32::from_ne_bytes(*id)));
+            let offset = u32::from_ne_bytes(*offset);
+            let (at, width) = if kflag { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
+            let bits = if width == 0 { known.size.saturating_mul(8) } else { width.into() };
+            let is_type = !matches!(known.kind, Kind::Var | Kind::Datasec);
+            is_type && known.size != NO_SIZE && u64::from(at).saturating_add(bits) <= whole
+        };
+        !self.odd_ints && ty.rest().as_chunks().0.iter().all(plain)
+    }
+
     /// Functions, variables, sections and declaration tags are no types of anything.
     fn is_type(&self, what: &'static str, id: TypeId) -> Result<(), Problem> {
-        match self.btf.ty(id).kind() {
+        match self.kind(id) {
             kind @ (Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag) => {
                 Err(refers(what, id, kind))
             }
@@ -304,16 +380,6 @@ impl<'a> Layout<'a> {
 
 fn refers(what: &'static str, target: TypeId, kind: Kind) -> Problem {
     Problem::Refers { what, target: target.0, kind }
-}
-
-/// The `n`th type that a type holds by value, or is another name of.
-fn by_value(ty: Type<'_>, n: usize) -> Option<TypeId> {
-    if matches!(ty.kind(), Kind::Ptr | Kind::FuncProto) {
-        return None;
-    }
-    let slots = ty.slots();
-    let at = (n < slots.ref_count()).then(|| slots.nth_ref(n))?;
-    ty.raw().get(at).copied().map(TypeId)
 }
 
 fn set<T>(list: &mut [T], id: TypeId, value: T) {

@@ -1,6 +1,7 @@
 //! Views on the types of a [`Btf`]: plain look-ups that cannot fail.
 
 use crate::kind::{RECORD_HEAD, Slots};
+use crate::read::Word;
 use crate::{Btf, Kind, Linkage, TypeId};
 
 /// View on one type of a [`Btf`].
@@ -9,7 +10,7 @@ pub struct Type<'a> {
     btf: &'a Btf,
     id: TypeId,
     /// The record's words; empty for `void`.
-    raw: &'a [u32],
+    raw: &'a [Word],
 }
 
 impl std::fmt::Debug for Type<'_> {
@@ -86,13 +87,13 @@ impl<'a> Type<'a> {
         Self { btf, id: TypeId::VOID, raw: &[] }
     }
 
-    pub(crate) fn new(btf: &'a Btf, id: TypeId, raw: &'a [u32]) -> Self {
+    pub(crate) fn new(btf: &'a Btf, id: TypeId, raw: &'a [Word]) -> Self {
         Self { btf, id, raw }
     }
 
     /// The record's words.
-    pub(crate) fn raw(&self) -> &'a [u32] {
-        self.raw
+    pub(crate) fn raw(&self) -> impl ExactSizeIterator<Item = u32> + 'a {
+        self.raw.iter().copied().map(u32::from_ne_bytes)
     }
 
     /// Which of the record's words hold string offsets and type ids.
@@ -100,8 +101,19 @@ impl<'a> Type<'a> {
         self.kind().slots(self.vlen())
     }
 
-    fn word(&self, at: usize) -> u32 {
-        self.raw.get(at).copied().unwrap_or(0)
+    /// The word at this place of the record; 0 behind its end.
+    pub(crate) fn word(&self, at: usize) -> u32 {
+        self.raw.get(at).map_or(0, |&word| u32::from_ne_bytes(word))
+    }
+
+    /// The record's words as they lie there.
+    pub(crate) fn as_words(&self) -> &'a [Word] {
+        self.raw
+    }
+
+    /// The words behind the record's head.
+    pub(crate) fn rest(&self) -> &'a [Word] {
+        self.raw.get(RECORD_HEAD..).unwrap_or(&[])
     }
 
     /// Its id.
@@ -131,7 +143,7 @@ impl<'a> Type<'a> {
 
     /// Is this its name, byte by byte?
     pub(crate) fn name_is(&self, name: &str) -> bool {
-        self.name_bytes() == name.as_bytes()
+        self.btf.is_at(self.name_off(), name.as_bytes())
     }
 
     /// String offset of its name.

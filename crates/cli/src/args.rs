@@ -533,6 +533,26 @@ pub(crate) struct LinkArgs {
     /// Take the kernel's types from this file instead of /sys/kernel/btf/vmlinux
     #[arg(long, value_name = "FILE", help_heading = "Kernel")]
     pub(crate) kernel_btf: Option<PathBuf>,
+    /// Share maps that ask to be pinned by name with others, in this directory on a BPF file system
+    ///
+    /// One that is pinned there already is used, if it is as the object defines it; one that is not is
+    /// made and pinned. Without the option such maps are not shared.
+    #[arg(long, value_name = "DIR", help_heading = "Maps")]
+    pub(crate) pin_root: Option<PathBuf>,
+    // As attributes: rustdoc would take the brackets for links.
+    #[arg(
+        long = "map",
+        value_name = "M",
+        help = "Change a map: [INSTANCE:]MAP=entries:N, =value-size:N or =reuse:PIN",
+        long_help = "Change a map: [INSTANCE:]MAP=entries:N, =value-size:N or =reuse:PIN\n\n\
+                     `entries` sets the number of its entries, `value-size` the bytes of a value; of \
+                     variables (MAP is their section: .data, .rodata, …) those of the section, which \
+                     can only grow. `reuse` takes the map that is pinned at PIN instead of making one; \
+                     it must be as the object defines it. Without INSTANCE, maps of that name of all \
+                     instances are meant. May be given several times.",
+        help_heading = "Maps"
+    )]
+    pub(crate) maps: Vec<String>,
     /// Ask for the verifier's log: 1 states at branches, 2 every instruction, +4 statistics
     ///
     /// The log goes to standard error. Without the option, a log is made only when a program is

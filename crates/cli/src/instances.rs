@@ -323,6 +323,8 @@ mod tests {
             kconfig: None,
             kernel_btf: None,
             log_level: 0,
+            pin_root: None,
+            maps: Vec::new(),
             without: Vec::new(),
         })
     }

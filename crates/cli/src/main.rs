@@ -20,6 +20,7 @@ mod capture;
 mod commands;
 mod error;
 mod instances;
+mod map_option;
 mod output;
 mod packets;
 mod routes;

@@ -14,6 +14,7 @@ use flate2::read::GzDecoder;
 use crate::args::{LinkArgs, OutputArgs};
 use crate::error::Failure;
 use crate::instances::{Wiring, nearest};
+use crate::map_option;
 use crate::output::Style;
 
 /// Bytes of a `--kconfig` file that are looked at: real ones take 300 KiB.
@@ -46,6 +47,8 @@ impl Session {
             None => None,
         };
         let kconfig = args.kconfig.as_deref().map(kconfig).transpose()?;
+        let maps = args.maps.iter().map(|text| map_option::parse(text, &wiring, &kernel));
+        let maps = maps.collect::<Result<Vec<_>, _>>()?;
         let objects = wiring.instances.into_iter().map(|i| (i.label, i.path));
         let bindings = wiring.bindings.into_iter().map(|wire| Wire {
             from: wire.caller,
@@ -66,6 +69,8 @@ impl Session {
                 log_level: args.log_level,
                 kconfig,
                 kernel_btf,
+                pin_root: args.pin_root.clone(),
+                maps,
                 ..LoadOptions::default()
             },
         })

@@ -196,12 +196,24 @@ pub enum MapProblem {
     #[error("{0}")]
     Definition(String),
     /// What is pinned under its name is another map.
-    #[error("{} is pinned and differs: {difference}; unpin it or use another pin directory", path.display())]
+    #[error("{} is pinned and has {difference}; unpin it or use another pin directory", path.display())]
     Pinned {
         /// Where.
         path: PathBuf,
-        /// How it differs.
+        /// How it differs, with both definitions.
         difference: String,
+    },
+    /// The map that is to be used in its place is another.
+    #[error("the map that is to be used has {difference}")]
+    Existing {
+        /// How it differs, with both definitions.
+        difference: String,
+    },
+    /// An option is about a map that no program refers to.
+    #[error("no program refers to such a map; there are: {}", there.join(", "))]
+    NoSuch {
+        /// The maps that there are, as `instance:map`.
+        there: Vec<String>,
     },
     /// Its pin cannot be used.
     #[error("{}: {source}", path.display())]

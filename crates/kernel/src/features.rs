@@ -9,7 +9,10 @@
 use std::io;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
+use bpfweld_btf::Btf;
+
 use crate::probes;
+use crate::running::{KernelBtfError, KernelTypes};
 use crate::sys::Sys;
 
 macro_rules! features {
@@ -156,6 +159,7 @@ pub struct Features {
     sys: Arc<dyn Sys>,
     known: Mutex<[Option<Support>; Feature::ALL.len()]>,
     memlock: Once,
+    types: KernelTypes,
 }
 
 impl std::fmt::Debug for Features {
@@ -167,7 +171,25 @@ impl std::fmt::Debug for Features {
 impl Features {
     /// The features of the kernel behind `sys`. Nothing is probed yet.
     pub fn new(sys: Arc<dyn Sys>) -> Self {
-        Self { sys, known: Mutex::new([None; Feature::ALL.len()]), memlock: Once::new() }
+        Self {
+            sys,
+            known: Mutex::new([None; Feature::ALL.len()]),
+            memlock: Once::new(),
+            types: KernelTypes::default(),
+        }
+    }
+
+    /// The kernel's own types.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not show them, or what it shows cannot be read.
+    pub fn kernel_btf(&self) -> Result<Arc<Btf>, KernelBtfError> {
+        self.types.get(&*self.sys).cloned()
+    }
+
+    pub(crate) fn kernel_types(&self) -> &KernelTypes {
+        &self.types
     }
 
     /// The kernel that is asked.

@@ -18,6 +18,7 @@ use bpfweld_link::{Image, ImageSet, InstanceId, MapContent};
 
 use crate::error::LoadError;
 use crate::features::{Feature, Features};
+use crate::map_options::{self, MapOption};
 use crate::maps::{Map, MapMaker, fill_programs};
 use crate::privilege::{Capability, Privilege};
 use crate::programs::{Program, ProgramLoader};
@@ -40,11 +41,20 @@ pub struct LoadOptions {
     /// Directory on a BPF file system where maps that ask to be pinned by name are shared; without
     /// one they are not pinned.
     pub pin_root: Option<PathBuf>,
+    /// What is to be different about maps.
+    pub maps: Vec<MapOption>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { log_level: 0, log_limit: 64 << 20, kconfig: None, kernel_btf: None, pin_root: None }
+        Self {
+            log_level: 0,
+            log_limit: 64 << 20,
+            kconfig: None,
+            kernel_btf: None,
+            pin_root: None,
+            maps: Vec::new(),
+        }
     }
 }
 
@@ -94,10 +104,12 @@ impl<'a> Prepared<'a> {
         let mut warnings = Vec::new();
         let upload = Upload::new(set, features);
         let btf = load_btf(sys, features, &upload, &mut warnings);
-        let running = Running::default();
+        let running = Running::new(features.kernel_types().clone());
         let mut pins = Pins::default();
         let mut maps = Vec::with_capacity(set.maps.len());
+        map_options::check(&options.maps, set)?;
         for map in &set.maps {
+            let map = &*map_options::apply(&options.maps, sys, map)?;
             let kconfig = match (&map.content, &map.existing) {
                 (MapContent::Kconfig { size, vars, .. }, None) => {
                     let given = options.kconfig.as_ref();

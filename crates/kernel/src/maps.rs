@@ -13,6 +13,7 @@ use bpfweld_object::DataKind;
 use crate::error::{LoadError, MapProblem};
 use crate::facts::{self, POSSIBLE_CPUS, is_per_cpu, map_flag, map_type, map_type_name};
 use crate::features::{Feature, Features};
+use crate::map_options::Definition;
 use crate::privilege::{self, Privilege};
 use crate::sys::{MapCreate, MapInfo, OBJ_NAME_MAX, Sys};
 
@@ -249,27 +250,17 @@ impl MapMaker<'_> {
             Err(e) => return Err(pin(e)),
         };
         let info = sys.map_info(fd.as_fd()).map_err(pin)?;
-        let entries = self.max_entries(map, spec)?;
-        let differs = [
-            ("type", info.map_type, spec.map_type),
-            ("key size", info.key_size, spec.key_size),
-            ("value size", info.value_size, spec.value_size),
-            ("number of entries", info.max_entries, entries),
-            ("flags", info.map_flags, flags(spec)),
-        ]
-        .into_iter()
-        .find(|(_, has, wants)| has != wants);
-        match differs {
+        let wanted = Definition {
+            map_type: spec.map_type,
+            key_size: spec.key_size,
+            value_size: spec.value_size,
+            max_entries: self.max_entries(map, spec)?,
+            flags: flags(spec),
+            extra: spec.map_extra,
+        };
+        match wanted.difference(&info) {
             None => Ok(Some(fd)),
-            Some((what, has, wants)) => {
-                let difference = match what {
-                    "type" => format!(
-                        "it is of type {}, the object wants {}",
-                        map_type_name(has),
-                        map_type_name(wants)
-                    ),
-                    _ => format!("its {what} is {has}, the object wants {wants}"),
-                };
+            Some(difference) => {
                 Err(map_error(map, MapProblem::Pinned { path: path.into(), difference }))
             }
         }

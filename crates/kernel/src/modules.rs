@@ -44,7 +44,7 @@ fn module(sys: &dyn Sys, kernel: &Arc<Btf>, id: u32) -> Option<Module> {
         return None;
     }
     let path = Path::new(KERNEL_BTF).with_file_name(&name);
-    let btf = Btf::parse_split(&sys.read(&path).ok()?, kernel.clone()).ok()?;
+    let btf = Btf::parse_kernel(sys.read(&path).ok()?.into(), Some(kernel.clone())).ok()?;
     Some(Module { name, btf: Arc::new(btf), fd })
 }
 
@@ -60,7 +60,7 @@ pub fn module_btfs(sys: &dyn Sys, kernel: &Arc<Btf>) -> Vec<(String, Arc<Btf>)> 
     paths.sort();
     let read = |path: &Path| {
         let name = path.file_name()?.to_str()?.to_owned();
-        let btf = Btf::parse_split(&sys.read(path).ok()?, kernel.clone()).ok()?;
+        let btf = Btf::parse_kernel(sys.read(path).ok()?.into(), Some(kernel.clone())).ok()?;
         Some((name, Arc::new(btf)))
     };
     paths.iter().filter_map(|path| read(path)).collect()

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use bpfweld_btf::{Btf, Kind, TypeId};
+use bpfweld_btf::{Btf, BtfError, Kind, TypeId};
 use bpfweld_link::KconfigVar;
 use bpfweld_link::kconfig::{self, KernelFacts};
 
@@ -22,11 +22,53 @@ const KALLSYMS: &str = "/proc/kallsyms";
 /// A configuration has some 300 kB; whatever is longer is none.
 const MAX_CONFIG: u64 = 16 << 20;
 
+/// Why the kernel's BTF cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum KernelBtfError {
+    /// The file cannot be read.
+    #[error("{}: {problem}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        problem: String,
+    },
+    /// The file holds no BTF.
+    #[error("{}: {source}", .path.display())]
+    Btf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BtfError,
+    },
+}
+
+/// The types of the running kernel, read when they are first asked for. They stay as they are.
+#[derive(Clone, Default)]
+pub(crate) struct KernelTypes(Arc<OnceLock<Result<Arc<Btf>, KernelBtfError>>>);
+
+impl KernelTypes {
+    pub(crate) fn get(&self, sys: &dyn Sys) -> Result<&Arc<Btf>, KernelBtfError> {
+        let read = || {
+            let path = Path::new(KERNEL_BTF);
+            let unreadable = |e: std::io::Error| KernelBtfError::Unreadable {
+                path: path.into(),
+                problem: e.to_string(),
+            };
+            let blob = sys.read_lasting(path).map_err(unreadable)?;
+            let btf = Btf::parse_kernel(blob, None).map(Arc::new);
+            btf.map_err(|source| KernelBtfError::Btf { path: path.into(), source })
+        };
+        self.0.get_or_init(read).as_ref().map_err(Clone::clone)
+    }
+}
+
 /// What is known of the running kernel.
 #[derive(Default)]
 pub(crate) struct Running {
     config: OnceLock<Result<Arc<kconfig::Config>, Vec<PathBuf>>>,
-    btf: OnceLock<Result<Arc<Btf>, String>>,
+    btf: KernelTypes,
     modules: OnceLock<Vec<Module>>,
     symbols: OnceLock<Result<Vec<u8>, String>>,
 }
@@ -50,6 +92,10 @@ impl KernelType<'_> {
 }
 
 impl Running {
+    pub(crate) fn new(btf: KernelTypes) -> Self {
+        Self { btf, ..Self::default() }
+    }
+
     /// A type of the kernel, looked up in the BTF given, else in that of the running kernel, then in
     /// those of its modules.
     pub(crate) fn find<'r>(
@@ -82,8 +128,8 @@ impl Running {
     }
 
     fn modules(&self, sys: &dyn Sys) -> &[Module] {
-        match self.btf.get() {
-            Some(Ok(btf)) => self.modules.get_or_init(|| modules(sys, btf)),
+        match self.btf.get(sys) {
+            Ok(btf) => self.modules.get_or_init(|| modules(sys, btf)),
             _ => &[],
         }
     }
@@ -94,15 +140,17 @@ impl Running {
         sys: &dyn Sys,
         given: Option<&'b Btf>,
     ) -> Result<&'b Btf, SymbolProblem> {
-        let read = || {
-            let blob = sys.read(Path::new(KERNEL_BTF)).map_err(|e| e.to_string())?;
-            Btf::parse(&blob).map(Arc::new).map_err(|e| e.to_string())
-        };
         match given {
             Some(btf) => Ok(btf),
-            None => self.btf.get_or_init(read).as_deref().map_err(|problem| {
-                SymbolProblem::NoKernelBtf { path: KERNEL_BTF.into(), problem: problem.clone() }
-            }),
+            None => match self.btf.get(sys) {
+                Ok(btf) => Ok(btf),
+                Err(KernelBtfError::Unreadable { path, problem }) => {
+                    Err(SymbolProblem::NoKernelBtf { path, problem })
+                }
+                Err(KernelBtfError::Btf { path, source }) => {
+                    Err(SymbolProblem::NoKernelBtf { path, problem: source.to_string() })
+                }
+            },
         }
     }
 

@@ -8,6 +8,7 @@
 //! To add a call: a variant of [`Command`], its arm in `sys/real.rs` (layout in `sys/attr.rs`), a
 //! short form here.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -47,6 +48,12 @@ pub trait Sys: Send + Sync {
     /// Reads a whole file of `/proc`, `/sys` or `/boot`.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         std::fs::read(path)
+    }
+
+    /// Reads a file that stays as it is while the kernel runs, its own BTF: without a copy where it
+    /// can be mapped.
+    fn read_lasting(&self, path: &Path) -> io::Result<Cow<'static, [u8]>> {
+        self.read(path).map(Cow::Owned)
     }
 }
 

@@ -713,11 +713,51 @@ fn maps_pinned_by_name_are_shared() {
     assert_eq!(first.maps()[0].info().id, second.maps()[0].info().id);
     assert_ne!(first.maps()[1].info().id, second.maps()[1].info().id);
     let error = load_all(&set(8, true), &features, &options).unwrap_err().to_string();
-    assert!(error.contains("value size is 4, the object wants 8"), "{error}");
+    assert!(
+        error.contains(
+            "another value size: there is ARRAY (key 4 bytes, value 4 bytes, 1 entries, flags 0x0), the \
+             object defines ARRAY (key 4 bytes, value 8 bytes, 1 entries, flags 0x0)"
+        ),
+        "{error}"
+    );
     // Neither does a failure remove a pin of someone else.
     load_all(&set(4, false), &features, &options).unwrap_err();
     assert_eq!(fs.tree(), ["shared"]);
     load(&set(4, true), &features).unwrap();
+}
+
+#[test]
+fn maps_are_made_as_the_user_wants_them() {
+    use bpfweld_kernel::{MapChange, MapOption};
+    let Some(features) = real_kernel() else { return };
+    let set = || {
+        let mut set = SetBuilder::new();
+        set.defined("table", array(1));
+        set.image("pass", vec![mov(0, 2), exit()], &[]);
+        set.finish()
+    };
+    let wish = |map: &str, change| LoadOptions {
+        maps: vec![MapOption { instance: None, map: map.into(), change }],
+        ..Default::default()
+    };
+    let set = set();
+    let first = load_all(&set, &features, &wish("table", MapChange::Entries(7))).unwrap();
+    assert_eq!(first.maps()[0].info().max_entries, 7);
+    let wide = load_all(&set, &features, &wish("table", MapChange::ValueSize(24))).unwrap();
+    assert_eq!(wide.maps()[0].info().value_size, 24);
+
+    let plain = load(&set, &features).unwrap();
+    let reuse = |of: &bpfweld_kernel::Loaded| MapChange::Reuse(of.maps()[0].fd().clone());
+    let shared = load_all(&set, &features, &wish("table", reuse(&plain))).unwrap();
+    assert_eq!(shared.maps()[0].info().id, plain.maps()[0].info().id);
+    // Both definitions are told where they differ, and which maps there are where none is meant.
+    let error = load_all(&set, &features, &wish("table", reuse(&first))).unwrap_err().to_string();
+    assert!(error.contains("7 entries") && error.contains("1 entries"), "{error}");
+    let error = load_all(&set, &features, &wish("tabel", reuse(&plain))).unwrap_err().to_string();
+    assert!(
+        error.contains("no program refers to such a map") && error.contains(":table"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Extern FUNCs and VARs never get in, because nothing that is loaded refers to them; so the kernel,
 //! which accepts neither encoding of them, never meets one.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::Arc;
 
 use bpfweld_btf::{Btf, BtfBuilder, BtfError, Kind, Linkage, SectionVar, SourceMap, Type, TypeId};
@@ -35,7 +35,7 @@ pub(crate) struct FunctionType {
 
 impl<'l> Types<'l> {
     pub(crate) fn new(linked: &'l Linked) -> Self {
-        Self { linked, builder: BtfBuilder::new(), sources: HashMap::new() }
+        Self { linked, builder: BtfBuilder::new(), sources: HashMap::default() }
     }
 
     pub(crate) fn finish(self) -> Result<Arc<Btf>, LinkError> {

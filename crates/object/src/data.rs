@@ -1,6 +1,6 @@
 //! Sections of global variables.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use bpfweld_btf::{Kind, Linkage, Type, TypeId};
 
@@ -43,8 +43,8 @@ impl Data {
         places: &Places<'_>,
         notes: &mut Vec<String>,
     ) -> Result<Self, ReadProblem> {
-        let mut data = Self { sections: Vec::new(), by_section: HashMap::new() };
-        let mut described = HashSet::new();
+        let mut data = Self { sections: Vec::new(), by_section: HashMap::default() };
+        let mut described = HashSet::default();
         for (index, section) in elf.sections.iter().enumerate() {
             let Some(kind) = kind(section) else { continue };
             let size = u32::try_from(section.size).ok().filter(|_| section.size <= MAX_SIZE);
@@ -105,7 +105,7 @@ impl<'a> Places<'a> {
         wanted: impl Fn(&Section<'a>) -> bool,
     ) -> Result<Self, ReadProblem> {
         let wanted: Vec<bool> = elf.sections.iter().map(wanted).collect();
-        let (mut by_name, mut hidden) = (HashMap::new(), HashSet::new());
+        let (mut by_name, mut hidden) = (HashMap::default(), HashSet::default());
         for symbol in elf.symbols() {
             let Place::Section(section) = symbol.place else { continue };
             if wanted.get(section) != Some(&true) || !symbol.names_a_place() {

@@ -1,6 +1,6 @@
 //! Externs: undefined symbols, and what BTF says they are.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use bpfweld_btf::{Kind, Type, TypeId};
 
@@ -27,8 +27,8 @@ struct Candidate {
 
 impl Externs {
     pub(crate) fn read(elf: &Elf<'_>, types: &TypeIndex<'_>) -> Result<Self, ReadProblem> {
-        let mut externs = Self { list: Vec::new(), by_symbol: HashMap::new() };
-        let mut by_name: HashMap<&str, ExternId> = HashMap::new();
+        let mut externs = Self { list: Vec::new(), by_symbol: HashMap::default() };
+        let mut by_name: HashMap<&str, ExternId> = HashMap::default();
         for symbol in elf.symbols() {
             let wanted = match symbol.place {
                 Place::Undefined => symbol.names_a_place(),

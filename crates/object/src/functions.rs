@@ -70,7 +70,7 @@ impl Code {
         let section = code.section;
         let name: Arc<str> = section.name.into();
         // End of the functions so far, and which of them ends there.
-        let mut last: Option<(u64, u64, String)> = None;
+        let mut last: Option<(u64, u64, &str)> = None;
         let mut aliases = 0;
         for (i, symbol) in code.symbols.iter().enumerate() {
             let function = elf.symbol_name(symbol)?;
@@ -110,7 +110,7 @@ impl Code {
                 // A second name for the same code is a function of its own.
                 Some((start, before, _)) if (*start, *before) == (symbol.value, end) => {}
                 Some((_, before, other)) if *before > symbol.value => {
-                    return Err(fail(FunctionProblem::Overlap(other.clone())));
+                    return Err(fail(FunctionProblem::Overlap((*other).to_owned())));
                 }
                 _ => {}
             }
@@ -140,7 +140,7 @@ impl Code {
                 lines: Vec::new(),
                 core_relocs: Vec::new(),
             });
-            last = Some((symbol.value, end, function.to_owned()));
+            last = Some((symbol.value, end, function));
         }
         Ok(())
     }
@@ -201,16 +201,16 @@ fn decode(bytes: &[u8], endian: Endian) -> Vec<Insn> {
 
 /// Both halves of each 64-bit immediate load must be there.
 fn check_loads(insns: &[Insn]) -> Result<(), (u64, FunctionProblem)> {
-    let mut slots = insns.iter().zip(0u64..);
-    while let Some((insn, slot)) = slots.next() {
-        if insn.is_ld_imm64() {
-            match slots.next() {
-                None => return Err((slot, FunctionProblem::CutLoad)),
-                Some((second, _)) if second.code != 0 => {
-                    return Err((slot, FunctionProblem::BadLoad));
-                }
-                Some(_) => {}
+    let mut from = 0;
+    let is_load = |insn: &Insn| insn.code == bpfweld_insn::LD_IMM64;
+    while let Some(at) = insns.get(from..).and_then(|rest| rest.iter().position(is_load)) {
+        let slot = from + at;
+        match insns.get(slot + 1) {
+            None => return Err((slot as u64, FunctionProblem::CutLoad)),
+            Some(second) if second.code != 0 => {
+                return Err((slot as u64, FunctionProblem::BadLoad));
             }
+            Some(_) => from = slot + 2,
         }
     }
     Ok(())

@@ -1,9 +1,9 @@
 //! What `.BTF.ext` says about functions: their types, source lines and CO-RE relocations.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::Arc;
 
-use bpfweld_btf::{ExtSection, Kind, TypeId};
+use bpfweld_btf::{ExtSection, Kind, LineRecord, TypeId};
 use bpfweld_insn::{INSN_SIZE, Insn};
 
 use crate::error::{ReadProblem, RelocProblem};
@@ -45,8 +45,8 @@ fn sections<'a>(
     info: &'a TypeInfo,
     notes: &mut Vec<String>,
 ) -> Result<HashMap<usize, Option<&'a ExtSection>>, ReadProblem> {
-    let mut by_name: HashMap<&Arc<str>, usize> = HashMap::new();
-    let mut by_index = HashMap::new();
+    let mut by_name: HashMap<&Arc<str>, usize> = HashMap::default();
+    let mut by_index = HashMap::default();
     for function in &code.functions {
         let index = function.section_index;
         let first = *by_name.entry(&function.section).or_insert(index);
@@ -117,15 +117,24 @@ fn slot(function: &Function, insn_off: u32) -> Result<u32, RelocProblem> {
     Ok(slot)
 }
 
+/// [`INSN_SIZE`].
+const SLOT: u32 = 8;
+
 /// Gives the number of records that are of no use: out of place, or two for one instruction.
 fn add_lines(function: &mut Function, ext: &ExtSection) -> usize {
     let records = within(&ext.lines, function, |r| r.insn_off);
     let mut lines: Vec<LineInfo> = Vec::with_capacity(records.len());
-    for record in records {
-        let Ok(insn) = slot(function, record.insn_off) else { continue };
-        if lines.last().is_none_or(|last| last.insn < insn) {
-            let (file_off, line_off) = (record.file_off, record.line_off);
-            lines.push(LineInfo { insn, file_off, line_off, line_col: record.line_col });
+    // Slots of one function are fewer than 2^32, and records lie within it.
+    let start = u32::try_from(function.offset).unwrap_or(u32::MAX);
+    let mut last = None;
+    for &LineRecord { insn_off, file_off, line_off, line_col } in records {
+        let distance = insn_off.wrapping_sub(start);
+        let insn = distance / SLOT;
+        let before = (insn as usize).wrapping_sub(1);
+        let middle = function.insns.get(before).is_some_and(|i| i.is_ld_imm64());
+        if distance % SLOT == 0 && !middle && last < Some(insn) {
+            lines.push(LineInfo { insn, file_off, line_off, line_col });
+            last = Some(insn);
         }
     }
     let dropped = records.len() - lines.len();

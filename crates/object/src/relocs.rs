@@ -67,28 +67,50 @@ impl Resolver<'_, '_> {
     ) -> Result<Vec<Reloc>, ReadProblem> {
         let from = rels.partition_point(|r| r.offset < function.offset);
         let to = rels.partition_point(|r| r.offset < end(function));
-        let mut rels = rels.get(from..to).unwrap_or_default().iter().peekable();
+        let mut rels = rels.get(from..to).unwrap_or_default().iter();
         let mut found = Vec::with_capacity(to.saturating_sub(from));
-        let mut slots = (0u32..).zip(&function.insns);
-        while let Some((slot, &insn)) = slots.next() {
-            let offset = function.offset + u64::from(slot) * INSN_SIZE as u64;
-            let rel = rels.next_if(|r| r.offset == offset);
-            let target = match rel {
+        let offset_of = |slot: usize| function.offset + (slot * INSN_SIZE) as u64;
+        // Their places were checked.
+        let slot_of = |rel: &Rel| {
+            let distance = rel.offset.saturating_sub(function.offset) / INSN_SIZE as u64;
+            usize::try_from(distance).unwrap_or(usize::MAX)
+        };
+        let mut rel = rels.next();
+        let mut next = rel.map_or(usize::MAX, slot_of);
+        let mut slot = 0;
+        let refers = |insn: &Insn| matches!(insn.code, bpfweld_insn::LD_IMM64 | bpfweld_insn::CALL);
+        loop {
+            // Up to the next relocation, only calls and loads can refer to something.
+            let upto = next.min(function.insns.len());
+            let between = function.insns.get(slot..upto).unwrap_or_default();
+            slot += between.iter().position(refers).unwrap_or(between.len());
+            let Some(&insn) = function.insns.get(slot) else { break };
+            let here = rel.filter(|_| slot == next);
+            let target = match here {
                 Some(rel) => self.relocated(insn, rel).map(Some),
-                None => self.bare(function, insn, offset),
+                None => self.bare(function, insn, offset_of(slot)),
             };
             match target {
-                Ok(Some(target)) => found.push(Reloc { insn: slot, target }),
+                Ok(Some(target)) => {
+                    // A function's instructions are fewer than 2^32.
+                    let insn = u32::try_from(slot).unwrap_or(u32::MAX);
+                    found.push(Reloc { insn, target });
+                }
                 Ok(None) => {}
-                Err(problem) => return Err(self.error(section, offset, rel, problem)),
+                Err(problem) => return Err(self.error(section, offset_of(slot), here, problem)),
+            }
+            if here.is_some() {
+                rel = rels.next();
+                next = rel.map_or(usize::MAX, slot_of);
             }
             if insn.is_ld_imm64() {
-                slots.next();
-                let second = offset + INSN_SIZE as u64;
-                if let Some(rel) = rels.next_if(|r| r.offset == second) {
-                    return Err(self.error(section, second, Some(rel), RelocProblem::MiddleOfLoad));
+                slot += 1;
+                if slot == next {
+                    let problem = RelocProblem::MiddleOfLoad;
+                    return Err(self.error(section, offset_of(slot), rel, problem));
                 }
             }
+            slot += 1;
         }
         Ok(found)
     }

@@ -1,6 +1,6 @@
 //! What the reader asks BTF: an index of functions, variables and sections by name, made in one pass.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::Arc;
 
 use bpfweld_btf::{Btf, BtfExt, Kind, Linkage, Type, TypeId};

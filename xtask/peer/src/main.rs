@@ -1,7 +1,9 @@
-//! `cargo xtask peer-diff`: every program of every object, loaded by bpfweld and by libbpf, each alone;
-//! and what differs.
+//! bpfweld and libbpf side by side.
 //!
-//! Both run in processes of their own, one an object and side, so that a crash or a hang of either is
+//! `cargo xtask peer-diff`: every program of every object, loaded by both, each alone; and what differs.
+//! `cargo xtask peer-bench`: what opening and preparing take.
+//!
+//! Both run in processes of their own, for `peer-diff` one an object and side, so that a crash or a hang of either is
 //! a finding and no end. Both are watched at the same place: this program defines the C function
 //! `syscall`, which libbpf and bpfweld make their bpf(2) calls with.
 //!
@@ -13,12 +15,18 @@
 //! | [`ours`], [`theirs`] | the two sides, in a child |
 //! | [`compare`] | two records → differences |
 //! | [`report`] | the table; differences that are meant to be |
+//! | [`bench`] | `peer-bench`: counts, times, memory |
+//! | [`measured`] | what it measures, in a child |
+//! | [`pretend`] | bpf(2) without a kernel, for that |
 //!
 //! `unsafe` is everywhere in here: this is a tool, and no part of bpfweld depends on it.
 
+mod bench;
 mod canon;
 mod compare;
+mod measured;
 mod ours;
+mod pretend;
 mod record;
 mod report;
 mod theirs;
@@ -35,14 +43,33 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 use record::Side;
 use report::Report;
 
-/// Load every program of every object with bpfweld and with libbpf, and compare.
 #[derive(Parser)]
-#[command(name = "cargo xtask peer-diff")]
+#[command(name = "bpfweld-peer")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Load every program of every object with bpfweld and with libbpf, and compare
+    Diff(Options),
+    /// Count and time what opening and preparing take
+    Bench(bench::Options),
+    /// Print one side's record of one object
+    #[command(hide = true)]
+    Side { side: String, object: PathBuf },
+    /// Do what is measured
+    #[command(hide = true)]
+    Measure(bench::Child),
+}
+
+#[derive(Args)]
 struct Options {
     /// Object files, or directories to look for them in
     #[arg(required = true)]
@@ -65,14 +92,16 @@ struct Options {
     /// Seconds that one side has for one object
     #[arg(long, default_value_t = 300)]
     timeout: u64,
-    /// Print one side's record of one object
-    #[arg(long, value_name = "SIDE", hide = true)]
-    side: Option<String>,
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    match run(&options) {
+    let done = match Cli::parse().task {
+        Task::Diff(options) => diff(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::Side { side, object } => side_of(&side, &object).map(|()| true),
+        Task::Measure(work) => bench::child(&work).map(|()| true),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(e) => {
@@ -82,27 +111,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// One side's record of one object, on the standard output.
+fn side_of(side: &str, object: &Path) -> Result<()> {
+    let pins = watch::private_bpffs()?;
+    let record = match side {
+        "ours" => ours::run(object, &pins),
+        _ => theirs::run(object, &pins),
+    };
+    serde_json::to_writer(std::io::stdout().lock(), &record)?;
+    Ok(())
+}
+
 /// Is all the same?
-fn run(options: &Options) -> Result<bool> {
-    if let Some(side) = &options.side {
-        let object = options.paths.first().context("no object")?;
-        let pins = watch::private_bpffs()?;
-        let record = match side.as_str() {
-            "ours" => ours::run(object, &pins),
-            _ => theirs::run(object, &pins),
-        };
-        serde_json::to_writer(std::io::stdout().lock(), &record)?;
-        return Ok(true);
-    }
+fn diff(options: &Options) -> Result<bool> {
     fs::create_dir_all(&options.cache)?;
-    let mut objects = Vec::new();
-    for path in &options.paths {
-        find(path, &mut objects)?;
-    }
-    if let Some(filter) = &options.filter {
-        objects.retain(|o| o.to_string_lossy().contains(filter.as_str()));
-    }
-    objects.sort();
+    let objects = objects(&options.paths, options.filter.as_deref())?;
     let report = Mutex::new(Report::new(&options.allowed, options.lines, options.all)?);
     let next = AtomicUsize::new(0);
     let work = || {
@@ -123,6 +146,19 @@ fn run(options: &Options) -> Result<bool> {
     let report = report.into_inner().ok().context("a comparison broke off")?;
     report.print();
     Ok(report.all_explained())
+}
+
+/// The object files under these paths, sorted.
+fn objects(paths: &[PathBuf], filter: Option<&str>) -> Result<Vec<PathBuf>> {
+    let mut objects = Vec::new();
+    for path in paths {
+        find(path, &mut objects)?;
+    }
+    if let Some(filter) = filter {
+        objects.retain(|o| o.to_string_lossy().contains(filter));
+    }
+    objects.sort();
+    Ok(objects)
 }
 
 fn find(path: &Path, objects: &mut Vec<PathBuf>) -> Result<()> {
@@ -169,7 +205,7 @@ fn child(options: &Options, side: &str, object: &Path) -> Side {
 
 fn try_child(options: &Options, side: &str, object: &Path) -> Result<Side> {
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["--side", side])
+        .args(["side", side])
         .arg(object)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -223,14 +223,14 @@ fn check_section(ty: Type<'_>, layout: &Layout<'_>) -> Result<(), Problem> {
 
 /// What means nothing for a kind must be zero.
 fn check_words(ty: Type<'_>) -> Result<(), Problem> {
-    let word = |at| ty.raw().get(at).copied().unwrap_or(0);
+    let word = |at| ty.word(at);
     let unused = match ty.kind() {
         Kind::Array | Kind::Fwd => word(2),
         Kind::Int => word(3) & 0xf800_0000,
         _ => 0,
     };
     rule(unused == 0, "bits are set that mean nothing for this kind")?;
-    let info = ty.raw().get(1).copied().unwrap_or(0);
+    let info = ty.word(1);
     let kflag = matches!(
         ty.kind(),
         Kind::Struct

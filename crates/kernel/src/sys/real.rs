@@ -4,13 +4,15 @@
 // bpf(2) takes pointers as numbers; uname(2), statfs(2) fill structs; new fds are plain numbers.
 #![allow(unsafe_code)]
 
+use std::borrow::Cow;
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::attr::{
     Attr, BtfLoadAttr, IdAttr, InfoAttr, LinkCreateAttr, LinkUpdateAttr, MapCreateAttr,
@@ -59,6 +61,13 @@ mod cmd {
 }
 
 impl Sys for RealSys {
+    fn read_lasting(&self, path: &Path) -> io::Result<Cow<'static, [u8]>> {
+        match map_lasting(path) {
+            Some(bytes) => Ok(Cow::Borrowed(bytes)),
+            None => self.read(path).map(Cow::Owned),
+        }
+    }
+
     fn call(&self, command: Command<'_>) -> io::Result<Reply> {
         match command {
             Command::MapCreate(map) => map_create(map).map(Reply::Fd),
@@ -223,6 +232,33 @@ fn fill_memory(map: BorrowedFd<'_>, address: u64, len: u64, contents: &[u8]) -> 
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Maps a file of sysfs that the kernel lets be mapped (its BTF, since 6.16), once and for good;
+/// `None` where that cannot be.
+fn map_lasting(path: &Path) -> Option<&'static [u8]> {
+    static MAPPED: Mutex<Vec<(PathBuf, &'static [u8])>> = Mutex::new(Vec::new());
+    let mut mapped = MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, bytes)) = mapped.iter().find(|(of, _)| of == path) {
+        return Some(bytes);
+    }
+    // In a container it may be something else, which others can write.
+    if fs_magic(path).ok()? != libc::SYSFS_MAGIC as u64 & 0xffff_ffff {
+        return None;
+    }
+    let file = File::open(path).ok()?;
+    let len = usize::try_from(file.metadata().ok()?.len()).ok().filter(|&len| len > 0)?;
+    let (at, shared) = (std::ptr::null_mut(), libc::MAP_PRIVATE);
+    // SAFETY: a new mapping, which replaces no other.
+    let start = unsafe { libc::mmap(at, len, libc::PROT_READ, shared, file.as_raw_fd(), 0) };
+    if start == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: the kernel maps its own read-only memory, which does not change and is as long as it
+    // says; nothing unmaps it.
+    let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) };
+    mapped.push((path.into(), bytes));
+    Some(bytes)
 }
 
 fn addr(bytes: &[u8]) -> u64 {

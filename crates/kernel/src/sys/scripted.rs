@@ -1,5 +1,6 @@
 //! A stand-in for the kernel, for tests: a script sees every call first and may answer it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -79,6 +80,13 @@ impl Sys for Scripted {
             (Some(contents), _) => Ok(contents.clone()),
             (None, Some(behind)) => behind.read(path),
             (None, None) => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+        }
+    }
+
+    fn read_lasting(&self, path: &Path) -> io::Result<Cow<'static, [u8]>> {
+        match (self.files.get(path), &self.behind) {
+            (None, Some(behind)) => behind.read_lasting(path),
+            _ => self.read(path).map(Cow::Owned),
         }
     }
 }

@@ -3,12 +3,12 @@
 //! type existence, size and id), does the target have all that the local type has
 //! ([`types_match`]).
 
-use bpfweld_btf::{Btf, Kind, Type, TypeId};
+use bpfweld_btf::{Btf, Kind, Type, TypeId, essential_name};
 
 use super::CoreKind;
 use super::access::{MAX_STEPS, Path, Step};
 use super::error::CoreProblem;
-use super::targets::{Candidate, essential_name, is_enum, same_kind};
+use super::targets::{Candidate, is_enum, same_kind};
 
 /// Levels of pointers, arrays and prototypes, and of nested types, that are compared (libbpf's
 /// limit for either).

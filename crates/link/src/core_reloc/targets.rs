@@ -1,10 +1,9 @@
-//! The types that records are matched against: the kernel's BTF, then its modules', each with an
-//! index from name to types, built once and used for all objects.
+//! The types that records are matched against: the kernel's BTF, then its modules'.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use bpfweld_btf::{Btf, Kind, Type, TypeId};
+use bpfweld_btf::{Btf, Kind, Type, TypeId, essential_name};
 
 /// The kernel's types. Modules are searched only where the kernel itself has no candidate.
 pub struct Targets {
@@ -107,55 +106,19 @@ struct Source {
     name: String,
     btf: Arc<Btf>,
     pointer_size: u32,
-    /// (hash of the essential name, id), sorted: equal names stand together, by rising id.
-    index: Vec<(u32, u32)>,
 }
 
 impl Source {
     fn new(name: String, btf: Arc<Btf>) -> Self {
-        let first = btf.first_id().0;
-        let mut index = Vec::with_capacity((btf.type_count() - first) as usize / 4);
-        for ty in btf.types() {
-            if !can_be_root(ty.kind()) || ty.name_off() == 0 {
-                continue;
-            }
-            let name = btf.bytes_at(ty.name_off()).unwrap_or_default();
-            if !name.is_empty() {
-                index.push((hash(essential_name(name)), ty.id().0));
-            }
-        }
-        index.sort_unstable();
         let pointer_size = pointer_size(btf.base().unwrap_or(&btf));
-        Self { name, btf, pointer_size, index }
+        Self { name, btf, pointer_size }
     }
 
     fn find(&self, kind: Kind, essential: &[u8]) -> Vec<Candidate<'_>> {
-        let hash = hash(essential);
-        let start = self.index.partition_point(|entry| entry.0 < hash);
-        let run = self.index.iter().skip(start).take_while(|entry| entry.0 == hash);
-        let ids = run.map(|entry| TypeId(entry.1)).filter(|&id| {
-            let ty = self.btf.ty(id);
-            let name = self.btf.bytes_at(ty.name_off()).unwrap_or_default();
-            same_kind(ty.kind(), kind) && essential_name(name) == essential
-        });
-        ids.map(|id| Candidate { source: self, id }).collect()
+        let named = self.btf.index().essential(essential);
+        let fitting = named.filter(|ty| same_kind(ty.kind(), kind));
+        fitting.map(|ty| Candidate { source: self, id: ty.id() }).collect()
     }
-}
-
-/// Kinds that a record's root type can usefully have. Functions, the greater part of a kernel's
-/// BTF, never match anything.
-fn can_be_root(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Int
-            | Kind::Struct
-            | Kind::Union
-            | Kind::Enum
-            | Kind::Enum64
-            | Kind::Fwd
-            | Kind::Typedef
-            | Kind::Float
-    )
 }
 
 pub(super) fn same_kind(a: Kind, b: Kind) -> bool {
@@ -164,21 +127,6 @@ pub(super) fn same_kind(a: Kind, b: Kind) -> bool {
 
 pub(super) fn is_enum(kind: Kind) -> bool {
     matches!(kind, Kind::Enum | Kind::Enum64)
-}
-
-/// The name up to its flavour: `task_struct` of `task_struct___v6`. A flavour begins at the last
-/// three underscores that stand alone, between two other characters.
-pub(super) fn essential_name(name: &[u8]) -> &[u8] {
-    let is_flavour = |w: &[u8]| matches!(w, [before, b'_', b'_', b'_', after] if *before != b'_' && *after != b'_');
-    match name.windows(5).rposition(is_flavour) {
-        Some(at) => name.get(..=at).unwrap_or(name),
-        None => name,
-    }
-}
-
-/// FNV-1a. Only ever compared with itself; equal hashes are told apart by the names.
-fn hash(name: &[u8]) -> u32 {
-    name.iter().fold(0x811c_9dc5, |h, &b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
 }
 
 /// Bytes of a pointer in this BTF, told by the size of `long`; 8 without one. BTF itself does not

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::targets::essential_name;
 use super::*;
 use CoreKind::*;
+use bpfweld_btf::essential_name;
 
 #[test]
 fn essential_names() {

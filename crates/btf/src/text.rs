@@ -1,0 +1,158 @@
+//! Strings in string sections, eight bytes at a time: where they end, how they hash.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const UNDERSCORES: u64 = 0x5f5f_5f5f_5f5f_5f5f;
+const TOPS: u64 = 0x8080_8080_8080_8080;
+
+/// The top bit of each byte that is zero, exact up to the first such byte; bits above may be wrong.
+#[inline]
+fn zeroes(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & TOPS
+}
+
+/// The bytes in front of the first zero; `None` when there is none.
+pub(crate) fn until_zero(bytes: &[u8]) -> Option<&[u8]> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, &word) in words.iter().enumerate() {
+        let found = zeroes(u64::from_le_bytes(word));
+        if found != 0 {
+            return bytes.get(..at * 8 + (found.trailing_zeros() / 8) as usize);
+        }
+    }
+    let end = rest.iter().position(|&b| b == 0)?;
+    bytes.get(..bytes.len() - rest.len() + end)
+}
+
+/// Is any of these strings, each ended by a zero, longer than `most`?
+pub(crate) fn any_longer(strings: &[u8], most: usize) -> bool {
+    let mut rest = strings;
+    // Of any `most + 1` bytes that follow a zero, one must be zero again.
+    while rest.len() > most {
+        let Some(window) = rest.get(..=most) else { return false };
+        let Some(last) = window.iter().rposition(|&b| b == 0) else { return true };
+        rest = rest.get(last + 1..).unwrap_or(&[]);
+    }
+    false
+}
+
+/// A name up to its flavour: `task_struct` of `task_struct___v6`. A flavour begins at the last three
+/// underscores that stand alone, between two other characters.
+pub fn essential_name(name: &[u8]) -> &[u8] {
+    let flavour = |w: &[u8]| matches!(w, [before, b'_', b'_', b'_', after] if *before != b'_' && *after != b'_');
+    match name.windows(5).rposition(flavour) {
+        Some(at) => name.get(..=at).unwrap_or(name),
+        None => name,
+    }
+}
+
+/// Hash of the name at the start of `tail`, which a zero or the end of `tail` ends: of its first
+/// sixteen bytes, which is enough to tell most names apart.
+#[inline]
+pub(crate) fn name_hash(seed: u64, tail: &[u8]) -> u64 {
+    let (first, second) = head(tail);
+    mix(seed, first, second)
+}
+
+/// [`name_hash`] of the name up to its flavour.
+#[inline]
+pub(crate) fn essential_hash(seed: u64, tail: &[u8]) -> u64 {
+    let (first, second) = head(tail);
+    let [one, two] = [first, second].map(|word| zeroes(word ^ UNDERSCORES));
+    let three = |marks: u64| marks & marks << 8 & marks << 16;
+    // A flavour in sight, or one that may begin in the first word and go on in the second, or behind.
+    let across = one >> 63 & two >> 7 & 1;
+    if three(one) | three(two) | across | two >> 63 != 0 {
+        return name_hash(seed, essential_name(until_zero(tail).unwrap_or(tail)));
+    }
+    mix(seed, first, second)
+}
+
+/// The first sixteen bytes of a name, zeroes behind its end.
+#[inline]
+fn head(tail: &[u8]) -> (u64, u64) {
+    let whole = tail.first_chunk().copied().unwrap_or_else(|| short(tail));
+    let whole = u128::from_le_bytes(whole);
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
+    let (first, second) = (whole as u64, (whole >> 64) as u64);
+    // The bytes in front of the first zero.
+    let cut = |word: u64, end: u64| word & ((end & end.wrapping_neg()) >> 7).wrapping_sub(1);
+    match zeroes(first) {
+        0 => match zeroes(second) {
+            0 => (first, second),
+            end => (first, cut(second, end)),
+        },
+        end => (cut(first, end), 0),
+    }
+}
+
+/// What the section ends in: seldom asked for.
+#[cold]
+fn short(tail: &[u8]) -> [u8; 16] {
+    let mut short = [0; 16];
+    for (to, from) in short.iter_mut().zip(tail) {
+        *to = *from;
+    }
+    short
+}
+
+#[inline]
+fn mix(seed: u64, first: u64, second: u64) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let hash = (first ^ seed).wrapping_mul(ODD).rotate_left(31) ^ second;
+    hash.wrapping_mul(ODD) >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_end_at_the_first_zero() {
+        for len in 0..40 {
+            let mut bytes = vec![b'x'; len];
+            assert_eq!(until_zero(&bytes), None);
+            bytes.extend([0, 1, 0, b'x', 0]);
+            assert_eq!(until_zero(&bytes), Some(&[b'x'].repeat(len)[..]));
+        }
+    }
+
+    #[test]
+    fn long_strings_are_found_wherever_they_are() {
+        let strings = |len: usize| [b"\0abc\0", &*vec![b'x'; len], b"\0abc\0"].concat();
+        for len in 90..110 {
+            assert_eq!(any_longer(&strings(len), 100), len > 100, "{len}");
+        }
+    }
+
+    #[test]
+    fn flavours_do_not_count() {
+        assert_eq!(essential_name(b"task_struct___v6"), b"task_struct");
+        assert_eq!(essential_name(b"___a"), b"___a");
+        assert_eq!(essential_name(b"a____b"), b"a____b");
+        let names: [&[u8]; 8] = [
+            b"",
+            b"a",
+            b"__u32",
+            b"task_struct",
+            b"eight_by",
+            b"a____b",
+            b"x__y__z_",
+            b"sixteen_bytes_ok",
+        ];
+        for name in names {
+            let plain = essential_hash(7, &[name, b"\0"].concat());
+            for behind in [&b"\0other"[..], b"\0", b"\0more than eight bytes\0", b""] {
+                assert_eq!(
+                    essential_hash(7, &[name, behind].concat()),
+                    plain,
+                    "{name:?} {behind:?}"
+                );
+            }
+            if !name.is_empty() && !name.ends_with(b"_") {
+                let flavoured = [name, b"___v6\0more than eight bytes"].concat();
+                assert_eq!(essential_hash(7, &flavoured), plain, "{name:?}");
+            }
+        }
+        assert_ne!(essential_hash(7, b"task_struct\0"), essential_hash(7, b"task_strucs\0"));
+    }
+}
