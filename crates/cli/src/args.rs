@@ -552,7 +552,7 @@ pub(crate) struct LinkArgs {
                      instances are meant. May be given several times.",
         help_heading = "Maps"
     )]
-    pub(crate) maps: Vec<String>,
+    pub(crate) map_changes: Vec<String>,
     /// Ask for the verifier's log: 1 states at branches, 2 every instruction, +4 statistics
     ///
     /// The log goes to standard error. Without the option, a log is made only when a program is

@@ -324,7 +324,7 @@ mod tests {
             kernel_btf: None,
             log_level: 0,
             pin_root: None,
-            maps: Vec::new(),
+            map_changes: Vec::new(),
             without: Vec::new(),
         })
     }

@@ -47,7 +47,7 @@ impl Session {
             None => None,
         };
         let kconfig = args.kconfig.as_deref().map(kconfig).transpose()?;
-        let maps = args.maps.iter().map(|text| map_option::parse(text, &wiring, &kernel));
+        let maps = args.map_changes.iter().map(|text| map_option::parse(text, &wiring, &kernel));
         let maps = maps.collect::<Result<Vec<_>, _>>()?;
         let objects = wiring.instances.into_iter().map(|i| (i.label, i.path));
         let bindings = wiring.bindings.into_iter().map(|wire| Wire {
