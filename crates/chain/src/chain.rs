@@ -19,6 +19,7 @@ use crate::recover::recover;
 use crate::state::{Entry, Files, Found, State, file, pin_names};
 use crate::swap::{Attachment, Swapped};
 
+mod adopt;
 mod sharing;
 
 /// How often a change is built again when somebody else was faster.
@@ -122,6 +123,8 @@ pub(crate) struct Prepared {
     built: Option<Built>,
     members: Vec<Proposed>,
     mode: XdpMode,
+    /// The program of somebody else's in whose place it comes.
+    takes_over: Option<u32>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -339,10 +342,16 @@ impl<'h> Chain<'h> {
     }
 
     fn stored(&self, entry: &Entry) -> Result<Proposed, ChainError> {
-        let path = self.files.object(&entry.object);
-        let bytes = self.host.sys().read(&path).map_err(file("read", &path))?;
+        let opened = match entry.adopted {
+            Some(adopted) => adopt::adopted_object(entry, adopted)?,
+            None => {
+                let path = self.files.object(&entry.object);
+                let bytes = self.host.sys().read(&path).map_err(file("read", &path))?;
+                Opened::stored(entry, &bytes)?
+            }
+        };
         Ok(Proposed {
-            opened: Opened::stored(entry, &bytes)?,
+            opened,
             bytes: None,
             shared: Vec::new(),
             inherited: ExistingMaps::new(),
@@ -465,7 +474,14 @@ impl<'h> Chain<'h> {
             ..self.state.clone()
         };
         if members.is_empty() {
-            return Ok(Prepared { state, built: None, members, mode, warnings: Vec::new() });
+            return Ok(Prepared {
+                state,
+                built: None,
+                members,
+                mode,
+                takes_over: None,
+                warnings: Vec::new(),
+            });
         }
         self.host.check_pins()?;
         if mode == XdpMode::Hw && members.len() > 1 {
@@ -490,7 +506,7 @@ impl<'h> Chain<'h> {
         if state.counters {
             state.counters_pin = Some(COUNTERS_MAP.to_owned());
         }
-        Ok(Prepared { state, built: Some(built), members, mode, warnings })
+        Ok(Prepared { state, built: Some(built), members, mode, takes_over: None, warnings })
     }
 
     /// The mode of the chain that is there, or the one asked for.
@@ -575,9 +591,11 @@ impl<'h> Chain<'h> {
         files.write_next(sys, state)?;
         let attachment = self.attachment();
         let (program, _) = built.program(&self.interface.name)?;
-        let swapped = match self.state.program {
-            0 => attachment.attach(program.fd().as_fd(), prepared.mode)?,
-            old => attachment.replace(old, program.fd().as_fd(), prepared.mode)?,
+        let new = program.fd().as_fd();
+        let swapped = match (prepared.takes_over, self.state.program) {
+            (Some(old), _) => attachment.take_over(old, new, state.program, prepared.mode)?,
+            (None, 0) => attachment.attach(new, prepared.mode)?,
+            (None, old) => attachment.replace(old, new, prepared.mode)?,
         };
         if swapped == Swapped::Done {
             files.commit(sys)?;

@@ -51,6 +51,14 @@ pub enum ChainError {
         /// Its name.
         program: String,
     },
+    /// A program of somebody else's cannot be taken into a chain.
+    #[error("{interface}: cannot adopt its program: {problem}")]
+    Adopt {
+        /// The interface.
+        interface: String,
+        /// What is in the way.
+        problem: String,
+    },
     /// An object file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -257,7 +265,7 @@ impl ChainError {
             Self::Load(error) => error.code(),
             Self::KernelBtf { .. } => "E0226",
             Self::NoInterface { .. } | Self::NetNs { .. } | Self::Netlink { .. } => "E0701",
-            Self::Foreign { .. } | Self::Alone { .. } => "E0702",
+            Self::Foreign { .. } | Self::Alone { .. } | Self::Adopt { .. } => "E0702",
             Self::NoProgram { .. }
             | Self::NoMember { .. }
             | Self::NameTaken { .. }

@@ -87,9 +87,19 @@ pub(crate) struct Entry {
     pub(crate) shared: Vec<(String, String)>,
     /// Its maps: name, and name of the pin below `maps/ID`.
     pub(crate) maps: BTreeMap<String, String>,
-    /// The program on the interface that was taken in, by its id, for one without an object.
+    /// Of one without an object: the program that was taken in.
     #[serde(default)]
-    pub(crate) adopted: Option<u32>,
+    pub(crate) adopted: Option<Adopted>,
+}
+
+/// A program that was on the interface before the chain and is called by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Adopted {
+    /// The kernel's id of it.
+    pub(crate) program: u32,
+    /// Does it take multi-buffer packets?
+    pub(crate) frags: bool,
 }
 
 impl Entry {

@@ -109,6 +109,25 @@ impl Attachment<'_> {
         }
     }
 
+    /// Puts a program in the place of somebody else's; a link of theirs is held from then on.
+    pub(crate) fn take_over(
+        &self,
+        old: u32,
+        program: BorrowedFd<'_>,
+        new: u32,
+        mode: XdpMode,
+    ) -> Result<Swapped, ChainError> {
+        let swapped = self.replace(old, program, mode)?;
+        let path = self.files.link();
+        if swapped == Swapped::Done
+            && !path.exists()
+            && let Some(link) = self.link(new)?
+        {
+            self.sys().pin(link.as_fd(), &path).map_err(file("pin the link as", &path))?;
+        }
+        Ok(swapped)
+    }
+
     /// Takes a program off.
     pub(crate) fn detach(&self, old: u32, mode: XdpMode) -> Result<Swapped, ChainError> {
         let sys = self.sys();

@@ -38,6 +38,9 @@ pub const MAX_MEMBERS: usize = 255;
 /// What the root's function, and so the program, is called unless asked otherwise.
 pub const ROOT_NAME: &str = "xdp_chain";
 
+/// Name of the prog array of a [`tail_caller`].
+pub const TAIL_CALL_MAP: &str = "programs";
+
 /// `XDP_PASS`.
 pub const XDP_PASS: u32 = 2;
 
@@ -269,7 +272,7 @@ pub fn generate(root: &Root<'_>) -> Result<Object, RootError> {
 }
 
 /// An object with one function, `name`, that hands the packet to the program in slot 0 of its prog array
-/// `programs`, and returns `otherwise` where there is none: how a program that is loaded already, and
+/// ([`TAIL_CALL_MAP`]), and returns `otherwise` where there is none: how a program that is loaded already, and
 /// whose object nobody has, becomes a member.
 ///
 /// It is linked as a global function, because the verifier takes a tail call for something that falls
@@ -279,7 +282,7 @@ pub fn tail_caller(name: &str, otherwise: u32, frags: bool) -> Result<Object, Ro
         generate(&Root { members: &[], end: otherwise, frags, counters: false, name })?;
     object.name = name.into();
     object.maps = vec![MapDef {
-        name: "programs".into(),
+        name: TAIL_CALL_MAP.into(),
         // BPF_MAP_TYPE_PROG_ARRAY
         map_type: 3,
         key_size: 4,

@@ -30,6 +30,9 @@ pub(crate) enum XdpCommand {
     /// Go back to the generation of a chain before the last change
     #[command(after_help = AFTER_ROLLBACK)]
     Rollback(XdpRollbackArgs),
+    /// Take somebody else's program on an interface into a chain, without its object
+    #[command(after_help = AFTER_ADOPT)]
+    Adopt(XdpAdoptArgs),
     /// Make chains what a file says, on all its interfaces or on none
     #[command(after_help = AFTER_APPLY)]
     Apply(XdpApplyArgs),
@@ -85,6 +88,13 @@ Its programs keep the maps that they had. A second rollback undoes the first.
 
 Example:
   bpfweld xdp rollback eth0";
+
+const AFTER_ADOPT: &str = "\
+The chain tail-calls the program through a prog array and goes on with its verdict (priority 50,
+XDP_PASS). It stays the very program, with its maps; libxdp's dispatcher comes as a whole. Needs Linux 5.10.
+
+Example:
+  bpfweld xdp adopt eth0 && bpfweld xdp load eth0 count.o";
 
 const AFTER_APPLY: &str = "\
 Every new chain is built and verified before the first is put on its interface; where one cannot be, those
@@ -297,6 +307,18 @@ pub(crate) struct XdpRollbackArgs {
     pub(crate) common: XdpCommon,
 }
 
+/// `xdp adopt`.
+#[derive(Args, Debug)]
+pub(crate) struct XdpAdoptArgs {
+    /// The interface
+    #[arg(value_name = "IFACE")]
+    pub(crate) interface: String,
+    #[command(flatten)]
+    pub(crate) change: XdpChangeArgs,
+    #[command(flatten)]
+    pub(crate) common: XdpCommon,
+}
+
 /// `xdp apply`.
 #[derive(Args, Debug)]
 pub(crate) struct XdpApplyArgs {
@@ -403,6 +425,7 @@ impl XdpCommand {
             | Self::Unload(XdpUnloadArgs { common, .. })
             | Self::Replace(XdpReplaceArgs { common, .. })
             | Self::Rollback(XdpRollbackArgs { common, .. })
+            | Self::Adopt(XdpAdoptArgs { common, .. })
             | Self::Apply(XdpApplyArgs { common, .. })
             | Self::Diff(XdpDiffArgs { common, .. })
             | Self::Status(XdpStatusArgs { common, .. })

@@ -31,6 +31,7 @@ pub(crate) fn xdp(args: &XdpArgs) -> Result<(), Failure> {
         XdpCommand::Unload(args) => change::unload(&chains, &kernel, args),
         XdpCommand::Replace(args) => change::replace(&chains, &kernel, args),
         XdpCommand::Rollback(args) => change::rollback(&chains, &kernel, args),
+        XdpCommand::Adopt(args) => change::adopt(&chains, &kernel, args),
         XdpCommand::Apply(args) => change::apply(&chains, &kernel, args),
         XdpCommand::Diff(args) => show::diff(&chains, args),
         XdpCommand::Status(args) => show::status(&chains, args),

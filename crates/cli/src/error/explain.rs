@@ -40,7 +40,8 @@ impl From<ChainError> for Failure {
             ChainError::Link(error) => error.into(),
             ChainError::Load(error) => error.into(),
             ChainError::Foreign { .. } => {
-                plain(&error).hint("it is left alone; take it off with the tool that put it there")
+                plain(&error)
+                .hint("it is left alone; `bpfweld xdp adopt` takes it into a chain, or take it off with the tool that put it there")
             }
             ChainError::Attach { unsupported: true, mode: "native", .. } => {
                 plain(&error).hint("try --mode skb, which works on any interface")

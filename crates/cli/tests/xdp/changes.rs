@@ -218,6 +218,63 @@ fn others_are_left_alone() {
 }
 
 #[test]
+fn others_are_adopted() {
+    let Some(world) = World::new() else { return };
+    let _echo = world.echo();
+    let on = |object: &str, section: &str| {
+        let object = World::object(object);
+        tool(&format!("ip -n {} link set {HERE} xdpdrv obj {object} sec {section}", world.here));
+    };
+    world.fails(&format!("adopt {HERE}"), 1, "E0703");
+    for (object, section, name) in
+        [("chain/bare.o", "xdp", "bare"), ("chain/frags.o", "xdp.frags", "frags")]
+    {
+        on(object, section);
+        world.does(&format!("adopt {HERE} --dry-run"));
+        assert_eq!(world.status_of(HERE)["ours"], false);
+        world.does(&format!("adopt {HERE}"));
+        assert_eq!(world.names(), [name]);
+        world.fails(&format!("adopt {HERE}"), 1, "already");
+        // The chain goes on with its verdict, XDP_PASS.
+        if name == "bare" {
+            world.does(&step(1, " -P 60"));
+            assert_eq!(world.send(2), 2);
+            assert_eq!(world.value("s1", "seen", 0), 2);
+        }
+        assert_eq!(world.send(1), 1);
+        world.does(&format!("unload {HERE} -a"));
+        world.nothing_is_left();
+    }
+    // One that somebody holds by a link: here a chain of another state directory.
+    let elsewhere = |line: &str| {
+        let mut command = world.command(line);
+        command.env("BPFWELD_STATE_DIR", world.temp("elsewhere"));
+        command.env("BPFWELD_PIN_DIR", world.pin_root().join("elsewhere"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    elsewhere(&format!("load {HERE} chain/step.o"));
+    world.fails(&format!("load {HERE} chain/step.o"), 1, "xdp_chain");
+    world.does(&format!("adopt {HERE}"));
+    world.does(&step(1, " -P 60"));
+    assert_eq!(world.send(2), 2);
+    assert_eq!(world.value("s1", "seen", 0), 2);
+    assert!(elsewhere(&format!("status {HERE}")).contains("somebody else"));
+    world.does(&format!("unload {HERE} -a"));
+    world.nothing_is_left();
+    // One that drops: the chain ends there.
+    let object = World::object("chain/config.o");
+    tool(&format!("ip -n {} link set {HERE} xdpdrv obj {object} sec xdp", world.here));
+    world.does(&format!("adopt {HERE}"));
+    world.does(&step(1, " -P 60"));
+    assert_eq!(world.send(1), 0);
+    assert_eq!(world.value("s1", "seen", 0), 0);
+    world.does(&format!("unload {HERE} -a"));
+    world.nothing_is_left();
+}
+
+#[test]
 fn interfaces_come_and_go() {
     let Some(world) = World::new() else { return };
     world.pair("here1", "there1");

@@ -5,8 +5,8 @@ use bpfweld_chain::{Chains, Change, NewMember, Options, Plan, Select, SharedMap,
 
 use super::{open, without};
 use crate::args::xdp::{
-    XdpApplyArgs, XdpChangeArgs, XdpLoadArgs, XdpProgramArgs, XdpReplaceArgs, XdpRollbackArgs,
-    XdpUnloadArgs,
+    XdpAdoptArgs, XdpApplyArgs, XdpChangeArgs, XdpLoadArgs, XdpProgramArgs, XdpReplaceArgs,
+    XdpRollbackArgs, XdpUnloadArgs,
 };
 use crate::error::Failure;
 use crate::output;
@@ -93,6 +93,18 @@ pub(super) fn rollback(
     let mut chain = open(chains, &args.interface)?;
     let options = options(&args.change, args.common.verbose);
     let change = chain.rollback(&options)?;
+    tell(&args.interface, &change, args.common.verbose, args.change.dry_run);
+    Ok(())
+}
+
+pub(super) fn adopt(
+    chains: &Chains<'_>,
+    kernel: &Kernel,
+    args: &XdpAdoptArgs,
+) -> Result<(), Failure> {
+    without(kernel, &args.change.without)?;
+    let mut chain = open(chains, &args.interface)?;
+    let change = chain.adopt(&options(&args.change, args.common.verbose))?;
     tell(&args.interface, &change, args.common.verbose, args.change.dry_run);
     Ok(())
 }

@@ -1,0 +1,111 @@
+//! Taking a program of somebody else's into a chain, without its object: a function of the chain
+//! tail-calls it through a prog array, and the chain goes on with its verdict.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+use bpfweld::kernel::netlink::XdpMode;
+use bpfweld::kernel::sys::ObjectKind;
+use bpfweld::link::ExistingMaps;
+use bpfweld::link::chain_root::{TAIL_CALL_MAP, Verdicts, XDP_PASS, tail_caller};
+use bpfweld::object::FuncId;
+
+use super::{Chain, Change, Options, Proposal, Proposed, describe};
+use crate::error::ChainError;
+use crate::member::{Opened, tag};
+use crate::run_config::DEFAULT_PRIORITY;
+use crate::state::{Adopted, Entry};
+
+impl Chain<'_> {
+    /// Makes somebody else's program on the interface the first of a chain: under its own name, with
+    /// priority 50, going on after `XDP_PASS`. It stays the very program, with its maps; a dispatcher comes
+    /// as a whole. Needs a kernel that tail-calls from functions (5.10).
+    ///
+    /// Where its owner holds it by a link, the link becomes the chain's as well, and unloading the chain
+    /// detaches it.
+    pub fn adopt(&mut self, options: &Options) -> Result<Change, ChainError> {
+        self.refresh()?;
+        let (mode, id) = self.interface.program();
+        let interface = self.interface.name.clone();
+        let failed = |problem: String| ChainError::Adopt { interface: interface.clone(), problem };
+        match id {
+            0 => return Err(ChainError::Nothing { interface }),
+            id if id == self.state.program => {
+                return Err(failed("it is a chain of bpfweld's already".into()));
+            }
+            _ if mode == XdpMode::Hw => {
+                return Err(failed("a program in the card cannot be called by another one".into()));
+            }
+            _ => {}
+        }
+        let sys = self.host.sys();
+        let named = describe(self.host, id);
+        let gone = |e: std::io::Error| failed(format!("{named}: {e}"));
+        let program = sys.fd_by_id(ObjectKind::Prog, id).map_err(gone)?;
+        let name = sys.prog_info(program.as_fd()).map_err(gone)?.name;
+        let options = Options { mode, ..options.clone() };
+        // A prog array takes programs that agree on multi-buffer packets, and nothing says of a program
+        // whether it takes those: tried without, then with.
+        let mut refused = String::new();
+        for frags in [false, true] {
+            let member = self.adopted_member(&name, Adopted { program: id, frags })?;
+            let proposal = Proposal {
+                members: vec![member],
+                next_id: self.state.next_id.saturating_add(1),
+                alone: false,
+                counters: options.counters,
+            };
+            let mut prepared = self.prepare(proposal, &options)?;
+            prepared.takes_over = Some(id);
+            let slot = prepared.built.as_ref().and_then(|b| {
+                let at = *b.instances.first()?;
+                b.maps_of(at).find(|m| m.name() == TAIL_CALL_MAP)
+            });
+            let slot = slot.ok_or_else(|| failed("it has no prog array".into()))?;
+            let value = program.as_raw_fd().to_ne_bytes();
+            if let Err(e) = slot.update(&0u32.to_ne_bytes(), &value) {
+                refused = e.to_string();
+                continue;
+            }
+            if options.dry_run {
+                return Ok(self.outcome(&prepared));
+            }
+            return self.commit(prepared)?.ok_or(ChainError::Race { interface, tries: 1 });
+        }
+        Err(failed(format!("{named} cannot be tail-called by a chain: {refused}")))
+    }
+
+    fn adopted_member(&self, name: &str, adopted: Adopted) -> Result<Proposed, ChainError> {
+        let entry = Entry {
+            id: self.state.next_id,
+            name: name.to_owned(),
+            path: String::new(),
+            object: String::new(),
+            program: name.to_owned(),
+            tag: String::new(),
+            priority: DEFAULT_PRIORITY,
+            goes_on: Verdicts::PASS.bits(),
+            slot: 0,
+            sets: Vec::new(),
+            shared: Vec::new(),
+            maps: Default::default(),
+            adopted: Some(adopted),
+        };
+        let mut opened = adopted_object(&entry, adopted)?;
+        opened.entry.tag = tag(&opened.object, opened.function);
+        Ok(Proposed {
+            opened,
+            // New, and without an object to keep.
+            bytes: None,
+            shared: Vec::new(),
+            inherited: ExistingMaps::new(),
+            pin_path: None,
+        })
+    }
+}
+
+/// The function that stands for an adopted program.
+pub(super) fn adopted_object(entry: &Entry, adopted: Adopted) -> Result<Opened, ChainError> {
+    let object = tail_caller(&entry.program, XDP_PASS, adopted.frags)?;
+    Ok(Opened { entry: entry.clone(), object: Arc::new(object), function: FuncId(0) })
+}
