@@ -1,4 +1,4 @@
-//! The programs that are measured: members of three kinds, roots that call them, the same in one source as
+//! The programs that are measured: members of some kinds, roots that call them, the same in one source as
 //! a person would write it, and a chain of tail calls.
 
 use std::fmt::Write as _;
@@ -14,13 +14,16 @@ pub(super) enum Kind {
     Counter,
     /// Parses Ethernet and IPv4 and looks the source up in a hash map.
     Parser,
-    /// Rewrites a field of the IPv4 header and its checksum.
+    /// Rewrites a field of the IPv4 header by a value from a map, and the checksum.
     Rewriter,
+    /// The same by a constant: every member rewrites the same field, so a compiler that sees them
+    /// together makes one rewriting of all.
+    Constant,
 }
 
 impl Kind {
     /// All.
-    pub(super) const ALL: [Self; 3] = [Self::Counter, Self::Parser, Self::Rewriter];
+    pub(super) const ALL: [Self; 4] = [Self::Counter, Self::Parser, Self::Rewriter, Self::Constant];
 
     /// For files and tables.
     pub(super) fn name(self) -> &'static str {
@@ -28,6 +31,7 @@ impl Kind {
             Self::Counter => "counter",
             Self::Parser => "parser",
             Self::Rewriter => "rewriter",
+            Self::Constant => "constant",
         }
     }
 
@@ -37,6 +41,7 @@ impl Kind {
             Self::Counter => "Map counter",
             Self::Parser => "Header parser with a blocklist",
             Self::Rewriter => "Packet rewriter",
+            Self::Constant => "Rewriter of one field by constants",
         }
     }
 
@@ -78,6 +83,32 @@ PREFIX int member#(struct xdp_md *ctx)
 "
             }
             Self::Rewriter => {
+                "struct { NUM(type, MAP_ARRAY); TYPE(key, u32); TYPE(value, u32); NUM(max_entries, 1); }
+	state# SEC(\".maps\");
+PREFIX int member#(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = data;
+	struct iphdr *ip = data + sizeof(*eth);
+	u32 sum, key = 0, *with;
+
+	if (data + sizeof(*eth) + sizeof(*ip) > end)
+		return XDP_PASS;
+	if (eth->proto != be16_of(ETH_P_IP))
+		return XDP_PASS;
+	with = map_lookup(&state#, &key);
+	if (!with)
+		return XDP_ABORTED;
+	sum = (u16)~ip->check + (u16)~ip->id;
+	ip->id ^= *with + # * 257 + 1;
+	sum += ip->id;
+	sum = (sum & 0xffff) + (sum >> 16);
+	ip->check = ~((sum & 0xffff) + (sum >> 16));
+	return XDP_PASS;
+}
+"
+            }
+            Self::Constant => {
                 "PREFIX int member#(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -122,10 +153,11 @@ impl Objects {
         Ok(Self { dir: dir.into(), root: root.into() })
     }
 
-    /// One member in an object of its own. Number 0 for all but the rewriter, whose members differ in
-    /// the constant that they rewrite with.
+    /// One member in an object of its own. Number 0 for all but the rewriters, whose members differ in
+    /// a constant.
     pub(super) fn member(&self, kind: Kind, number: usize) -> Result<PathBuf> {
-        let number = if kind == Kind::Rewriter { number } else { 0 };
+        let rewrites = matches!(kind, Kind::Rewriter | Kind::Constant);
+        let number = if rewrites { number } else { 0 };
         let code = kind.member(number, "SEC(\"xdp\")");
         self.compile(&format!("{}{number}", kind.name()), &code)
     }

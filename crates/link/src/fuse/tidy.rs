@@ -5,6 +5,7 @@
 //!   ([`super::values`] says why they do). Done for the context pointer and the packet's bounds only: of
 //!   two equal numbers the verifier may know more about one, of these it knows the same. The bounds are
 //!   read-only to programs and change only when a helper moves the packet.
+//! * [`keep`]: the packet's bounds are copied to registers that nothing uses, from where the above takes them.
 //! * [`thread`]: an edge into a block whose test has a known outcome for who comes that way goes where the
 //!   test would have sent it, with a copy of what the block does before.
 //! * [`sink`]: a constant that is needed on one side of a branch only is made there.
@@ -29,6 +30,7 @@ const MAX_HOPS: usize = 16;
 /// Cleans up. `bounds`: where the context that r1 holds on entry has the packet's bounds.
 pub(super) fn tidy(body: &mut Body, bounds: Bounds) {
     compact(body);
+    keep(body, bounds);
     for _ in 0..ROUNDS {
         let before = body.clone();
         rewrite(body, bounds);
@@ -47,6 +49,7 @@ pub(super) fn tidy(body: &mut Body, bounds: Bounds) {
 
 /// Copies and loads of what another register holds; tests whose outcome is known.
 fn rewrite(body: &mut Body, bounds: Bounds) {
+    let live = live_in(body);
     let mut numbers = Numbers::new(bounds);
     let known = numbers.analyse(body);
     for (id, known) in known.into_iter().enumerate() {
@@ -83,10 +86,18 @@ fn rewrite(body: &mut Body, bounds: Bounds) {
         }
         let block = &mut body.blocks[id];
         block.insts = kept;
-        if let End::Branch { test, taken, next } = block.end
-            && let Some(holds) = numbers.decide(test.insn, &known)
-        {
-            block.end = End::Goto(if holds { taken } else { next });
+        if let End::Branch { mut test, taken, next } = block.end {
+            let behind = live[taken].or(live[next]);
+            block.end = match numbers.decide(test.insn, &known, behind) {
+                Some(holds) => End::Goto(if holds { taken } else { next }),
+                None => {
+                    test.insn.dst = home(&numbers, test.insn.dst, &known.regs);
+                    if test.insn.code & 8 != 0 {
+                        test.insn.src = home(&numbers, test.insn.src, &known.regs);
+                    }
+                    End::Branch { test, taken, next }
+                }
+            };
         }
     }
 }
@@ -100,16 +111,58 @@ fn is_kind(numbers: &Numbers, number: Number) -> bool {
 /// copy it was taken from may fall away.
 fn better(numbers: &Numbers, inst: &Inst, regs: &State) -> Inst {
     let mut inst = *inst;
-    let src = inst.insn.src;
-    let reads = inst.insn.class() == class::LDX || is_copy(&inst);
-    if reads
-        && src < FP
-        && is_kind(numbers, regs[usize::from(src)])
-        && let Some(same) = (6..10).find(|&r| regs[r] == regs[usize::from(src)])
-    {
-        inst.insn.src = same as u8;
+    if inst.insn.class() == class::LDX || is_copy(&inst) {
+        inst.insn.src = home(numbers, inst.insn.src, regs);
     }
     inst
+}
+
+/// The register of r6 to r9 that holds the same as this one; this one if there is none.
+fn home(numbers: &Numbers, reg: u8, regs: &State) -> u8 {
+    let Some(&number) = regs.get(usize::from(reg)).filter(|_| reg < FP) else { return reg };
+    if !is_kind(numbers, number) {
+        return reg;
+    }
+    (6..10u8).find(|&r| regs[usize::from(r)] == number).unwrap_or(reg)
+}
+
+/// Copies what is loaded of the packet's bounds, where that is done more than once, to a register that
+/// nothing uses. Where no load can be spared by it, the copy is swept away.
+fn keep(body: &mut Body, bounds: Bounds) {
+    let mut numbers = Numbers::new(bounds);
+    let known = numbers.analyse(body);
+    let mut used = Regs::NONE;
+    for inst in body.insts() {
+        let this = inst.reg_use();
+        used = used.or(this.reads).or(this.writes);
+    }
+    let mut free = (6..10u8).filter(|&r| !used.has(r));
+    // (block, index) of each load, by field.
+    let mut loads: HashMap<i16, Vec<(BlockId, usize)>> = HashMap::new();
+    for (id, known) in known.into_iter().enumerate() {
+        let Some(mut known) = known else { continue };
+        for (at, inst) in body.blocks[id].insts.iter().enumerate() {
+            if numbers.is_bound(inst, &known.regs) {
+                loads.entry(inst.insn.off).or_default().push((id, at));
+            }
+            numbers.step(id, at, inst, &mut known.regs);
+        }
+    }
+    // The end first: the start is in some register more often.
+    let fields = bounds.get(1).into_iter().chain(bounds.first());
+    let mut copies = Vec::new();
+    for field in fields {
+        let Some(places) = loads.get(field).filter(|places| places.len() > 1) else { continue };
+        let Some(reg) = free.next() else { break };
+        copies.extend(places.iter().map(|&place| (place, reg)));
+    }
+    // From the back, so that indices stay right.
+    copies.sort_unstable_by(|a, b| b.cmp(a));
+    for ((id, at), reg) in copies {
+        let load = body.blocks[id].insts[at];
+        let copy = Insn { code: MOV64, dst: reg, src: load.insn.dst, off: 0, imm: 0 };
+        body.blocks[id].insts.insert(at + 1, load.beside(copy));
+    }
 }
 
 fn is_copy(inst: &Inst) -> bool {
@@ -120,6 +173,7 @@ fn is_copy(inst: &Inst) -> bool {
 fn thread(body: &mut Body, bounds: Bounds) {
     let mut numbers = Numbers::new(bounds);
     let known = numbers.analyse(body);
+    let live = live_in(body);
     // Through a loop a test would be decided once for each turn.
     let looping = in_loops(body);
     for (id, known) in known.into_iter().enumerate() {
@@ -134,7 +188,7 @@ fn thread(body: &mut Body, bounds: Bounds) {
             .map(|(to, fact)| {
                 let mut arriving = known.clone();
                 learn(&mut arriving.facts, fact);
-                (to, destination(body, &mut numbers, &looping, to, arriving))
+                (to, destination(body, &mut numbers, (&looping, &live), to, arriving))
             })
             .collect();
         let new = |old: BlockId| found.iter().find(|f| f.0 == old).map_or(old, |f| f.1);
@@ -147,7 +201,7 @@ fn thread(body: &mut Body, bounds: Bounds) {
 fn destination(
     body: &mut Body,
     numbers: &mut Numbers,
-    looping: &[bool],
+    (looping, live): (&[bool], &[Regs]),
     mut to: BlockId,
     mut known: Known,
 ) -> BlockId {
@@ -168,7 +222,9 @@ fn destination(
         for (at, inst) in block.insts.iter().enumerate() {
             numbers.step(to, at, inst, &mut known.regs);
         }
-        let Some(holds) = numbers.decide(test.insn, &known) else { break };
+        let behind = [taken, next].map(|b| live.get(b).copied().unwrap_or(Regs(u16::MAX)));
+        let behind = behind[0].or(behind[1]);
+        let Some(holds) = numbers.decide(test.insn, &known, behind) else { break };
         let decided = if holds { taken } else { next };
         if block.insts.is_empty() {
             to = decided;

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use bpfweld_insn::{Insn, class};
+use bpfweld_insn::{Insn, Regs, class};
 
 use super::code::{Body, End, FP, Inst};
 
@@ -33,12 +33,25 @@ pub(super) enum Value {
     /// a register holds it has the same number. A load after that has not, though the value is the same:
     /// to the verifier it is another pointer, of which no comparison has told anything.
     Bound(i16, Number, u32, u32),
+    /// A load from the packet: the bound that its address is counted from, the distance in bytes, the
+    /// opcode, the packet's contents.
+    Packet(Number, i64, u8, Number),
+    /// The packet's contents behind a store: the contents before, the bound and the distance that tell
+    /// where, how many bytes, and the instruction (block, index).
+    Stored(Number, Number, i64, u8, u32, u32),
+    /// Arithmetic: opcode, operands.
+    Outgrowth(u8, Number, Number),
 }
 
-/// Registers 0 to 10, and the packet's whereabouts.
-pub(super) type State = [Number; 12];
+/// Registers 0 to 10, the packet's whereabouts, its contents.
+pub(super) type State = [Number; PARTS];
 /// Index of the packet's whereabouts in a [`State`].
 const PACKET: usize = 11;
+/// Index of the packet's contents.
+const CONTENTS: usize = 12;
+const PARTS: usize = 13;
+/// Stores that a load is looked for behind.
+const MAX_STORES: usize = 16;
 
 /// Context fields of 32 bits that hold the packet's bounds.
 pub(super) type Bounds = &'static [i16];
@@ -90,7 +103,7 @@ impl Numbers {
     }
 
     fn entry(&mut self) -> Known {
-        let mut regs = [0; 12];
+        let mut regs = [0; PARTS];
         for (reg, number) in regs.iter_mut().enumerate() {
             *number = self.number(Value::Entry(reg as u8));
         }
@@ -101,7 +114,7 @@ impl Numbers {
     pub(super) fn analyse(&mut self, body: &Body) -> Vec<Option<Known>> {
         let mut known: Vec<Option<Known>> = vec![None; body.blocks.len()];
         // Registers that got a join's number in a block keep it: so this ends.
-        let mut joined = vec![[false; 12]; body.blocks.len()];
+        let mut joined = vec![[false; PARTS]; body.blocks.len()];
         known[0] = Some(self.entry());
         // Blocks in the order in which a walk leaves them, backwards: most come behind those before them,
         // so what is known rarely has to be taken back.
@@ -138,8 +151,9 @@ impl Numbers {
                 // holds for all copies of the pointers; of two equal numbers it may know more about the
                 // one that was compared.
                 let is_bound = |n| matches!(self.value(n), Some(Value::Bound(..)));
-                let bounds = is_bound(a) || is_bound(b);
-                let fact = |holds| bounds.then_some((test.insn.code, a, b, holds));
+                // And of comparisons of what was read from the packet; see `decide`.
+                let kept = is_bound(a) || is_bound(b) || self.is_read(a);
+                let fact = |holds| kept.then_some((test.insn.code, a, b, holds));
                 vec![(next, fact(false)), (taken, fact(true))]
             }
         }
@@ -149,7 +163,7 @@ impl Numbers {
         &mut self,
         at: usize,
         known: &mut Option<Known>,
-        joined: &mut [bool; 12],
+        joined: &mut [bool; PARTS],
         arriving: Known,
     ) -> bool {
         let Some(old) = known else {
@@ -177,6 +191,7 @@ impl Numbers {
             true => Some(self.bound(block, at, insn.off, regs)),
             false => self.result(inst, regs),
         };
+        let contents = self.contents(block, at, inst, regs);
         for reg in 0..10u8 {
             if used.writes.has(reg) {
                 regs[usize::from(reg)] = self.number(Value::Outcome(block as u32, at as u32, reg));
@@ -184,6 +199,9 @@ impl Numbers {
         }
         if let Some(made) = made {
             regs[usize::from(insn.dst.min(FP))] = made;
+        }
+        if let Some(contents) = contents {
+            regs[CONTENTS] = contents;
         }
         if moves_packet(inst) {
             regs[PACKET] = self.number(Value::Outcome(block as u32, at as u32, PACKET as u8));
@@ -202,9 +220,10 @@ impl Numbers {
             }
             class::ALU64 | class::ALU => {
                 let wide = insn.class() == class::ALU64;
-                let by_reg = insn.code & 8 != 0;
-                let imm = i64::from(insn.imm);
                 let op = insn.code & 0xf0;
+                // In a byte swap the bit selects the order, and `imm` is the width.
+                let by_reg = insn.code & 8 != 0 && op != 0xd0;
+                let imm = i64::from(insn.imm);
                 if insn.off != 0 {
                     return None;
                 }
@@ -221,9 +240,79 @@ impl Numbers {
                     return Some(self.sum(of(insn.dst), by));
                 }
                 let dst = self.constant(of(insn.dst));
-                let value = arithmetic(op, wide, dst, operand)?;
-                Some(self.number(Value::Const(value)))
+                if let Some(value) = arithmetic(op, wide, dst, operand) {
+                    return Some(self.number(Value::Const(value)));
+                }
+                let b = match by_reg {
+                    true => of(insn.src),
+                    false => self.number(Value::Const(imm.cast_unsigned())),
+                };
+                let a = if op == 0xb0 { b } else { of(insn.dst) };
+                Some(self.number(Value::Outgrowth(insn.code, a, b)))
             }
+            class::LDX if insn.code & 0xe0 == 0x60 => {
+                let (bound, off) = self.in_packet(of(insn.src), insn.off)?;
+                let len = i64::from(length(insn.code));
+                let mut contents = regs[CONTENTS];
+                // Stores elsewhere in the packet, seen from the same bound, have not changed it.
+                for _ in 0..MAX_STORES {
+                    match self.value(contents) {
+                        Some(Value::Stored(before, to, at, stored, ..))
+                            if to == bound
+                                && (at + i64::from(stored) <= off || off + len <= at) =>
+                        {
+                            contents = before;
+                        }
+                        _ => break,
+                    }
+                }
+                Some(self.number(Value::Packet(bound, off, insn.code, contents)))
+            }
+            _ => None,
+        }
+    }
+
+    /// An address as a bound of the packet and a distance from it.
+    fn in_packet(&self, base: Number, off: i16) -> Option<(Number, i64)> {
+        let (bound, by) = match self.value(base)? {
+            Value::Sum(bound, by) => (bound, by),
+            _ => (base, 0),
+        };
+        let known = matches!(self.value(bound), Some(Value::Bound(..)));
+        known.then(|| (bound, by.wrapping_add(off.into())))
+    }
+
+    /// The packet's contents behind an instruction that may change them.
+    fn contents(&mut self, block: usize, at: usize, inst: &Inst, regs: &State) -> Option<Number> {
+        let insn = inst.insn;
+        let place = (block as u32, at as u32);
+        let other = Value::Outcome(place.0, place.1, CONTENTS as u8);
+        match insn.class() {
+            class::ST | class::STX => {
+                let base = regs[usize::from(insn.dst.min(FP))];
+                let root = match self.value(base)? {
+                    Value::Sum(root, _) => self.value(root)?,
+                    value => value,
+                };
+                if root == Value::Entry(FP) {
+                    return None;
+                }
+                match self.in_packet(base, insn.off) {
+                    // Not for atomic operations, which are rare.
+                    Some((bound, off)) if insn.code & 0xe0 == 0x60 => {
+                        let (len, before) = (length(insn.code), regs[CONTENTS]);
+                        let stored = Value::Stored(before, bound, off, len, place.0, place.1);
+                        Some(self.number(stored))
+                    }
+                    _ => Some(self.number(other)),
+                }
+            }
+            _ if inst.is_call() => {
+                let helper = inst.insn.helper().filter(|_| inst.reloc.is_none());
+                let reads = helper.is_some_and(|n| READERS.binary_search(&n).is_ok());
+                (!reads).then(|| self.number(other))
+            }
+            class::LD if !insn.is_ld_imm64() => Some(self.number(other)),
             _ => None,
         }
     }
@@ -272,11 +361,23 @@ impl Numbers {
         (a, b)
     }
 
-    /// Does a conditional jump jump? `None` where that is not known.
-    pub(super) fn decide(&mut self, insn: Insn, known: &Known) -> Option<bool> {
+    /// Read from the packet, or made of that?
+    fn is_read(&self, number: Number) -> bool {
+        matches!(self.value(number), Some(Value::Packet(..) | Value::Outgrowth(..)))
+    }
+
+    /// Does a conditional jump jump? `None` where that is not known. `live`: registers that are read
+    /// behind it.
+    pub(super) fn decide(&mut self, insn: Insn, known: &Known, live: Regs) -> Option<bool> {
         let (a, b) = self.operands(insn, &known.regs);
         let fact = known.facts.iter().find(|f| (f.0, f.1, f.2) == (insn.code, a, b));
-        if let Some(fact) = fact {
+        // A number that is read behind the comparison may need what the verifier concludes from it.
+        let needed =
+            |n| self.is_read(n) && (0..10).any(|r| live.has(r) && known.regs[usize::from(r)] == n);
+        if let Some(fact) = fact
+            && !needed(a)
+            && !needed(b)
+        {
             return Some(fact.3);
         }
         let (a, b) = (self.constant(a)?, self.constant(b)?);
@@ -376,6 +477,19 @@ fn moves_packet(inst: &Inst) -> bool {
         None => true,
     }
 }
+
+/// Bytes of an access.
+fn length(code: u8) -> u8 {
+    match code & 0x18 {
+        0x00 => 4,
+        0x08 => 2,
+        0x10 => 1,
+        _ => 8,
+    }
+}
+
+/// Helpers that leave the packet's contents alone: maps, time, random numbers, CPU. By rising number.
+const READERS: [u32; 8] = [1, 2, 3, 5, 7, 8, 118, 125];
 
 /// By rising number.
 const MOVERS: [u32; 29] = [
