@@ -44,7 +44,6 @@ pub(super) struct Measured {
 
 /// Boots the kernels one after the other.
 pub(super) fn measure(
-    root: &Path,
     cache: &Path,
     command: &Path,
     objects: &Objects,
@@ -57,7 +56,7 @@ pub(super) fn measure(
     let kernels = packages::provide(&wanted, cache, &crate::kernels::Options::default())?;
     let mut all = Vec::new();
     for kernel in &kernels {
-        let measured = one(root, cache, command, objects, kernel, options)
+        let measured = one(cache, command, objects, kernel, options)
             .with_context(|| format!("kernel {}", kernel.release))?;
         println!(
             "{}: {} figures, {:.3} ns an instruction",
@@ -71,7 +70,6 @@ pub(super) fn measure(
 }
 
 fn one(
-    _root: &Path,
     cache: &Path,
     command: &Path,
     objects: &Objects,
@@ -80,6 +78,9 @@ fn one(
 ) -> Result<Measured> {
     let logs = cache.join("logs").join(format!("bench-{}", kernel.series));
     std::fs::create_dir_all(&logs)?;
+    if options.from_logs {
+        return read(kernel, &std::fs::read_to_string(logs.join(machine::OUTPUT))?);
+    }
     let scratch = tempfile::tempdir_in(cache)?;
     let initrd = scratch.path().join("initramfs");
     let script = script(objects, options)?;

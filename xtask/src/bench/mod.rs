@@ -38,6 +38,12 @@ pub(crate) struct Options {
     /// Rounds over all variants, for what is timed on this machine
     #[arg(long, default_value_t = 9)]
     rounds: usize,
+    /// Measure this `bpfweld`, one without shared libraries, instead of building one
+    #[arg(long, value_name = "FILE")]
+    command: Option<PathBuf>,
+    /// Take what the virtual machines said the last time instead of starting them
+    #[arg(long)]
+    from_logs: bool,
     /// Print only; leave the documentation as it is
     #[arg(long)]
     dry: bool,
@@ -123,10 +129,14 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let cache = super::cache_dir(root);
     let objects = Objects::new(root, &cache.join("bench"))?;
     let wanted = |part| options.parts.is_empty() || options.parts.contains(&part);
-    let command = build(root, &cache)?;
+    let command = match &options.command {
+        Some(command) => command.clone(),
+        None if options.from_logs && options.parts == [Part::Instructions] => PathBuf::new(),
+        None => build(root, &cache)?,
+    };
     let mut report = report::Report::new(root);
     if wanted(Part::Instructions) {
-        let measured = guests::measure(root, &cache, &command, &objects, options)?;
+        let measured = guests::measure(&cache, &command, &objects, options)?;
         report.instructions(&measured)?;
     }
     if wanted(Part::Time) {
