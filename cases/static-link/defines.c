@@ -36,4 +36,4 @@ HIDDEN NOINLINE int kept_inside(int x)
 	return counter;
 }
 
-LICENSE("Dual BSD/GPL");
+LICENSE("GPL");

@@ -13,3 +13,5 @@ int unused(int x)
 
 	return !map_lookup(&unused_map, &key);
 }
+
+LICENSE("Dual BSD/GPL");

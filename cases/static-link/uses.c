@@ -80,8 +80,8 @@ LICENSE("GPL");
 
 //@ run: the-stricter-licence
 //@ command: inspect
-//@ linked: all.o = defines.o uses.o
-//@ stdout: GPL\b
+//@ linked: all.o = unused.o uses.o defines.o
+//@ json: license == "GPL"
 
 //@ run: nobody-reaches-it
 //@ command: inspect
@@ -92,9 +92,9 @@ LICENSE("GPL");
 
 //@ run: told-of-the-licence
 //@ command: link
-//@ objects: uses.o defines.o
+//@ objects: uses.o defines.o unused.o
 //@ args: -o $TMP/out.o
-//@ warning: the licence of the output is "GPL", as the stricter one; defines.o has "Dual BSD/GPL"
+//@ warning: the licence of the output is "GPL", as the stricter one; unused.o has "Dual BSD/GPL"
 
 //@ run: another-map
 //@ documents: E0904

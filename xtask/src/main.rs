@@ -55,6 +55,8 @@ enum Task {
     XdpSuite(xdp_suite::Options),
     /// Count and time what bpfweld and libbpf take to open and prepare every object under DIR
     PeerBench(peer::Options),
+    /// Measure linking N generated objects ahead of time with bpfweld, libbpf and bpftool
+    PeerLinkBench(peer::Options),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Task::XdpSuite(options) => xdp_suite::run(&root, &options),
         Task::PeerDiff(options) => peer::run(&root, "diff", &options),
         Task::PeerBench(options) => peer::run(&root, "bench", &options),
+        Task::PeerLinkBench(options) => peer::run(&root, "link-bench", &options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

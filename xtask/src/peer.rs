@@ -1,4 +1,4 @@
-//! `cargo xtask peer-diff` and `peer-bench`: builds and runs the package in `xtask/peer`.
+//! `cargo xtask peer-diff`, `peer-bench` and `peer-link-bench`: builds and runs the package in `xtask/peer`.
 //!
 //! That package is in a workspace of its own: it builds libbpf, which needs a C compiler and the
 //! headers of libelf and zlib. Nobody who builds or tests bpfweld has to have them.
@@ -8,15 +8,15 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Options of either task; see `xtask/peer` for what they mean.
+/// Options of each task; see `xtask/peer` for what they mean.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Object files, or directories to look for them in; and options of the tool itself
+    /// Object files, directories to look for them in, or numbers; and options of the tool itself
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
-/// The task: `diff` or `bench`.
+/// The task: `diff`, `bench` or `link-bench`.
 pub(crate) fn run(root: &Path, task: &str, options: &Options) -> Result<()> {
     if !Path::new("/usr/include/libelf.h").exists() {
         bail!(

@@ -1,7 +1,7 @@
 //! Do declarations and definitions of one name agree? All types are in one blob, so most of them are
 //! the same type.
 
-use std::collections::HashSet;
+use crate::hash::HashSet;
 
 use bpfweld_btf::{Kind, Linkage, TypeId, check_prototype, compat::check_variable};
 use bpfweld_object::{MapDef, map_definition};
@@ -14,7 +14,7 @@ use crate::symbols::{At, Table};
 
 /// Compares all that is resolved, and what stays undefined with each other.
 pub(crate) fn check(context: &Context<'_>, table: &Table, errors: &mut Vec<LinkError>) {
-    let mut check = Check { context, agreed: HashSet::new() };
+    let mut check = Check { context, agreed: HashSet::default() };
     for global in &table.globals {
         let first = global.definition.or(global.wanted.first().copied());
         let Some(first) = first else { continue };

@@ -1,7 +1,7 @@
 //! What the types and `.BTF.ext` of an input say about its symbols and instructions, and where its
 //! sections can be cut.
 
-use std::collections::{HashMap, HashSet};
+use crate::hash::{HashMap, HashSet};
 
 use bpfweld_btf::{Btf, BtfBuilder, BtfError, BtfExt, Kind, Linkage, SourceMap, TypeId};
 use bpfweld_object::{Object, ProgramSpec};
@@ -26,7 +26,7 @@ impl Input {
         let mut map = SourceMap::new(btf);
         builder.import_all(&mut map, btf)?;
         let string = |off: u32| btf.bytes_at(off).unwrap_or_default();
-        let mut ids: HashMap<TypeId, Described> = HashMap::new();
+        let mut ids: HashMap<TypeId, Described> = HashMap::default();
         for ty in btf.types() {
             match ty.kind() {
                 Kind::Func => {
@@ -100,7 +100,7 @@ impl Input {
                 _ => {}
             }
         }
-        let mut taken: HashSet<Name> = HashSet::new();
+        let mut taken: HashSet<Name> = HashSet::default();
         for section in ext.sections() {
             let name = names.add(section.name.as_bytes());
             let code = |s: &Section| matches!(s.role, Role::Text | Role::Entries);
@@ -140,12 +140,12 @@ impl Input {
 
     /// Finds the symbol of each FUNC and VAR.
     fn describe(&mut self) {
-        let mut undefined: HashMap<Name, u32> = HashMap::new();
+        let mut undefined: HashMap<Name, u32> = HashMap::default();
         // By section and name; `None` where there are several.
-        let mut places: HashMap<(u32, Name), Option<u32>> = HashMap::new();
+        let mut places: HashMap<(u32, Name), Option<u32>> = HashMap::default();
         // Functions by name, local ones apart.
-        let mut code: HashMap<(Name, bool), Option<u32>> = HashMap::new();
-        let mut starts: HashMap<(u32, u64), Vec<u32>> = HashMap::new();
+        let mut code: HashMap<(Name, bool), Option<u32>> = HashMap::default();
+        let mut starts: HashMap<(u32, u64), Vec<u32>> = HashMap::default();
         let externs: Vec<Name> =
             self.vars.iter().filter(|v| v.linkage == Linkage::Extern).map(|v| v.name).collect();
         for (at, symbol) in (0u32..).zip(&mut self.symbols) {
@@ -210,7 +210,7 @@ impl Input {
             (0u32..).zip(&self.funcs).filter_map(|(i, f)| Some((f.symbol?, Described::Func(i))));
         let vars =
             (0u32..).zip(&self.vars).filter_map(|(i, v)| Some((v.symbol?, Described::Var(i))));
-        let mut described = HashMap::new();
+        let mut described = HashMap::default();
         for (symbol, what) in funcs.chain(vars) {
             described.entry(symbol).or_insert(what);
         }

@@ -1,7 +1,7 @@
 //! What the caller wants done to the objects before they are linked: externs bound, names changed, names
 //! made local.
 
-use std::collections::{HashMap, HashSet};
+use crate::hash::{HashMap, HashSet};
 
 use crate::elf;
 use crate::error::LinkError;
@@ -49,7 +49,7 @@ impl Linker {
     /// Does what was asked for; gives the bindings.
     pub(crate) fn edit(&mut self, errors: &mut Vec<LinkError>) -> HashMap<At, At> {
         let edits = std::mem::take(&mut self.edits);
-        let mut bound: HashMap<At, At> = HashMap::new();
+        let mut bound: HashMap<At, At> = HashMap::default();
         // Bindings go by the names of the files.
         for edit in &edits {
             if let Edit::Bind { from, name, to, function } = edit
@@ -76,8 +76,8 @@ impl Linker {
     /// needs it: it becomes local.
     pub(crate) fn hide_entries(&mut self, root: Option<InputId>, bound: &HashMap<At, At>) {
         let Some(root) = root else { return };
-        let mut defined: HashMap<Name, usize> = HashMap::new();
-        let mut wanted: HashSet<Name> = HashSet::new();
+        let mut defined: HashMap<Name, usize> = HashMap::default();
+        let mut wanted: HashSet<Name> = HashSet::default();
         for (number, input) in (0u32..).zip(&self.inputs) {
             for (at, symbol) in (0u32..).zip(&input.symbols).filter(|(_, s)| !s.is_local()) {
                 match symbol.is_undefined() {

@@ -1,7 +1,7 @@
 //! Writing relocatable ELF64 files for BPF (ELF specification; machine `EM_BPF`). Positions follow from
 //! the order of sections alone, so the same sections give the same bytes.
 
-use std::collections::HashMap;
+use crate::hash::HashMap;
 
 use bpfweld_btf::Endian;
 

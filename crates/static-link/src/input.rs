@@ -2,7 +2,7 @@
 //! types themselves go into the link's one builder right away, so that what the objects have in common
 //! is kept once.
 
-use std::collections::HashMap;
+use crate::hash::HashMap;
 
 use bpfweld_btf::{BtfBuilder, BtfExt, Endian, Linkage, TypeId};
 use bpfweld_insn::helper_gpl_only;
@@ -215,7 +215,7 @@ impl Input {
             funcs: Vec::new(),
             vars: Vec::new(),
             datasecs: Vec::new(),
-            described: HashMap::new(),
+            described: HashMap::default(),
             licence: object.license.clone(),
             version: object.kernel_version,
             gpl_only: gpl_only(&object),

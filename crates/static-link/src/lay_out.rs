@@ -1,6 +1,6 @@
 //! The sections of the output: which stretches of which inputs they are made of, and where each lies.
 
-use std::collections::HashMap;
+use crate::hash::HashMap;
 
 use bpfweld_btf::{Btf, Kind, TypeId};
 use bpfweld_object::ProgramSpec;
@@ -77,7 +77,7 @@ impl Layout {
         errors: &mut Vec<LinkError>,
     ) -> Self {
         let mut layout = Self::default();
-        let mut by_name = HashMap::new();
+        let mut by_name = HashMap::default();
         let inputs = context.inputs;
         for (number, input) in (0u32..).zip(inputs) {
             for (index, section) in (0u32..).zip(&input.sections) {

@@ -19,6 +19,7 @@
 //! | `emit`, `symtab` | their contents; the symbols |
 //! | `types` | `.BTF` and `.BTF.ext` |
 //! | `elf` | the file |
+//! | `hash` | hash tables |
 //! | `read_back` | what was made, read again |
 //!
 //! Makes no system call.
@@ -32,6 +33,7 @@ mod edit;
 mod elf;
 mod emit;
 pub mod error;
+mod hash;
 mod input;
 mod lay_out;
 mod licence;
@@ -43,19 +45,19 @@ mod symbols;
 mod symtab;
 mod types;
 
-use std::collections::{HashMap, HashSet};
-
 use bpfweld_btf::{Btf, BtfBuilder, Endian, TypeId, resolve_forwards};
 
 pub use error::{Declaration, LinkError, LinkErrors};
 
 use edit::Edit;
 use emit::Emit;
+use hash::{HashMap, HashSet};
 use input::{Input, Role};
 use lay_out::Layout;
 use licence::Licence;
 use names::{Name, Names};
 use plan::Plan;
+use read_back::Expected;
 use symbols::Table;
 use symtab::Symtab;
 use types::Types;
@@ -193,7 +195,15 @@ impl Linker {
     ///
     /// Everything that [`LinkError`] lists; the first thing that is found, or with
     /// [`Options::keep_going`] all.
-    pub fn link(mut self, options: &Options) -> Result<Output, LinkErrors> {
+    pub fn link(self, options: &Options) -> Result<Output, LinkErrors> {
+        let (output, expected) = self.make(options)?;
+        // Reading needs memory of its own; all but the bytes is gone.
+        read_back::check(&output.bytes, &expected)?;
+        Ok(output)
+    }
+
+    /// The pipeline, up to what is to be read back.
+    fn make(mut self, options: &Options) -> Result<(Output, Expected), LinkErrors> {
         let mut errors = Errors { list: Vec::new(), all: options.keep_going };
         let mut notes = Vec::new();
         let (endian, _) = self.endian.take().ok_or(LinkError::NoInput)?;
@@ -219,8 +229,8 @@ impl Linker {
             root: options.root.map(|r| r.0),
             strip: options.strip_unreachable,
             licence: None,
-            owners: HashMap::new(),
-            taken: HashSet::new(),
+            owners: HashMap::default(),
+            taken: HashSet::default(),
         };
         // Types that are equal have one id.
         context.licence = errors.one(licence::merge(context.inputs, &mut notes))?.flatten();
@@ -248,17 +258,17 @@ impl Linker {
                 renamed: &renamed,
                 synthesised: synthesised.map(|id| context.type_id(id)),
                 builder: resolved.builder,
-                funcs: HashMap::new(),
-                vars: HashMap::new(),
-                called: HashMap::new(),
-                chunks: HashMap::new(),
+                funcs: HashMap::default(),
+                vars: HashMap::default(),
+                called: HashMap::default(),
+                chunks: HashMap::default(),
             }
             .write()
         });
         let file = file(context, &layout, contents, symtab, types.transpose()?)?;
         let bytes = elf::write(&file)?;
-        read_back::check(&bytes, &file)?;
-        Ok(Output { bytes, notes })
+        let expected = Expected::of(&file);
+        Ok((Output { bytes, notes }, expected))
     }
 }
 
@@ -401,6 +411,3 @@ fn file<'n>(
     }
     Ok(elf::File { endian: context.endian, sections, symbols: symtab.symbols })
 }
-
-#[cfg(test)]
-mod tests;

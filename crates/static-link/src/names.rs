@@ -1,7 +1,7 @@
 //! Names and source lines, each kept once: a thousand objects say mostly the same.
 
+use crate::hash::HashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A string of [`Names`].
@@ -22,7 +22,7 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new() -> Self {
-        let mut names = Self { list: Vec::new(), index: HashMap::new() };
+        let mut names = Self { list: Vec::new(), index: HashMap::default() };
         names.add(b"");
         names
     }

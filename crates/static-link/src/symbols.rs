@@ -1,7 +1,7 @@
 //! Which definition stands behind each symbol: explicit bindings first, then names. Strong over weak,
 //! the first weak one wins, two strong ones are an error.
 
-use std::collections::{HashMap, HashSet};
+use crate::hash::{HashMap, HashSet};
 
 use crate::Context;
 use crate::elf;
@@ -58,7 +58,7 @@ impl Table {
         errors: &mut Vec<LinkError>,
     ) -> Self {
         let mut table = Self { bound, ..Self::default() };
-        let mut by_name: HashMap<Name, u32> = HashMap::new();
+        let mut by_name: HashMap<Name, u32> = HashMap::default();
         for (number, input) in (0u32..).zip(context.inputs) {
             let mut numbers = vec![NONE; input.symbols.len()];
             for (at, symbol) in (0u32..).zip(&input.symbols) {

@@ -1,7 +1,7 @@
 //! The symbol table of the output: sections that something refers to, then local symbols and global
 //! names, each in the order of the inputs.
 
-use std::collections::{HashMap, HashSet};
+use crate::hash::{HashMap, HashSet};
 
 use crate::Context;
 use crate::elf::{self, Place, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_SECTION};
@@ -27,7 +27,7 @@ pub(crate) fn tell_apart(
     plan: &Plan,
 ) -> HashMap<At, Name> {
     let inputs = context.inputs;
-    let mut taken: HashSet<(Name, Name)> = HashSet::new();
+    let mut taken: HashSet<(Name, Name)> = HashSet::default();
     let mut statics: Vec<(At, Name, Name)> = Vec::new();
     for (number, input) in (0u32..).zip(inputs) {
         for var in &input.vars {
@@ -48,14 +48,18 @@ pub(crate) fn tell_apart(
             }
         }
     }
-    let mut renamed = HashMap::new();
+    let mut renamed = HashMap::default();
     // Names that are there count before new ones are made.
     let all: HashSet<(Name, Name)> = statics.iter().map(|&(_, s, n)| (s, n)).collect();
+    // Numbers are given out once, so that many of one name do not take long.
+    let mut next: HashMap<(Name, Name), u32> = HashMap::default();
     for (here, section, name) in statics {
         if taken.insert((section, name)) {
             continue;
         }
-        for number in 2u32.. {
+        let next = next.entry((section, name)).or_insert(2);
+        for number in *next.. {
+            *next = number.saturating_add(1);
             let text = format!("{}_{number}", context.names.text(name));
             let new = context.names.add(text.as_bytes());
             if !all.contains(&(section, new)) && taken.insert((section, new)) {

@@ -2,7 +2,7 @@
 //! variables and sections, each in the order of the inputs, so that linking the output again finds them
 //! in the order in which it would write them.
 
-use std::collections::{HashMap, HashSet};
+use crate::hash::{HashMap, HashSet};
 
 use bpfweld_btf::{
     BtfBuilder, CoreRecord, ExtBlock, FuncInfo, LineRecord, Linkage, SectionVar, TypeId,
@@ -55,7 +55,7 @@ impl Types<'_, '_> {
     }
 
     fn add_funcs(&mut self) {
-        let mut externs: HashMap<Name, TypeId> = HashMap::new();
+        let mut externs: HashMap<Name, TypeId> = HashMap::default();
         let inputs = self.context.inputs;
         for (number, input) in (0u32..).zip(inputs) {
             for (at, func) in (0u32..).zip(&input.funcs) {
@@ -164,7 +164,7 @@ impl Types<'_, '_> {
     }
 
     fn add_vars(&mut self) {
-        let mut externs: HashMap<Name, TypeId> = HashMap::new();
+        let mut externs: HashMap<Name, TypeId> = HashMap::default();
         let inputs = self.context.inputs;
         for (number, input) in (0u32..).zip(inputs) {
             for (at, var) in (0u32..).zip(&input.vars) {
@@ -213,21 +213,20 @@ impl Types<'_, '_> {
 
     fn add_sections(&mut self) {
         let mut order: Vec<Name> = Vec::new();
-        let mut entries: HashMap<Name, Vec<SectionVar>> = HashMap::new();
-        let mut listed: HashSet<(Name, TypeId)> = HashSet::new();
+        let mut entries: HashMap<Name, Vec<SectionVar>> = HashMap::default();
+        let mut listed: HashSet<(Name, TypeId)> = HashSet::default();
         let inputs = self.context.inputs;
         for (number, input) in (0u32..).zip(inputs) {
             for datasec in &input.datasecs {
+                // Of a section that has only what no variable names, there is one without variables.
+                let list = entries.entry(datasec.name).or_insert_with(|| {
+                    order.push(datasec.name);
+                    Vec::new()
+                });
                 for entry in &datasec.entries {
-                    let Some((type_id, offset)) = self.entry(number, input, datasec.name, entry)
-                    else {
-                        continue;
-                    };
+                    let found = self.entry(number, input, datasec.name, entry);
+                    let Some((type_id, offset)) = found else { continue };
                     if listed.insert((datasec.name, type_id)) {
-                        let list = entries.entry(datasec.name).or_insert_with(|| {
-                            order.push(datasec.name);
-                            Vec::new()
-                        });
                         list.push(SectionVar { type_id, offset, size: entry.size });
                     }
                 }
@@ -236,8 +235,12 @@ impl Types<'_, '_> {
         for name in order {
             let mut list = entries.remove(&name).unwrap_or_default();
             list.sort_by_key(|v| v.offset);
+            let section = self.layout.section_named(name);
+            if list.is_empty() && section.is_none() {
+                continue;
+            }
             // Of externs there is no section.
-            let size = self.layout.section_named(name).map_or(0, |s| s.size);
+            let size = section.map_or(0, |s| s.size);
             let size = u32::try_from(size).unwrap_or(u32::MAX);
             let text = self.context.names.text(name);
             self.builder.add_datasec(&text, size, &list);

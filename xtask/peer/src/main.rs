@@ -13,6 +13,8 @@
 //! | [`watch`] | `syscall`: notes `BPF_PROG_LOAD` on its way to the kernel |
 //! | [`canon`] | instructions with names in place of descriptors, whatever the order of functions |
 //! | [`ours`], [`theirs`] | the two sides, in a child |
+//! | [`link_bench`] | `link-bench`: how long linking many objects takes |
+//! | [`relink`] | objects linked ahead of time, for libbpf on both sides |
 //! | [`compare`] | two records → differences |
 //! | [`report`] | the table; differences that are meant to be |
 //! | [`bench`] | `peer-bench`: counts, times, memory |
@@ -24,10 +26,12 @@
 mod bench;
 mod canon;
 mod compare;
+mod link_bench;
 mod measured;
 mod ours;
 mod pretend;
 mod record;
+mod relink;
 mod report;
 mod theirs;
 mod watch;
@@ -61,6 +65,11 @@ enum Task {
     Diff(Options),
     /// Count and time what opening and preparing take
     Bench(bench::Options),
+    /// Measure linking generated objects with bpfweld, libbpf and bpftool
+    LinkBench(link_bench::Options),
+    /// Link with one of them
+    #[command(hide = true)]
+    LinkOnce { linker: String, out: PathBuf, objects: Vec<PathBuf> },
     /// Print one side's record of one object
     #[command(hide = true)]
     Side { side: String, object: PathBuf },
@@ -89,6 +98,13 @@ struct Options {
     /// Keep libbpf's answers here, which do not change with bpfweld; by kernel and object
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peer-cache"))]
     cache: PathBuf,
+    /// Compare libbpf with libbpf: each object with what `bpfweld link` makes of it alone, or of it and
+    /// others
+    #[arg(long)]
+    relink: bool,
+    /// With --relink: link random groups of this many objects
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    group: usize,
     /// Seconds that one side has for one object
     #[arg(long, default_value_t = 300)]
     timeout: u64,
@@ -98,6 +114,10 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Diff(options) => diff(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::LinkBench(options) => link_bench::run(&options).map(|()| true),
+        Task::LinkOnce { linker, out, objects } => {
+            link_bench::once(&linker, &out, &objects).map(|()| true)
+        }
         Task::Side { side, object } => side_of(&side, &object).map(|()| true),
         Task::Measure(work) => bench::child(&work).map(|()| true),
     };
@@ -127,6 +147,9 @@ fn diff(options: &Options) -> Result<bool> {
     fs::create_dir_all(&options.cache)?;
     let objects = objects(&options.paths, options.filter.as_deref())?;
     let report = Mutex::new(Report::new(&options.allowed, options.lines, options.all)?);
+    if options.relink {
+        return relinked(options, &objects, report);
+    }
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(object) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -159,6 +182,70 @@ fn objects(paths: &[PathBuf], filter: Option<&str>) -> Result<Vec<PathBuf>> {
     }
     objects.sort();
     Ok(objects)
+}
+
+/// libbpf on the objects, and on what they are linked into.
+fn relinked(options: &Options, objects: &[PathBuf], report: Mutex<Report>) -> Result<bool> {
+    let groups = match options.group {
+        0 | 1 => objects.iter().map(|o| vec![o.clone()]).collect(),
+        size => relink::groups(objects, size),
+    };
+    let next = AtomicUsize::new(0);
+    let refused = AtomicUsize::new(0);
+    let scratch = std::env::temp_dir().join(format!("bpfweld-relink-{}", std::process::id()));
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(group) = groups.get(number) else { break };
+            let mut theirs = Side::default();
+            for object in group {
+                let side = cached(options, object);
+                theirs.open_error = theirs.open_error.or(side.open_error);
+                theirs.crash = theirs.crash.or(side.crash);
+                theirs.programs.extend(side.programs);
+            }
+            if theirs.open_error.is_some() && group.len() > 1 {
+                refused.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let dir = scratch.join(number.to_string());
+            let mut ours = match relink::link(group, &dir) {
+                Ok(relink::Linked::File(path)) => child(options, "theirs", &path),
+                Ok(relink::Linked::Refused(_)) if group.len() > 1 => {
+                    refused.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                Ok(relink::Linked::Refused(why)) => {
+                    Side { open_error: Some(why), ..Side::default() }
+                }
+                Err(e) => Side { crash: Some(format!("{e:#}")), ..Side::default() },
+            };
+            // What could not be removed is in the directory for temporary files.
+            let _ = fs::remove_dir_all(&dir);
+            if group.len() > 1 {
+                relink::without_neighbours(&mut ours);
+                relink::without_neighbours(&mut theirs);
+            }
+            let differences = compare::compare(&ours, &theirs);
+            if let Ok(mut report) = report.lock() {
+                let name = group.iter().map(|o| o.to_string_lossy()).collect::<Vec<_>>().join("+");
+                report.add(Path::new(&name), &ours, &theirs, differences);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, Into::into) {
+            scope.spawn(work);
+        }
+    });
+    let _ = fs::remove_dir_all(&scratch);
+    let report = report.into_inner().ok().context("a comparison broke off")?;
+    report.print();
+    if options.group > 1 {
+        let refused = refused.into_inner();
+        println!("{refused} of {} groups cannot be one object (names clash, …)", groups.len());
+    }
+    Ok(report.all_explained())
 }
 
 fn find(path: &Path, objects: &mut Vec<PathBuf>) -> Result<()> {
