@@ -57,6 +57,7 @@ pub(crate) const KNOWN_TO_RUNNER: &[&str] = &[
     "lines",
     "linked",
     "needs",
+    "no-memlock",
     "object",
     "objects",
     "packet",
