@@ -92,6 +92,10 @@ fn add_trials(
     machine: &Arc<Machine>,
 ) {
     for run in runs {
+        // Runs over the committed objects of other cases only are the same with every compiler.
+        if kind.is_some() && !has_sources(&cases.join(&run.case)) {
+            continue;
+        }
         let place = Place {
             cases: cases.into(),
             source: cases.join(&run.case),
@@ -139,4 +143,9 @@ fn add_trials(
             trials.push(trial.with_kind(kind.unwrap_or_default()));
         }
     }
+}
+
+fn has_sources(case: &Path) -> bool {
+    let files = case.read_dir().expect("a case is a directory");
+    files.flatten().any(|file| file.path().extension().is_some_and(|e| e == "c"))
 }
