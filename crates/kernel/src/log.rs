@@ -1,5 +1,5 @@
-//! The verifier's log: kept whole, shown in part. What led to the end of it is in [`way`], the
-//! structured reason of newer kernels in [`report`].
+//! The verifier's log: kept whole, shown in part. What led to the end of it is in `way`, the
+//! structured reason of newer kernels in `report`.
 
 mod report;
 mod way;
