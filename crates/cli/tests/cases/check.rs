@@ -37,24 +37,6 @@ pub(crate) fn check(run: &Run, place: &Place, machine: &Machine) -> Result<(), S
     }
     let output = call(run, place, &args)?;
     let left = mount.as_ref().filter(|_| !output.status.success()).map(|m| m.dir.join("pins"));
-    {
-        use std::io::Write;
-        if let Some(at) = told(&output).find("error[E") {
-            let t = told(&output);
-            let _ = writeln!(
-                std::fs::OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .open("/tmp/diag-codes")
-                    .unwrap(),
-                "{} {}::{} {}",
-                &t[at + 6..at + 11],
-                run.case,
-                run.name,
-                t[at..].lines().next().unwrap()
-            );
-        }
-    }
     compare(run, &scratch, &output)
         .and_then(|()| match engine().is_none() && place.objects == place.source {
             true => examples::check(run, &scratch, &args, &output),
