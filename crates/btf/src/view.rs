@@ -284,6 +284,13 @@ impl<'a> Type<'a> {
         })
     }
 
+    /// Does a prototype return a number (an integer or an enumeration, behind typedefs and
+    /// qualifiers)? The verifier asks it of global functions.
+    pub fn returns_number(&self) -> bool {
+        let returns = self.btf.resolve(self.type_id()).kind();
+        self.kind() == Kind::FuncProto && matches!(returns, Kind::Int | Kind::Enum | Kind::Enum64)
+    }
+
     /// Values of an enumeration of either width; nothing for all others.
     pub fn enumerators(&self) -> impl ExactSizeIterator<Item = Enumerator<'a>> + use<'a> {
         let ty = *self;

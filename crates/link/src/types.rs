@@ -92,7 +92,8 @@ impl<'l> Types<'l> {
         };
         let signature = self.signature(plan, i, instance, function);
         // Recognised by the kernel when it verifies the function alone: context pointer, scalar return.
-        let stands_alone = signature.as_ref().is_some_and(|s| takes_context(s.proto, program));
+        let stands_alone =
+            signature.as_ref().is_some_and(|s| program.prog_type.verifies_alone(s.proto));
         let bound = planned.bound_from.is_some();
         let tails = tail_calls.may(i) && bound;
         let visible = matches!(
@@ -114,7 +115,7 @@ impl<'l> Types<'l> {
             // In its own object it is what its author made it, but for what no kernel takes.
             own_linkage == Some(Linkage::Global)
                 && visible
-                && signature.as_ref().is_some_and(|s| returns_number(s.proto))
+                && signature.as_ref().is_some_and(|s| s.proto.returns_number())
                 && !self.linked.options.static_functions
         };
         let warning = (tails && !global).then(|| {
@@ -250,30 +251,4 @@ struct Signature<'l> {
     proto: Type<'l>,
     /// Linkage of its FUNC; none when the type is an extern's.
     linkage: Option<Linkage>,
-}
-
-/// Can the kernel verify a function of this type alone? It takes the context of the program's type,
-/// recognised by the name of its struct, or nothing, and returns a number (kernel,
-/// `btf_prepare_func_args`).
-fn takes_context(proto: Type<'_>, program: &ProgramSpec) -> bool {
-    let btf = proto.btf();
-    let mut params = proto.params();
-    let context = match (params.next(), params.next()) {
-        (None, _) => true,
-        (Some(param), None) => {
-            let ptr = btf.resolve(param.type_id);
-            let pointee = btf.resolve(ptr.type_id());
-            ptr.kind() == Kind::Ptr
-                && pointee.kind() == Kind::Struct
-                && program.prog_type.ctx_type_name() == Some(pointee.name())
-        }
-        _ => false,
-    };
-    context && returns_number(proto)
-}
-
-/// What a global function has to return.
-fn returns_number(proto: Type<'_>) -> bool {
-    let returns = proto.btf().resolve(proto.type_id()).kind();
-    matches!(returns, Kind::Int | Kind::Enum | Kind::Enum64)
 }

@@ -3,6 +3,8 @@
 //! Numbers and names are the kernel's (`enum bpf_prog_type`, `enum bpf_attach_type` in
 //! `linux/bpf.h`, as of Linux 7.1). What section names mean is in [`crate::sections`].
 
+use bpfweld_btf::{Kind, Type};
+
 /// `enum bpf_prog_type`, by the kernel's number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ProgramType(pub u32);
@@ -94,6 +96,26 @@ impl ProgramType {
             Self::NETFILTER => "bpf_nf_ctx",
             _ => return None,
         })
+    }
+
+    /// Can the kernel verify a global function with this prototype alone, for programs of this type?
+    /// It takes nothing, or the context, known by the name of its struct, and returns a number
+    /// (kernel, `btf_prepare_func_args`).
+    pub fn verifies_alone(self, proto: Type<'_>) -> bool {
+        let btf = proto.btf();
+        let mut params = proto.params();
+        let arguments_fit = match (params.next(), params.next()) {
+            (None, _) => true,
+            (Some(param), None) => {
+                let ptr = btf.resolve(param.type_id);
+                let pointee = btf.resolve(ptr.type_id());
+                ptr.kind() == Kind::Ptr
+                    && pointee.kind() == Kind::Struct
+                    && self.ctx_type_name() == Some(pointee.name())
+            }
+            _ => false,
+        };
+        arguments_fit && proto.returns_number()
     }
 }
 

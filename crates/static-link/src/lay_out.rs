@@ -2,9 +2,6 @@
 
 use crate::hash::HashMap;
 
-use bpfweld_btf::{Btf, Kind, TypeId};
-use bpfweld_object::ProgramSpec;
-
 use crate::Context;
 use crate::elf;
 use crate::error::LinkError;
@@ -140,7 +137,9 @@ impl Layout {
                     };
                     let func = symbol.and_then(|s| input.func_of(s));
                     let alone = func.zip(chunk.program.as_ref()).is_some_and(|(func, program)| {
-                        takes_context(&context.types, context.type_id(func.proto), program)
+                        program
+                            .prog_type
+                            .verifies_alone(context.types.ty(context.type_id(func.proto)))
                     });
                     let text = self.text_section(context.names.add(b".text"), section, number);
                     let Some(out) = self.sections.get_mut(text) else { continue };
@@ -293,24 +292,4 @@ impl OutSection {
 
 fn label(inputs: &[Input], at: u32) -> String {
     inputs.get(at as usize).map(|i| i.label.clone()).unwrap_or_default()
-}
-
-/// Can the kernel verify a function of this type alone? It takes the context of the program's type, known
-/// by the name of its struct, or nothing, and returns a number (kernel, `btf_prepare_func_args`).
-fn takes_context(btf: &Btf, proto: TypeId, program: &ProgramSpec) -> bool {
-    let proto = btf.ty(proto);
-    let mut params = proto.params();
-    let context = match (params.next(), params.next()) {
-        (None, _) => true,
-        (Some(param), None) => {
-            let ptr = btf.resolve(param.type_id);
-            let pointee = btf.resolve(ptr.type_id());
-            ptr.kind() == Kind::Ptr
-                && pointee.kind() == Kind::Struct
-                && program.prog_type.ctx_type_name() == Some(pointee.name())
-        }
-        _ => false,
-    };
-    let returns = btf.resolve(proto.type_id()).kind();
-    context && matches!(returns, Kind::Int | Kind::Enum | Kind::Enum64)
 }
