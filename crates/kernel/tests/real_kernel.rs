@@ -5,30 +5,16 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use bpfweld_kernel::facts::{map_type, prog_type};
 use bpfweld_kernel::{
-    Feature, LoadError, LoadOptions, MapKind, MapProblem, PinError, PinKind, Prepared, RunError,
-    RunOptions, SymbolProblem, XdpContext, load_all,
+    Feature, LoadError, LoadOptions, MapKind, MapProblem, Prepared, RunOptions, SymbolProblem,
+    load_all,
 };
 use bpfweld_link::{
     ImageTarget, KconfigVar, KernelRef, MapContent, MapSpec, SlotRef, kconfig::Config,
 };
 use bpfweld_object::{AttachType, DataKind, ExternId, KconfigType, ProgramType};
 use common::*;
-
-const PACKET: [u8; 64] = [0xab; 64];
-
-fn verdict(program: &bpfweld_kernel::Program) -> u32 {
-    program.runner().run(&PACKET, &RunOptions::default()).unwrap().verdict.code
-}
-
-fn pass_set() -> SetBuilder {
-    let mut set = SetBuilder::new();
-    set.image("pass", vec![mov(0, 2), exit()], &[]);
-    set
-}
 
 #[test]
 fn contents_of_a_section_decide_the_verdict() {
@@ -479,110 +465,6 @@ fn kernel_symbols() {
 }
 
 #[test]
-fn packets_that_the_kernel_cannot_take() {
-    let Some(features) = real_kernel() else { return };
-    let loaded = load(&pass_set().finish(), &features).unwrap();
-    let mut runner = loaded.programs()[0].runner();
-    let options = RunOptions::default();
-    for len in [0, 1, 13] {
-        let result = runner.run(&vec![0; len], &options);
-        assert!(matches!(result, Err(RunError::TooShort { len: l }) if l == len));
-    }
-    assert_eq!(runner.run(&[0; 14], &options).unwrap().packet.len(), 14);
-    // How much fits depends on the kernel and its page size; a megabyte does nowhere.
-    let mut refused = false;
-    for len in [1500, 4096, 9000, 70_000, 1 << 20] {
-        match runner.run(&vec![0; len], &options) {
-            Ok(outcome) => assert!(!refused && outcome.packet.len() == len, "{len}"),
-            Err(RunError::TooLong { len: l }) => {
-                assert_eq!(l, len);
-                refused = true;
-            }
-            Err(e) => panic!("{len}: {e}"),
-        }
-    }
-    assert!(refused);
-    // The next one is none the worse for it.
-    assert_eq!(runner.run(&PACKET, &options).unwrap().verdict.to_string(), "XDP_PASS");
-    if features.get(Feature::XdpFrags) {
-        let mut set = pass_set();
-        set.images[0].program.frags = true;
-        let loaded = load(&set.finish(), &features).unwrap();
-        let long: Vec<u8> = (0..9000u32).map(|n| n as u8).collect();
-        let mut runner = loaded.programs()[0].runner();
-        assert_eq!(runner.run(&long, &options).unwrap().packet, long);
-    }
-}
-
-#[test]
-fn what_a_program_does_to_the_packet_shows() {
-    let Some(features) = real_kernel() else { return };
-    // bpf_xdp_adjust_head(ctx, -16)
-    let mut set = SetBuilder::new();
-    let insns = vec![mov(2, -16), call_helper(44), mov(0, 2), exit()];
-    set.image("grow", insns, &[]);
-    let loaded = load(&set.finish(), &features).unwrap();
-    let mut runner = loaded.programs()[0].runner();
-    let outcome = runner.run(&PACKET, &RunOptions::default()).unwrap();
-    assert_eq!(outcome.packet.len(), 80);
-    assert_eq!(outcome.packet[16..], PACKET);
-}
-
-#[test]
-fn context_of_a_test_run() {
-    let Some(features) = real_kernel() else { return };
-    if !features.get(Feature::TestRunContext) {
-        return skip("needs feature:test-run-context");
-    }
-    // return ctx->data - ctx->data_meta
-    let mut set = SetBuilder::new();
-    let insns = vec![load_u32(2, 1, 8), load_u32(0, 1, 0), ins(0x1f, 0, 2, 0, 0), exit()];
-    set.image("metadata", insns, &[]);
-    let loaded = load(&set.finish(), &features).unwrap();
-    let mut runner = loaded.programs()[0].runner();
-    let with = |metadata| RunOptions {
-        context: Some(XdpContext { metadata, ..Default::default() }),
-        ..Default::default()
-    };
-    let outcome = runner.run(&PACKET, &with(8)).unwrap();
-    assert_eq!((outcome.verdict.code, outcome.metadata), (8, 8));
-    assert_eq!(outcome.packet, PACKET);
-    assert!(matches!(runner.run(&PACKET, &with(6)), Err(RunError::Metadata { metadata: 6 })));
-    assert!(matches!(runner.run(&PACKET, &with(60)), Err(RunError::TooShort { len: 4 })));
-}
-
-#[test]
-fn classifiers_run_too() {
-    let Some(features) = real_kernel() else { return };
-    let mut set = SetBuilder::new();
-    set.image("tc", vec![mov(0, 2), exit()], &[]);
-    set.images[0].program.prog_type = ProgramType(prog_type::SCHED_CLS);
-    set.images[0].program.attach_type = None;
-    let loaded = load(&set.finish(), &features).unwrap();
-    let mut runner = loaded.programs()[0].runner();
-    let outcome = runner.run(&PACKET, &RunOptions::default()).unwrap();
-    assert_eq!(outcome.verdict.to_string(), "TC_ACT_SHOT");
-}
-
-#[test]
-fn syscalls_take_no_packets() {
-    let Some(features) = real_kernel() else { return };
-    // The first type that may sleep without being attached (Linux 5.14).
-    if !features.get(Feature::Sleepable) {
-        return skip("needs feature:sleepable");
-    }
-    let mut set = SetBuilder::new();
-    set.image("sys", vec![mov(0, 0), exit()], &[]);
-    set.images[0].program.prog_type = ProgramType(prog_type::SYSCALL);
-    set.images[0].program.attach_type = None;
-    set.images[0].program.sleepable = true;
-    let loaded = load(&set.finish(), &features).unwrap();
-    let mut runner = loaded.programs()[0].runner();
-    let result = runner.run(&PACKET, &RunOptions::default());
-    assert!(matches!(result, Err(RunError::NoTestRun(_))));
-}
-
-#[test]
 fn tracing_is_loaded_or_explained() {
     let Some(features) = real_kernel() else { return };
     let tracing = |target: Option<&str>| {
@@ -604,126 +486,6 @@ fn tracing_is_loaded_or_explained() {
     assert!(text.contains("`bpfweld_nowhere`"), "{text}");
     let text = tracing(None).unwrap_err().to_string();
     assert!(text.contains("fentry/FUNCTION"), "{text}");
-}
-
-#[test]
-fn pins_are_made_at_once_and_rolled_back() {
-    let Some(features) = real_kernel() else { return };
-    let Some(fs) = BpfFs::mount() else { return };
-    let mut set = pass_set();
-    set.image("pass", vec![mov(0, 2), exit()], &[]);
-    set.image("maps", vec![mov(0, 2), exit()], &[]);
-    let data = set.data(".data", DataKind::Data, &[1]);
-    return_variable(&mut set, data);
-    set.defined("a_map", array(1));
-    let loaded = load(&set.finish(), &features).unwrap();
-    let dir = fs.path().join("some/where");
-    let pins = loaded.pin(&dir).unwrap();
-    let instance = "some/where/maps/dir_unit_bpf_o";
-    assert_eq!(
-        fs.tree(),
-        [
-            "some".to_owned(),
-            "some/where".into(),
-            "some/where/maps".into(),
-            instance.into(),
-            format!("{instance}/_data"),
-            format!("{instance}/a_map"),
-            "some/where/maps_2".into(),
-            "some/where/pass".into(),
-            "some/where/pass_2".into(),
-            "some/where/return_variable".into(),
-        ]
-    );
-    assert_eq!(pins.len(), 6);
-    assert!(pins.iter().all(|p| p.path.exists()), "{pins:?}");
-    assert_eq!(pins[5].kind, PinKind::Map);
-    let sys: &dyn bpfweld_kernel::Sys = &bpfweld_kernel::RealSys;
-    let again = sys.pinned(&pins[5].path).unwrap();
-    let info = sys.map_info(std::os::fd::AsFd::as_fd(&again)).unwrap();
-    assert_eq!(info.id, loaded.maps()[1].info().id);
-    // Once more: the directory is taken.
-    let before = fs.tree();
-    assert!(matches!(loaded.pin(&dir), Err(PinError::Exists { .. })));
-    let pinned = fs.path().join("some/where/pass");
-    assert!(matches!(loaded.pin(&pinned), Err(PinError::NoDirectory { .. })));
-    assert!(matches!(loaded.pin(&fs.path().join("a.b")), Err(PinError::Name { .. })));
-    assert_eq!(fs.tree(), before);
-    // An empty directory is as good as none.
-    let empty = fs.path().join("empty");
-    std::fs::create_dir(&empty).unwrap();
-    loaded.pin(&empty).unwrap();
-    assert!(empty.join("pass_2").exists());
-}
-
-#[test]
-fn a_pin_that_fails_half_way_leaves_nothing() {
-    let Some(_) = real_kernel() else { return };
-    let Some(fs) = BpfFs::mount() else { return };
-    // The last of three pins fails.
-    let pins = std::sync::atomic::AtomicU32::new(0);
-    let sys = bpfweld_kernel::sys::Scripted::new(move |command| {
-        let bpfweld_kernel::sys::Command::ObjPin { .. } = command else { return None };
-        let n = pins.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        (n == 2).then(|| Err(std::io::Error::from_raw_os_error(libc::ENOMEM)))
-    })
-    .before(bpfweld_kernel::RealSys);
-    let features = Arc::new(bpfweld_kernel::Features::new(Arc::new(sys)));
-    let mut set = pass_set();
-    set.defined("first", array(1));
-    set.defined("second", array(1));
-    let loaded = load(&set.finish(), &features).unwrap();
-    let error = loaded.pin(&fs.path().join("deep/down/here")).unwrap_err();
-    assert!(error.to_string().contains("/second"), "{error}");
-    assert_eq!(fs.tree(), [] as [String; 0]);
-    // The script lets the next try through.
-    loaded.pin(&fs.path().join("deep/down/here")).unwrap();
-}
-
-#[test]
-fn pinning_elsewhere_says_how_to_mount() {
-    let Some(features) = real_kernel() else { return };
-    let dir = TempDir::new();
-    let loaded = load(&pass_set().finish(), &features).unwrap();
-    let error = loaded.pin(&dir.path().join("x/y")).unwrap_err();
-    assert!(matches!(error, PinError::NoBpfFs { .. }));
-    assert!(error.to_string().contains("mount -t bpf bpf"), "{error}");
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn maps_pinned_by_name_are_shared() {
-    let Some(features) = real_kernel() else { return };
-    let Some(fs) = BpfFs::mount() else { return };
-    let options = LoadOptions { pin_root: Some(fs.path().into()), ..Default::default() };
-    let set = |value_size, image_ok: bool| {
-        let mut set = SetBuilder::new();
-        set.defined("shared", MapSpec { pin_by_name: true, value_size, ..array(1) });
-        set.defined("private", array(1));
-        let insns = if image_ok { vec![mov(0, 2), exit()] } else { vec![exit()] };
-        set.image("pass", insns, &[]);
-        set.finish()
-    };
-    // What fails later leaves no pin.
-    load_all(&set(4, false), &features, &options).unwrap_err();
-    assert_eq!(fs.tree(), [] as [String; 0]);
-    let first = load_all(&set(4, true), &features, &options).unwrap();
-    assert_eq!(fs.tree(), ["shared"]);
-    let second = load_all(&set(4, true), &features, &options).unwrap();
-    assert_eq!(first.maps()[0].info().id, second.maps()[0].info().id);
-    assert_ne!(first.maps()[1].info().id, second.maps()[1].info().id);
-    let error = load_all(&set(8, true), &features, &options).unwrap_err().to_string();
-    assert!(
-        error.contains(
-            "another value size: there is ARRAY (key 4 bytes, value 4 bytes, 1 entries, flags 0x0), the \
-             object defines ARRAY (key 4 bytes, value 8 bytes, 1 entries, flags 0x0)"
-        ),
-        "{error}"
-    );
-    // Neither does a failure remove a pin of someone else.
-    load_all(&set(4, false), &features, &options).unwrap_err();
-    assert_eq!(fs.tree(), ["shared"]);
-    load(&set(4, true), &features).unwrap();
 }
 
 #[test]

@@ -16,6 +16,8 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 const SUITES: &[(&str, &str)] = &[
     ("bpfweld-cli", "cases"),
     ("bpfweld-kernel", "real_kernel"),
+    ("bpfweld-kernel", "test_runs"),
+    ("bpfweld-kernel", "pins"),
     ("bpfweld-kernel", "sanitising"),
     ("bpfweld", "loaded"),
     ("bpfweld", "chain_root"),

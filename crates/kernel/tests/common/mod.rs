@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bpfweld_btf::{BtfBuilder, IntEncoding, Linkage, TypeId};
 use bpfweld_insn::{CALL, EXIT, Insn, LD_IMM64, pseudo};
 use bpfweld_kernel::facts::{map_type, prog_type};
-use bpfweld_kernel::{Feature, Features, LoadError, LoadOptions, Loaded, RealSys, Support};
+use bpfweld_kernel::{
+    Feature, Features, LoadError, LoadOptions, Loaded, RealSys, RunOptions, Support,
+};
 use bpfweld_link::{
     Image, ImageFunction, ImageLine, ImageMap, ImageReloc, ImageSet, ImageTarget, InstanceId,
     MapContent, MapIndex, MapSpec,
@@ -43,6 +45,20 @@ pub fn real_kernel() -> Option<Arc<Features>> {
 /// Loads everything, without options.
 pub fn load(set: &ImageSet, features: &Arc<Features>) -> Result<Loaded, LoadError> {
     bpfweld_kernel::load_all(set, features, &LoadOptions::default())
+}
+
+pub const PACKET: [u8; 64] = [0xab; 64];
+
+/// What one run returns.
+pub fn verdict(program: &bpfweld_kernel::Program) -> u32 {
+    program.runner().run(&PACKET, &RunOptions::default()).unwrap().verdict.code
+}
+
+/// A set of one program that passes everything.
+pub fn pass_set() -> SetBuilder {
+    let mut set = SetBuilder::new();
+    set.image("pass", vec![mov(0, 2), exit()], &[]);
+    set
 }
 
 pub fn ins(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
