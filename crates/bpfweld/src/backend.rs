@@ -3,7 +3,7 @@
 use bpfweld_engine as engine;
 use bpfweld_kernel as kernel;
 use bpfweld_link::fuse::{FuseOptions, Policy, fuse};
-use bpfweld_link::{ImageSet, MapIndex, Verdict};
+use bpfweld_link::{ImageSet, MapIndex, RunOptions, Verdict};
 
 use crate::Kernel;
 
@@ -228,11 +228,7 @@ pub enum RunError {
 
 impl Runner<'_> {
     /// Runs the program on one packet (the raw frame).
-    pub fn run(
-        &mut self,
-        packet: &[u8],
-        options: &kernel::RunOptions,
-    ) -> Result<Outcome<'_>, RunError> {
+    pub fn run(&mut self, packet: &[u8], options: &RunOptions) -> Result<Outcome<'_>, RunError> {
         match self {
             Self::Kernel(runner) => {
                 let outcome = runner.run(packet, options)?;
@@ -246,13 +242,7 @@ impl Runner<'_> {
                 })
             }
             Self::Engine(runner) => {
-                let context = options.context.map(|c| engine::XdpContext {
-                    metadata: c.metadata,
-                    ingress_ifindex: c.ingress_ifindex,
-                    rx_queue_index: c.rx_queue_index,
-                });
-                let options = engine::RunOptions { repeat: options.repeat, context };
-                let outcome = runner.run(packet, &options)?;
+                let outcome = runner.run(packet, options)?;
                 Ok(Outcome {
                     verdict: outcome.verdict,
                     duration_ns: outcome.duration_ns,

@@ -28,8 +28,9 @@ mod packet;
 mod run;
 mod vm;
 
+pub use bpfweld_link::{RunOptions, XdpContext};
 pub use error::{Fault, FaultKind, LoadError, MapProblem, RunError, SourceLine};
 pub use loader::{Engine, Loaded, Map, Program};
 pub use maps::{MapError, errno};
-pub use options::{Clock, EngineOptions, Neighbour, Route, RunOptions, XdpContext};
+pub use options::{Clock, EngineOptions, Neighbour, Route};
 pub use run::{Event, MIN_PACKET, Outcome, Redirect, Runner};

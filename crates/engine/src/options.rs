@@ -91,24 +91,3 @@ pub struct Neighbour {
     /// Address of the next hop.
     pub destination: [u8; 6],
 }
-
-/// How to run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct RunOptions {
-    /// How often each packet is run; 0 counts as 1. What the program does to the packet is undone
-    /// in between only as far as its bounds go, as the kernel does it.
-    pub repeat: u32,
-    /// Context of an XDP program.
-    pub context: Option<XdpContext>,
-}
-
-/// What an XDP program sees beside the packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct XdpContext {
-    /// How many bytes at the start of the packet given are metadata: a multiple of 4, at most 252.
-    pub metadata: u32,
-    /// Interface that the packet came in by; 0 for the loopback device.
-    pub ingress_ifindex: u32,
-    /// Receive queue.
-    pub rx_queue_index: u32,
-}

@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use bpfweld_link::Verdict;
+use bpfweld_link::{RunOptions, Verdict};
 use bpfweld_object::ProgramType;
 
 use crate::error::{Fault, RunError};
 use crate::loader::Program;
-use crate::options::RunOptions;
 use crate::packet::{ETH_HLEN, Packet};
 use crate::vm::{State, Trap, Vm};
 

@@ -43,7 +43,7 @@ pub mod sys;
 mod testing;
 mod upload;
 
-pub use bpfweld_link::Verdict;
+pub use bpfweld_link::{RunOptions, Verdict, XdpContext};
 pub use error::{LoadError, MapProblem, Rejected, SymbolProblem};
 pub use features::{Feature, Features, Support};
 pub use loader::{LoadOptions, Loaded, Prepared, load_all};
@@ -53,6 +53,6 @@ pub use maps::{Map, MapKind};
 pub use pin::{Pin, PinError, PinKind};
 pub use privilege::{Capability, Privilege};
 pub use programs::Program;
-pub use run::{Outcome, RunError, RunOptions, Runner, XdpContext};
+pub use run::{Outcome, RunError, Runner};
 pub use running::{KERNEL_BTF, KernelBtfError};
 pub use sys::{RealSys, Sys};

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use bpfweld_link::Verdict;
+use bpfweld_link::{RunOptions, Verdict, XdpContext};
 use bpfweld_object::ProgramType;
 
 use crate::facts::prog_type;
@@ -16,28 +16,6 @@ pub const MIN_PACKET: usize = 14;
 const HEADROOM: usize = 4096;
 /// Bytes of a `struct xdp_md`.
 const XDP_MD: usize = 24;
-
-/// How to run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct RunOptions {
-    /// How often each packet is run; 0 counts as 1. What the program does to the packet is undone
-    /// in between only as far as its bounds go.
-    pub repeat: u32,
-    /// Context of an XDP program (Linux 5.15).
-    pub context: Option<XdpContext>,
-}
-
-/// What an XDP program sees beside the packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct XdpContext {
-    /// How many bytes at the start of the packet given are metadata: a multiple of 4, at most 255.
-    pub metadata: u32,
-    /// Interface that the packet came in by: one of this network namespace, with
-    /// `rx_queue_index` one of its queues; 0 for the loopback device.
-    pub ingress_ifindex: u32,
-    /// Receive queue.
-    pub rx_queue_index: u32,
-}
 
 /// Outcome of one packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -17,6 +17,7 @@
 //! | [`image`] | [`ImageSet`]: what backends take |
 //! | [`kconfig`] | values of kconfig externs, for backends |
 //! | [`trace`] | a copy of the images that tells what it does; what that means |
+//! | `run` | [`RunOptions`]: how to run a program on packets, in any backend |
 //! | `verdict` | [`Verdict`]: what a program returned, in any backend |
 //! | [`chain_root`] | the root of a chain of XDP programs, made without a compiler |
 //! | [`read_back`] | checks what was made |
@@ -36,6 +37,7 @@ mod plan;
 mod program;
 pub mod read_back;
 pub mod resolve;
+mod run;
 mod stack;
 mod tail_calls;
 pub mod trace;
@@ -45,4 +47,5 @@ mod verdict;
 pub use error::{FunctionRef, LinkError, Site, SourceLine, UnresolvedExtern};
 pub use image::*;
 pub use resolve::{Entry, ExistingMaps, Instance, Link, LinkOptions, Linked};
+pub use run::{RunOptions, XdpContext};
 pub use verdict::{Verdict, XDP_VERDICTS};
