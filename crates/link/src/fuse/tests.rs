@@ -138,6 +138,15 @@ fn constant_verdicts_leave_no_test() {
 }
 
 #[test]
+fn a_constant_that_is_there_is_not_made_again() {
+    // *(u32 *)(ctx + 16) = 7, and on to the next
+    let member = [mov(2, 7), insn(0x63, 1, 2, 16, 0), mov(0, 2), exit()];
+    let (insns, _) = fused(&image(&[&root(3), &member, &member, &member]));
+    assert_eq!(insns.iter().filter(|i| i.code == 0x63).count(), 3, "{insns:?}");
+    assert_eq!(insns.iter().filter(|i| i.code == 0xb7 && i.imm == 7).count(), 1, "{insns:?}");
+}
+
+#[test]
 fn frames_are_shifted_and_shared() {
     // The root keeps 8 bytes over both calls, the members use 16 each.
     let code = [

@@ -78,8 +78,9 @@ fn rewrite(body: &mut Body, bounds: Bounds) {
                 }
                 continue;
             }
+            let same = before[dst] == known.regs[dst];
             let idle =
-                is_copy(&new) && before[dst] == known.regs[dst] && is_kind(&numbers, before[dst]);
+                same && (is_constant(&new) || is_copy(&new) && is_kind(&numbers, before[dst]));
             if !idle {
                 kept.push(new);
             }
