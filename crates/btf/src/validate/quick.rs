@@ -3,7 +3,7 @@
 
 use crate::Btf;
 use crate::kind::Kind;
-use crate::read::Word;
+use crate::read::{Word, walk};
 
 /// Types inside types, as far as this looks.
 const LEVELS: u8 = 32;
@@ -16,14 +16,30 @@ struct Quick<'a> {
     btf: &'a Btf,
     /// Bytes of each type, or a mark, and types inside types in it. A size like a mark is not usual.
     known: Vec<(u32, u8)>,
+    /// Kind of each type as its number: a member's is asked for far more often than its record.
+    kinds: Vec<u8>,
 }
+
+/// The kinds that are no types of anything, as bits.
+const NO_TYPES: u32 = 1 << Kind::Func as u32
+    | 1 << Kind::Var as u32
+    | 1 << Kind::Datasec as u32
+    | 1 << Kind::DeclTag as u32;
 
 /// Does everything that [`Btf::validate`] checks hold? `false` when that is not known.
 pub(super) fn is_valid(btf: &Btf) -> bool {
     if btf.base().is_some() {
         return false;
     }
-    let mut quick = Quick { btf, known: vec![(UNSEEN, 0); btf.type_count() as usize] };
+    let count = btf.type_count() as usize;
+    let mut kinds = Vec::with_capacity(count);
+    kinds.push(Kind::Void as u8);
+    walk(btf.words(), |_, _, info| {
+        // Five bits.
+        kinds.push((info >> 24 & 0x1f).to_le_bytes()[0]);
+        false
+    });
+    let mut quick = Quick { btf, known: vec![(UNSEEN, 0); count], kinds };
     (1..btf.type_count()).all(|id| quick.size(id, 0, &mut 0).is_some())
 }
 
@@ -34,25 +50,36 @@ fn number(word: Word) -> u32 {
 impl<'a> Quick<'a> {
     /// Bytes of a type, or [`NONE`]; `None` when something in it is not as usual. What it is inside
     /// of is then at least as `deep`.
+    #[inline]
     fn size(&mut self, id: u32, level: u8, deep: &mut u8) -> Option<u32> {
-        let (mut size, mut own) = self.known.get(id as usize).copied()?;
-        if size == UNSEEN {
-            if id == 0 {
-                return Some(NONE);
-            }
-            if level == LEVELS {
-                return None;
-            }
-            *self.known.get_mut(id as usize)? = (OPEN, 0);
-            size = self.visit(id, level + 1, &mut own)?;
-            own += 1;
-            if own > LEVELS {
-                return None;
-            }
-            *self.known.get_mut(id as usize)? = (size, own);
+        let (size, own) = self.known.get(id as usize).copied()?;
+        if size <= NONE {
+            *deep = own.max(*deep);
+            return Some(size);
         }
+        self.find_size(id, level, deep)
+    }
+
+    /// [`Quick::size`] of what is not known yet.
+    #[inline(never)]
+    fn find_size(&mut self, id: u32, level: u8, deep: &mut u8) -> Option<u32> {
+        let (known, _) = self.known.get(id as usize).copied()?;
+        if id == 0 {
+            return Some(NONE);
+        }
+        if known == OPEN || level == LEVELS {
+            return None;
+        }
+        *self.known.get_mut(id as usize)? = (OPEN, 0);
+        let mut own = 0;
+        let size = self.visit(id, level + 1, &mut own)?;
+        own += 1;
+        if own > LEVELS {
+            return None;
+        }
+        *self.known.get_mut(id as usize)? = (size, own);
         *deep = own.max(*deep);
-        (size != OPEN).then_some(size)
+        Some(size)
     }
 
     fn record(&self, id: u32) -> Option<(Kind, &'a [Word])> {
@@ -134,12 +161,8 @@ impl<'a> Quick<'a> {
     }
 
     /// Functions, variables, sections and declaration tags are no types of anything.
+    #[inline]
     fn is_type(&self, id: u32) -> bool {
-        match self.record(id) {
-            None => id == 0,
-            Some((kind, _)) => {
-                !matches!(kind, Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag)
-            }
-        }
+        self.kinds.get(id as usize).is_some_and(|&kind| NO_TYPES >> kind & 1 == 0)
     }
 }
