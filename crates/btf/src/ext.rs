@@ -6,7 +6,7 @@
 
 use foldhash::HashMap;
 
-use crate::read::{MAGIC, magic};
+use crate::read::{MAGIC, Word, magic};
 use crate::{Btf, BtfError, Endian, Kind, TypeId};
 
 /// The parsed contents of a `.BTF.ext` section, checked against the [`Btf`] that it belongs to.
@@ -103,7 +103,8 @@ impl BtfExt {
 
         let mut out = Self::default();
         let room = |section: &mut ExtSection, more| section.funcs.reserve_exact(more);
-        part("func_info", 8)?.read(&mut out, room, |part, section, &[insn_off, type_id]| {
+        part("func_info", 8)?.read(&mut out, room, never, |part, section, words| {
+            let &[insn_off, type_id] = words;
             part.type_id(insn_off, type_id)?;
             if part.btf.ty(TypeId(type_id)).kind() != Kind::Func {
                 return Err(format!("offset {insn_off:#x}: type [{type_id}] is no FUNC"));
@@ -112,7 +113,7 @@ impl BtfExt {
             Ok(())
         })?;
         let room = |section: &mut ExtSection, more| section.lines.reserve_exact(more);
-        part("line_info", 16)?.read(&mut out, room, |part, section, words| {
+        part("line_info", 16)?.read(&mut out, room, Part::add_lines, |part, section, words| {
             let &[insn_off, file_off, line_off, line_col] = words;
             part.string(insn_off, file_off)?;
             part.string(insn_off, line_off)?;
@@ -121,7 +122,7 @@ impl BtfExt {
         })?;
         if header_len >= HEADER_WITH_CORE {
             let room = |section: &mut ExtSection, more| section.core.reserve_exact(more);
-            part("core_relo", 24)?.read(&mut out, room, |part, section, words| {
+            part("core_relo", 24)?.read(&mut out, room, never, |part, section, words| {
                 let &[insn_off, type_id, access_off, kind] = words;
                 part.type_id(insn_off, type_id)?;
                 part.string(insn_off, access_off)?;
@@ -245,12 +246,14 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Reads all blocks; `reserve` makes room for the records of one; `add` checks one record, of
-    /// which it gets the `N` known words, and adds it.
+    /// Reads all blocks; `reserve` makes room for the records of one; `add_all` adds them if they are
+    /// as usual and adds none if they are not; `add` checks one record, of which it gets the `N`
+    /// known words, and adds it.
     fn read<const N: usize>(
         &self,
         out: &mut BtfExt,
         reserve: impl Fn(&mut ExtSection, usize),
+        add_all: impl Fn(&Self, &mut ExtSection, &[[Word; N]]) -> bool,
         add: impl Fn(&Self, &mut ExtSection, &[u32; N]) -> Result<(), String>,
     ) -> Result<(), BtfError> {
         if self.bytes.is_empty() {
@@ -289,6 +292,13 @@ impl Part<'_> {
             }
             let section = out.section_mut(name);
             reserve(section, count as usize);
+            at += records.len();
+            if step == N * 4
+                && self.endian == Endian::NATIVE
+                && add_all(self, section, records.as_chunks().0.as_chunks().0)
+            {
+                continue;
+            }
             for record in records.chunks_exact(step) {
                 let Some(bytes) = record.as_chunks().0.first_chunk::<N>() else { continue };
                 let words = match self.endian {
@@ -299,9 +309,23 @@ impl Part<'_> {
                     return Err(ext(format!("{what} of section {name:?}, {problem}")));
                 }
             }
-            at += records.len();
         }
         Ok(())
+    }
+
+    /// There are as many lines as there are instructions, nearly: all at once.
+    fn add_lines(&self, section: &mut ExtSection, records: &[[Word; 4]]) -> bool {
+        let highest = |highest: u32, &[_, file, line, _]: &[Word; 4]| {
+            highest.max(u32::from_ne_bytes(file)).max(u32::from_ne_bytes(line))
+        };
+        if records.iter().fold(0, highest) >= self.strings {
+            return false;
+        }
+        section.lines.extend(records.iter().map(|&words| {
+            let [insn_off, file_off, line_off, line_col] = words.map(u32::from_ne_bytes);
+            LineRecord { insn_off, file_off, line_off, line_col }
+        }));
+        true
     }
 
     fn type_id(&self, insn_off: u32, id: u32) -> Result<(), String> {
@@ -321,6 +345,11 @@ impl Part<'_> {
             )),
         }
     }
+}
+
+/// Of a part whose records are added one by one.
+fn never<const N: usize>(_: &Part<'_>, _: &mut ExtSection, _: &[[Word; N]]) -> bool {
+    false
 }
 
 fn ext(problem: String) -> BtfError {

@@ -123,18 +123,36 @@ const SLOT: u32 = 8;
 /// Gives the number of records that are of no use: out of place, or two for one instruction.
 fn add_lines(function: &mut Function, ext: &ExtSection) -> usize {
     let records = within(&ext.lines, function, |r| r.insn_off);
-    let mut lines: Vec<LineInfo> = Vec::with_capacity(records.len());
     // Slots of one function are fewer than 2^32, and records lie within it.
     let start = u32::try_from(function.offset).unwrap_or(u32::MAX);
-    let mut last = None;
-    for &LineRecord { insn_off, file_off, line_off, line_col } in records {
-        let distance = insn_off.wrapping_sub(start);
-        let insn = distance / SLOT;
-        let before = (insn as usize).wrapping_sub(1);
-        let middle = function.insns.get(before).is_some_and(|i| i.is_ld_imm64());
-        if distance % SLOT == 0 && !middle && last < Some(insn) {
-            lines.push(LineInfo { insn, file_off, line_off, line_col });
-            last = Some(insn);
+    let middle = |distance: u32| {
+        let before = (distance / SLOT).wrapping_sub(1);
+        function.insns.get(before as usize).is_some_and(|insn| insn.code == bpfweld_insn::LD_IMM64)
+    };
+    let line = |&LineRecord { insn_off, file_off, line_off, line_col }: &LineRecord| {
+        let insn = insn_off.wrapping_sub(start) / SLOT;
+        LineInfo { insn, file_off, line_off, line_col }
+    };
+    let (mut usual, mut least) = (true, 0);
+    for record in records {
+        let distance = record.insn_off.wrapping_sub(start);
+        usual &= distance % SLOT == 0 && distance >= least && !middle(distance);
+        least = distance.saturating_add(SLOT);
+    }
+    // So are all that come from a compiler.
+    if usual {
+        function.lines = records.iter().map(line).collect();
+        return 0;
+    }
+    let mut lines: Vec<LineInfo> = Vec::with_capacity(records.len());
+    for record in records {
+        let distance = record.insn_off.wrapping_sub(start);
+        let line = line(record);
+        if distance % SLOT == 0
+            && !middle(distance)
+            && lines.last().is_none_or(|last| last.insn < line.insn)
+        {
+            lines.push(line);
         }
     }
     let dropped = records.len() - lines.len();
