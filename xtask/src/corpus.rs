@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Only these sets, as in `clang-19-v3`
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Only sources whose name contains one of these
+    #[arg(long, value_name = "TEXT")]
+    filter: Vec<String>,
     /// The kernel's source
     #[arg(long, value_name = "TAR", default_value = "/usr/src/linux-source-6.1.tar.xz")]
     source: PathBuf,
@@ -87,6 +90,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
             arguments,
             source: &source,
             own: &own,
+            filter: &options.filter,
             include: &include,
         };
         let (made, failed) = set.build()?;
@@ -139,6 +143,7 @@ struct Set<'a> {
     arguments: &'a [&'a str],
     source: &'a Path,
     own: &'a Path,
+    filter: &'a [String],
     include: &'a Path,
 }
 
@@ -156,6 +161,9 @@ impl Set<'_> {
                     sources.push((format!("{prefix}{stem}"), path));
                 }
             }
+        }
+        if !self.filter.is_empty() {
+            sources.retain(|(name, _)| self.filter.iter().any(|f| name.contains(f.as_str())));
         }
         sources.sort();
         let next = AtomicUsize::new(0);

@@ -8,7 +8,7 @@
 //! | `bench`: what chains cost, in tables and plots | [`kernels::bench`] |
 //! | `corpus`: compile the kernel's selftests | [`corpus`] |
 //! | `xdp-suite`: the tests of xdp-loader, run on `bpfweld xdp` | [`xdp_suite`] |
-//! | `peer-diff`, `peer-bench`: compare with libbpf | [`peer`], which runs the package in `xtask/peer` |
+//! | `peer-diff`, `peer-groups`, `peer-bench`: compare with libbpf | [`peer`], which runs the package in `xtask/peer` |
 //!
 //! A new task is a module here and a variant of [`Task`]. Nothing of it is needed to build or use
 //! bpfweld.
@@ -55,6 +55,8 @@ enum Task {
     XdpSuite(xdp_suite::Options),
     /// Count and time what bpfweld and libbpf take to open and prepare every object under DIR
     PeerBench(peer::Options),
+    /// Link the selftests of several objects in every order, load and run them with both (root)
+    PeerGroups(peer::Options),
     /// Measure linking N generated objects ahead of time with bpfweld, libbpf and bpftool
     PeerLinkBench(peer::Options),
 }
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Task::XdpSuite(options) => xdp_suite::run(&root, &options),
         Task::PeerDiff(options) => peer::run(&root, "diff", &options),
         Task::PeerBench(options) => peer::run(&root, "bench", &options),
+        Task::PeerGroups(options) => peer::run(&root, "groups", &options),
         Task::PeerLinkBench(options) => peer::run(&root, "link-bench", &options),
     };
     match result {

@@ -1,4 +1,4 @@
-//! `cargo xtask peer-diff`, `peer-bench` and `peer-link-bench`: builds and runs the package in `xtask/peer`.
+//! `cargo xtask peer-diff`, `peer-bench`, `peer-groups` and `peer-link-bench`: builds and runs the package in `xtask/peer`.
 //!
 //! That package is in a workspace of its own: it builds libbpf, which needs a C compiler and the
 //! headers of libelf and zlib. Nobody who builds or tests bpfweld has to have them.
@@ -16,7 +16,7 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
-/// The task: `diff`, `bench` or `link-bench`.
+/// The task: `diff`, `bench`, `groups` or `link-bench`.
 pub(crate) fn run(root: &Path, task: &str, options: &Options) -> Result<()> {
     if !Path::new("/usr/include/libelf.h").exists() {
         bail!(

@@ -15,6 +15,7 @@
 //! | [`ours`], [`theirs`] | the two sides, in a child |
 //! | [`link_bench`] | `link-bench`: how long linking many objects takes |
 //! | [`relink`] | objects linked ahead of time, for libbpf on both sides |
+//! | [`groups`] | `groups`: the selftests of several objects, in every order |
 //! | [`compare`] | two records → differences |
 //! | [`report`] | the table; differences that are meant to be |
 //! | [`bench`] | `peer-bench`: counts, times, memory |
@@ -26,6 +27,7 @@
 mod bench;
 mod canon;
 mod compare;
+mod groups;
 mod link_bench;
 mod measured;
 mod ours;
@@ -65,6 +67,8 @@ enum Task {
     Diff(Options),
     /// Count and time what opening and preparing take
     Bench(bench::Options),
+    /// Link the selftests of several objects in every order; load and run them with both
+    Groups(groups::Options),
     /// Measure linking generated objects with bpfweld, libbpf and bpftool
     LinkBench(link_bench::Options),
     /// Link with one of them
@@ -114,6 +118,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Diff(options) => diff(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Groups(options) => groups::run(&options),
         Task::LinkBench(options) => link_bench::run(&options).map(|()| true),
         Task::LinkOnce { linker, out, objects } => {
             link_bench::once(&linker, &out, &objects).map(|()| true)
@@ -286,11 +291,15 @@ fn cached(options: &Options, object: &Path) -> Side {
 
 /// One side's record of one object, made in a child.
 fn child(options: &Options, side: &str, object: &Path) -> Side {
-    try_child(options, side, object)
+    child_with(options.timeout, side, object)
+}
+
+fn child_with(timeout: u64, side: &str, object: &Path) -> Side {
+    try_child(timeout, side, object)
         .unwrap_or_else(|e| Side { crash: Some(format!("{e:#}")), ..Side::default() })
 }
 
-fn try_child(options: &Options, side: &str, object: &Path) -> Result<Side> {
+fn try_child(timeout: u64, side: &str, object: &Path) -> Result<Side> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["side", side])
         .arg(object)
@@ -308,7 +317,7 @@ fn try_child(options: &Options, side: &str, object: &Path) -> Result<Side> {
         let mut bytes = Vec::new();
         stderr.read_to_end(&mut bytes).map(|_| bytes)
     });
-    let end = Instant::now() + Duration::from_secs(options.timeout);
+    let end = Instant::now() + Duration::from_secs(timeout);
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
@@ -317,7 +326,7 @@ fn try_child(options: &Options, side: &str, object: &Path) -> Result<Side> {
             child.kill()?;
             child.wait()?;
             let _ = fs::remove_dir(watch::bpffs_of(child.id()));
-            bail!("does not come to an end in {} s", options.timeout);
+            bail!("does not come to an end in {timeout} s");
         }
         std::thread::sleep(Duration::from_millis(2));
     };
