@@ -65,6 +65,10 @@ pub mod map_flag {
     pub const RDONLY_PROG: u32 = 1 << 7;
     /// `BPF_F_MMAPABLE`.
     pub const MMAPABLE: u32 = 1 << 10;
+    /// `BPF_F_LINK`: a struct_ops map is put to use by a link (Linux 6.4).
+    pub const LINK: u32 = 1 << 13;
+    /// `BPF_F_VTYPE_BTF_OBJ_FD`: the value's type is a module's (Linux 6.9).
+    pub const VTYPE_BTF_OBJ_FD: u32 = 1 << 15;
 }
 
 /// `enum bpf_prog_type`, as far as the loader treats types apart.
@@ -153,6 +157,8 @@ pub mod attach_type {
     pub const XDP: u32 = 37;
     /// `BPF_LSM_CGROUP`.
     pub const LSM_CGROUP: u32 = 43;
+    /// `BPF_STRUCT_OPS`.
+    pub const STRUCT_OPS: u32 = 44;
     /// `BPF_TRACE_UPROBE_MULTI`.
     pub const TRACE_UPROBE_MULTI: u32 = 48;
 }

@@ -15,6 +15,7 @@
 //! | `running` | the running kernel's configuration, version, BTF and symbols |
 //! | [`netlink`] | interfaces and their XDP programs |
 //! | [`log`] | [`VerifierLog`] |
+//! | `struct_ops` | tables of functions that the kernel calls |
 //! | [`run`] | test runs on packets |
 //! | [`pin`] | pinning, all or nothing |
 //! | [`privilege`] | what EPERM means |
@@ -38,6 +39,7 @@ mod probes;
 pub mod programs;
 pub mod run;
 mod running;
+mod struct_ops;
 pub mod sys;
 #[cfg(test)]
 mod testing;

@@ -8,7 +8,7 @@
 //! * after [`Prepared::finish`]: prog arrays are filled. What was not finished leaves nothing behind:
 //!   file descriptors close, pins that were made on the way are removed.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,13 +16,14 @@ use bpfweld_btf::Btf;
 use bpfweld_link::kconfig::Config;
 use bpfweld_link::{Image, ImageSet, InstanceId, MapContent};
 
-use crate::error::LoadError;
+use crate::error::{LoadError, MapProblem};
 use crate::features::{Feature, Features};
 use crate::map_options::{self, MapOption};
 use crate::maps::{Map, MapMaker, fill_programs};
 use crate::privilege::{Capability, Privilege};
 use crate::programs::{Program, ProgramLoader};
 use crate::running::Running;
+use crate::struct_ops::{KernelTable, Ready};
 use crate::sys::{Log, Sys};
 use crate::upload::Upload;
 
@@ -125,6 +126,8 @@ impl<'a> Prepared<'a> {
                 btf: btf.as_ref().map(AsFd::as_fd),
                 types: &set.btf,
                 type_id: &|id| upload.type_id(id),
+                running: &running,
+                kernel_btf: options.kernel_btf.as_deref(),
                 pin_root: options.pin_root.as_deref(),
                 pins: &mut pins.0,
                 warnings: &mut warnings,
@@ -174,14 +177,40 @@ impl<'a> Prepared<'a> {
     pub fn finish(mut self, programs: Vec<Program>) -> Result<Loaded, LoadError> {
         let fd = |image: u32| programs.get(image as usize).map(|p| p.fd().as_fd());
         fill_programs(&**self.features.sys(), &self.set.maps, &self.maps, fd)?;
+        let tables = self.tables(&programs)?;
         self.pins.keep();
         Ok(Loaded {
+            tables,
             sys: self.features.sys().clone(),
             programs,
             entries: self.set.entries,
             maps: std::mem::take(&mut self.maps),
             warnings: std::mem::take(&mut self.warnings),
         })
+    }
+
+    /// The struct_ops tables as the kernel is to get them.
+    fn tables(&self, programs: &[Program]) -> Result<Vec<Ready>, LoadError> {
+        let sys = &**self.features.sys();
+        let mut tables = Vec::new();
+        for (map, made) in self.set.maps.iter().zip(&self.maps) {
+            let MapContent::Defined(spec) = &map.content else { continue };
+            let Some(ops) = spec.struct_ops.as_ref().filter(|_| map.existing.is_none()) else {
+                continue;
+            };
+            let types = &*self.set.btf;
+            let kernel_btf = self.options.kernel_btf.as_deref();
+            let fd = |image: u32| programs.get(image as usize).map(|p| p.fd().as_raw_fd());
+            let value = KernelTable::find(sys, &self.running, kernel_btf, types, spec)
+                .and_then(|table| table.value(types, spec, ops, fd));
+            let value = value.map_err(|problem| LoadError::Map {
+                map: map.name.clone(),
+                label: map.label.clone(),
+                problem: MapProblem::Definition(problem),
+            })?;
+            tables.push(Ready::new(made.clone(), value, ops.by_link));
+        }
+        Ok(tables)
     }
 
     /// The maps.
@@ -208,6 +237,7 @@ pub struct Loaded {
     programs: Vec<Program>,
     entries: usize,
     maps: Vec<Map>,
+    tables: Vec<Ready>,
     warnings: Vec<String>,
 }
 
@@ -229,6 +259,33 @@ impl Loaded {
     /// The programs that were asked for: those that are not there only for a prog array.
     pub fn entries(&self) -> &[Program] {
         self.programs.get(..self.entries).unwrap_or(&self.programs)
+    }
+
+    /// Gives the struct_ops tables to the kernel, all of them or none: from then on it calls their
+    /// programs. A table of a section `.struct_ops.link` is in use as long as this set or a pin holds
+    /// its link ([`pin`](Self::pin) pins it), any other until [`unregister`](Self::unregister), also
+    /// when this process has ended. How many there are.
+    pub fn register(&mut self) -> Result<usize, LoadError> {
+        for at in 0..self.tables.len() {
+            let done = self.tables.get_mut(at).map_or(Ok(()), |t| t.register(&*self.sys));
+            if let Err(error) = done {
+                self.unregister();
+                return Err(error);
+            }
+        }
+        Ok(self.tables.len())
+    }
+
+    /// Takes the tables back that [`register`](Self::register) gave.
+    pub fn unregister(&mut self) {
+        for table in &mut self.tables {
+            table.unregister(&*self.sys);
+        }
+    }
+
+    /// The links of the tables that are in use by one, each with its map.
+    pub(crate) fn table_links(&self) -> impl Iterator<Item = (&Map, &Arc<OwnedFd>)> {
+        self.tables.iter().filter_map(|table| Some((&table.map, table.link.as_ref()?)))
     }
 
     /// The maps, in the order of [`ImageSet::maps`].

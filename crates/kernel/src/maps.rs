@@ -15,6 +15,8 @@ use crate::facts::{self, POSSIBLE_CPUS, is_per_cpu, map_flag, map_type, map_type
 use crate::features::{Feature, Features};
 use crate::map_options::Definition;
 use crate::privilege::{self, Privilege};
+use crate::running::Running;
+use crate::struct_ops::KernelTable;
 use crate::sys::{MapCreate, MapInfo, OBJ_NAME_MAX, Sys};
 
 /// A map of a loaded set.
@@ -155,6 +157,8 @@ pub(crate) struct MapMaker<'a> {
     pub(crate) types: &'a Btf,
     /// From type ids of the images' BTF to those of the BTF that the kernel has.
     pub(crate) type_id: &'a dyn Fn(TypeId) -> Option<u32>,
+    pub(crate) running: &'a Running,
+    pub(crate) kernel_btf: Option<&'a Btf>,
     pub(crate) pin_root: Option<&'a Path>,
     /// Pins that were made on the way.
     pub(crate) pins: &'a mut Vec<PathBuf>,
@@ -273,8 +277,7 @@ impl MapMaker<'_> {
         made: &[Map],
     ) -> Result<OwnedFd, LoadError> {
         if spec.map_type == map_type::STRUCT_OPS {
-            let problem = "struct_ops maps cannot be made by this loader yet";
-            return Err(map_error(map, MapProblem::Definition(problem.into())));
+            return self.make_struct_ops(map, spec);
         }
         // Only what it looks like matters; the kernel forgets it as soon as the outer map is made.
         let inner = match &spec.inner {
@@ -296,6 +299,45 @@ impl MapMaker<'_> {
             }
         }
         Ok(fd)
+    }
+
+    /// A table of functions, still empty.
+    fn make_struct_ops(&mut self, map: &ImageMap, spec: &MapSpec) -> Result<OwnedFd, LoadError> {
+        let problem = |text: String| map_error(map, MapProblem::Definition(text));
+        let Some(ops) = &spec.struct_ops else {
+            let text = "a struct_ops map is made from a variable in a section `.struct_ops` or \
+                        `.struct_ops.link`, not from a definition";
+            return Err(problem(text.into()));
+        };
+        let sys = &**self.features.sys();
+        let table = KernelTable::find(sys, self.running, self.kernel_btf, self.types, spec)
+            .map_err(problem)?;
+        // The kernel wants some BTF object of the loader's, though the value's type is its own.
+        let Some(btf) = self.btf else {
+            return Err(problem("the kernel has no types of the object, see the warnings".into()));
+        };
+        let module = table.wrapper.module;
+        let mut map_flags = flags(spec);
+        if ops.by_link {
+            map_flags |= map_flag::LINK;
+        }
+        if module.is_some() {
+            map_flags |= map_flag::VTYPE_BTF_OBJ_FD;
+        }
+        let name = kernel_name(&map.name, false);
+        let attr = MapCreate {
+            map_type: spec.map_type,
+            key_size: 4,
+            value_size: table.size,
+            max_entries: 1,
+            map_flags,
+            name: &name,
+            btf: Some(btf),
+            kernel_value_type_id: table.wrapper.id.0,
+            kernel_value_btf: module.map(|module| module.fd.as_fd()),
+            ..Default::default()
+        };
+        self.create_with_types(map, attr, None)
     }
 
     /// Gives an arena its address, which programs are verified with, and its variables their values.
@@ -498,7 +540,8 @@ pub(crate) fn fill_programs<'f>(
 ) -> Result<(), LoadError> {
     for (map, made) in maps.iter().zip(made) {
         let MapContent::Defined(spec) = &map.content else { continue };
-        if map.existing.is_some() {
+        // The kernel takes a table of functions as a whole.
+        if map.existing.is_some() || spec.map_type == map_type::STRUCT_OPS {
             continue;
         }
         for &(slot, value) in &spec.values {
@@ -545,6 +588,10 @@ fn flags(spec: &MapSpec) -> u32 {
 fn hint_on(attr: &MapCreate<'_>, error: &io::Error) -> String {
     let kind = map_type_name(attr.map_type);
     match error.raw_os_error() {
+        Some(libc::EINVAL) if attr.map_flags & map_flag::LINK != 0 => " (the kernel does not know \
+             struct_ops with links, which came with Linux 6.4; put the table into a section \
+             `.struct_ops`)"
+            .into(),
         Some(libc::EINVAL) => format!(
             " ({kind}, key {} bytes, value {} bytes, {} entries, flags {:#x}: one of these is not \
              possible, or the kernel does not know this type of map)",

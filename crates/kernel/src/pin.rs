@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/PROGRAM               each program
 //! DIR/maps/INSTANCE/MAP     each map
+//! DIR/MAP_link              the link of each struct_ops table that is in use by one
 //! ```
 //!
 //! It is built under a temporary name beside DIR and renamed at the end. Whatever fails, everything
@@ -43,6 +44,8 @@ pub enum PinKind {
     Program,
     /// A map.
     Map,
+    /// The link of a struct_ops table.
+    Link,
 }
 
 /// Why a set could not be pinned. Nothing is left behind.
@@ -109,7 +112,7 @@ impl PinError {
 }
 
 impl Loaded {
-    /// Pins all programs and maps below `dir`, which must not exist or be empty. Missing parents are
+    /// Pins all programs, maps and links of struct_ops tables below `dir`, which must not exist or be empty. Missing parents are
     /// made. The pins, programs first.
     pub fn pin(&self, dir: &Path) -> Result<Vec<Pin>, PinError> {
         let sys = &*self.sys;
@@ -154,6 +157,16 @@ impl Loaded {
                 kind: PinKind::Program,
                 name: program.name().into(),
                 instance: program.instance().into(),
+            });
+        }
+        for (map, link) in self.table_links() {
+            let path = work.join(unique(&format!("{}_link", map.name()), &mut names));
+            made.pin(sys, link.as_fd(), &path)?;
+            pins.push(Pin {
+                path,
+                kind: PinKind::Link,
+                name: map.name().into(),
+                instance: map.label().into(),
             });
         }
         if self.maps().is_empty() {

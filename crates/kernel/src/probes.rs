@@ -258,6 +258,8 @@ const ARRAY: MapCreate<'static> = MapCreate {
     btf: None,
     btf_key_type_id: 0,
     btf_value_type_id: 0,
+    kernel_value_type_id: 0,
+    kernel_value_btf: None,
     map_extra: 0,
 };
 

@@ -176,7 +176,8 @@ pub enum Command<'a> {
     },
     /// `BPF_LINK_CREATE`. Replies with the fd.
     LinkCreate {
-        /// The program; `None` passes an fd that is none (for probing).
+        /// The program (with `BPF_STRUCT_OPS` the map); `None` passes an fd that is none (for
+        /// probing).
         program: Option<BorrowedFd<'a>>,
         /// Interface index or fd, by attach type.
         target: u32,
@@ -295,6 +296,11 @@ pub struct MapCreate<'a> {
     pub btf_key_type_id: u32,
     /// Type of the value.
     pub btf_value_type_id: u32,
+    /// Type of the value in the kernel's BTF or a module's (`btf_vmlinux_value_type_id`), of
+    /// struct_ops maps.
+    pub kernel_value_type_id: u32,
+    /// The module's BTF; used with `BPF_F_VTYPE_BTF_OBJ_FD`.
+    pub kernel_value_btf: Option<BorrowedFd<'a>>,
     /// By map type.
     pub map_extra: u64,
 }

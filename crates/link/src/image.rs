@@ -283,8 +283,22 @@ pub struct MapSpec {
     pub value_type: Option<TypeId>,
     /// Of a map of maps: what the inner maps look like.
     pub inner: Option<Box<MapSpec>>,
-    /// Initial slots.
+    /// Initial slots; of a struct_ops map the programs in it, each with the offset in bytes of its
+    /// member in `value_type`.
     pub values: Vec<(u32, SlotRef)>,
+    /// Of a struct_ops map: what the object has in its variable. The sizes of such a map are the
+    /// kernel's to say and 0 here.
+    pub struct_ops: Option<StructOpsSpec>,
+}
+
+/// A table of functions that the kernel calls. Its struct is the map's
+/// [`value_type`](MapSpec::value_type).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StructOpsSpec {
+    /// The variable's contents in the object's layout; zeros where functions belong.
+    pub bytes: Vec<u8>,
+    /// Attached by a link, not by setting the map's value?
+    pub by_link: bool,
 }
 
 /// Initial value of a slot.

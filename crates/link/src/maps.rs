@@ -5,14 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bpfweld_object::{
     DataId, Extern, ExternId, ExternKind, KconfigType, MapDef, MapId, RelocTarget, SlotValue,
+    StructOps,
 };
 
 use crate::error::LinkError;
-use crate::image::{ImageMap, InstanceId, KconfigVar, MapContent, MapIndex, MapSpec, SlotRef};
+use crate::image::{
+    ImageMap, InstanceId, KconfigVar, MapContent, MapIndex, MapSpec, SlotRef, StructOpsSpec,
+};
 use crate::plan::Plan;
 use crate::resolve::{Entry, Instance, Linked, Resolution};
 use crate::types::Types;
 
+/// `BPF_MAP_TYPE_STRUCT_OPS`.
+const STRUCT_OPS: u32 = 26;
 /// Name of the kconfig map of an instance.
 pub(crate) const KCONFIG: &str = ".kconfig";
 
@@ -21,6 +26,8 @@ pub(crate) const KCONFIG: &str = ".kconfig";
 pub(crate) enum Key {
     Defined(MapId),
     Data(DataId),
+    /// A struct_ops table, by its index in the object.
+    StructOps(usize),
     Kconfig,
 }
 
@@ -73,6 +80,12 @@ impl MapTable {
                 let Some(def) = instance.object.maps.get(id.index()) else { continue };
                 let spec = table.spec(at, def, plans, types)?;
                 table.fill(at, id, MapContent::Defined(spec));
+            }
+            for key in keys {
+                let Key::StructOps(index) = *key else { continue };
+                let Some(ops) = instance.object.struct_ops.get(index) else { continue };
+                let spec = struct_ops(at, ops, plans, types)?;
+                table.put(at, instance, *key, &ops.name, MapContent::Defined(spec));
             }
         }
         Ok(table)
@@ -165,11 +178,7 @@ impl MapTable {
         for &(slot, value) in &def.values {
             let value = match value {
                 SlotValue::Map(id) => self.defined(at, id).map(SlotRef::Map),
-                SlotValue::Program(function) => {
-                    let entry = Entry { instance: at, function };
-                    let image = plans.iter().position(|(e, _)| *e == entry);
-                    image.map(|i| SlotRef::Image(i as u32))
-                }
+                SlotValue::Program(function) => image_of(plans, Entry { instance: at, function }),
             };
             values.extend(value.map(|v| (slot, v)));
         }
@@ -187,12 +196,45 @@ impl MapTable {
             value_type,
             inner,
             values,
+            struct_ops: None,
         })
     }
 }
 
+/// The map of a table of functions, all of which have plans by now.
+fn struct_ops(
+    at: InstanceId,
+    ops: &StructOps,
+    plans: &[(Entry, Plan)],
+    types: &mut Types<'_>,
+) -> Result<MapSpec, LinkError> {
+    let image = |function| image_of(plans, Entry { instance: at, function });
+    let values = ops.functions.iter().filter_map(|&(member, f)| Some((member, image(f)?)));
+    Ok(MapSpec {
+        map_type: STRUCT_OPS,
+        key_size: 4,
+        value_size: 0,
+        max_entries: 1,
+        map_flags: 0,
+        numa_node: None,
+        map_extra: 0,
+        arena_data: Vec::new(),
+        pin_by_name: false,
+        key_type: None,
+        value_type: Some(types.import(at, ops.type_id)?),
+        inner: None,
+        values: values.collect(),
+        struct_ops: Some(StructOpsSpec { bytes: ops.bytes.clone(), by_link: ops.by_link }),
+    })
+}
+
+fn image_of(plans: &[(Entry, Plan)], entry: Entry) -> Option<SlotRef> {
+    let index = plans.iter().position(|(e, _)| *e == entry)?;
+    Some(SlotRef::Image(index as u32))
+}
+
 /// Adds what the functions of a plan refer to, and what these maps hold. Gives the entry programs that
-/// slots of newly reached prog arrays name: they want plans of their own.
+/// slots of newly reached prog arrays and struct_ops tables name: they want plans of their own.
 pub(crate) fn reach(linked: &Linked, plan: &Plan, reached: &mut Reached) -> Vec<Entry> {
     let mut work: Vec<(InstanceId, Key)> = Vec::new();
     for planned in &plan.functions {
@@ -213,12 +255,26 @@ pub(crate) fn reach(linked: &Linked, plan: &Plan, reached: &mut Reached) -> Vec<
             _ => None,
         }));
     }
+    // A program of a struct_ops table brings the table, and that its other programs: the kernel takes
+    // tables as wholes.
+    let entry = plan.functions.first().map(|entry| (entry.instance, entry.func));
+    if let Some((at, function)) = entry {
+        let tables = linked.instances[at.index()].object.struct_ops.iter().enumerate();
+        let holds = |t: &&StructOps| t.autocreate && t.functions.iter().any(|f| f.1 == function);
+        work.extend(tables.filter(|(_, t)| holds(t)).map(|(index, _)| (at, Key::StructOps(index))));
+    }
     let mut programs = Vec::new();
     while let Some((at, key)) = work.pop() {
         if !reached.entry(at).or_default().insert(key) {
             continue;
         }
         let instance = &linked.instances[at.index()];
+        if let Key::StructOps(index) = key
+            && let Some(table) = instance.object.struct_ops.get(index)
+        {
+            let entry = |&(_, function): &(u32, _)| Entry { instance: at, function };
+            programs.extend(table.functions.iter().map(entry));
+        }
         // The slots of a map that exists are as they are.
         let Key::Defined(id) = key else { continue };
         let Some(map) = instance.object.maps.get(id.index()) else { continue };

@@ -32,12 +32,20 @@ pub(crate) fn load(args: &LoadArgs) -> Result<(), Failure> {
     let images = linked.images(&session.request().entries(&linked)?)?;
     // Before the load: where it fails, they may say why.
     output::warn(&images.warnings);
-    let loaded =
+    let mut loaded =
         session.kernel.load_fused(&images, &session.options, args.link.fuse.policy())?.loaded;
     for program in loaded.programs() {
         show_log(program.name(), program.log(), args.output);
     }
-    let pins = loaded.pin(&args.pin)?;
+    loaded.register()?;
+    let pins = match loaded.pin(&args.pin) {
+        Ok(pins) => pins,
+        Err(error) => {
+            // All or nothing.
+            loaded.unregister();
+            return Err(error.into());
+        }
+    };
     let mut warnings = images.warnings.clone();
     warnings.extend_from_slice(loaded.warnings());
     let pins = pins.into_iter().map(|pin| PinReport {
@@ -45,6 +53,7 @@ pub(crate) fn load(args: &LoadArgs) -> Result<(), Failure> {
         kind: match pin.kind {
             PinKind::Program => "program",
             PinKind::Map => "map",
+            PinKind::Link => "link",
         },
         name: pin.name,
         instance: pin.instance,

@@ -33,7 +33,7 @@ macro_rules! attr {
 
 attr!(
     /// `BPF_MAP_CREATE`.
-    MapCreateAttr, 72 {
+    MapCreateAttr, 80 {
         map_type: u32,
         key_size: u32,
         value_size: u32,
@@ -48,6 +48,8 @@ attr!(
         btf_value_type_id: u32,
         btf_vmlinux_value_type_id: u32,
         map_extra: u64,
+        value_type_btf_obj_fd: u32,
+        map_token_fd: u32,
     }
 );
 

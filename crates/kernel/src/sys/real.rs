@@ -352,7 +352,9 @@ fn map_create(map: &MapCreate<'_>) -> io::Result<OwnedFd> {
         btf_fd: map.btf.map_or(0, raw),
         btf_key_type_id: map.btf_key_type_id,
         btf_value_type_id: map.btf_value_type_id,
+        btf_vmlinux_value_type_id: map.kernel_value_type_id,
         map_extra: map.map_extra,
+        value_type_btf_obj_fd: map.kernel_value_btf.map_or(0, raw),
         ..Default::default()
     };
     bpf_fd(cmd::MAP_CREATE, &mut attr)

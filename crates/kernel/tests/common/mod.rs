@@ -256,6 +256,7 @@ pub fn array(entries: u32) -> MapSpec {
         value_type: None,
         inner: None,
         values: Vec::new(),
+        struct_ops: None,
     }
 }
 
