@@ -204,7 +204,12 @@ const AFTER_LOAD: &str = "\
 DIR must be on a BPF file system (mount -t bpf bpf /sys/fs/bpf), and must not exist or be empty. Programs
 are pinned as DIR/PROGRAM, maps as DIR/maps/INSTANCE/MAP. When any pin fails, none stays.
 
-JSON: {\"pins\": [{\"path\", \"kind\": \"program\"|\"map\", \"name\", \"instance\"}], \"warnings\": […]}
+Tables of functions that the kernel calls (struct_ops) are put to use. One of a section `.struct_ops.link`
+is in use as long as its link, pinned as DIR/TABLE_link; one of `.struct_ops` until somebody ends it
+(bpftool struct_ops unregister name TABLE).
+
+JSON: {\"pins\": [{\"path\", \"kind\": \"program\"|\"map\"|\"link\", \"name\", \"instance\"}],
+\"warnings\": […]}
 
 Needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN; and the right to write to DIR.
 
