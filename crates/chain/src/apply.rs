@@ -5,6 +5,7 @@ use bpfweld::link::ExistingMaps;
 use crate::chain::{Chain, Change, Options, Prepared, Proposal};
 use crate::error::ChainError;
 use crate::host::Chains;
+use crate::journal::{self, Journal, Rest, Step};
 use crate::member::{NewMember, hash};
 use crate::plan::{Plan, PlannedChain};
 use crate::state::Entry;
@@ -32,6 +33,19 @@ enum Fate {
     Replaced,
 }
 
+impl Chain<'_> {
+    /// What the journal says of a change.
+    fn step(&self, prepared: &Prepared) -> Step {
+        let interface = self.interface();
+        Step {
+            interface: interface.name.clone(),
+            ifindex: interface.index,
+            was: self.state().program,
+            becomes: prepared.state.program,
+        }
+    }
+}
+
 impl Chains<'_> {
     /// How the chains differ from the plan. Changes nothing.
     pub fn diff(&self, plan: &Plan) -> Result<Vec<Difference>, ChainError> {
@@ -57,29 +71,43 @@ impl Chains<'_> {
                 prepared.push((at, prepare(chain, planned, options)?));
             }
         }
-        let mut done: Vec<(usize, bool)> = Vec::new();
-        let mut changes = Vec::new();
-        for (at, prepared) in prepared {
+        if options.dry_run {
+            let outcome = |(at, prepared): &(usize, Prepared)| {
+                let (planned, chain) = (plan.interfaces.get(*at)?, chains.get(*at)?);
+                Some((planned.interface.clone(), chain.outcome(prepared)))
+            };
+            return Ok(prepared.iter().filter_map(outcome).collect());
+        }
+        // What takes programs off comes last, see `journal`.
+        prepared.sort_by_key(|(_, p)| p.state.program == 0);
+        let mut journal = Journal::new(self);
+        if prepared.len() > 1 {
+            let step = |(at, p): &(usize, Prepared)| Some(chains.get(*at)?.step(p));
+            journal.steps = prepared.iter().filter_map(step).collect();
+            journal.write(self)?;
+        }
+        let mut changes = Vec::with_capacity(prepared.len());
+        for (i, (at, prepared)) in prepared.into_iter().enumerate() {
             let (Some(chain), Some(planned)) = (chains.get_mut(at), plan.interfaces.get(at)) else {
                 continue;
             };
-            let was_empty = !chain.is_ours();
-            if options.dry_run {
-                changes.push((planned.interface.clone(), chain.outcome(&prepared)));
-                continue;
-            }
-            match commit(chain, planned, prepared, options) {
-                Ok(change) => {
-                    changes.push((planned.interface.clone(), change));
-                    done.push((at, was_empty));
-                }
+            match commit(chain, planned, prepared, options, (&mut journal, i)) {
+                Ok(change) => changes.push((at, planned.interface.clone(), change)),
                 Err(error) => {
-                    undo(&mut chains, &done, options);
+                    // What cannot be put straight is told by the next look at it; the error that led
+                    // here counts more.
+                    let lock = chain.lock().clone();
+                    let _ = journal::settle(self, &lock, Rest::TakeBack, options);
                     return Err(error);
                 }
             }
         }
-        Ok(changes)
+        if !journal.steps.is_empty() {
+            journal::remove(self)?;
+        }
+        // As the plan has them.
+        changes.sort_by_key(|(at, ..)| *at);
+        Ok(changes.into_iter().map(|(_, interface, change)| (interface, change)).collect())
     }
 }
 
@@ -98,6 +126,7 @@ fn commit(
     planned: &PlannedChain,
     prepared: Prepared,
     options: &Options,
+    (journal, i): (&mut Journal, usize),
 ) -> Result<Change, ChainError> {
     let mut prepared = prepared;
     for _ in 0..TRIES {
@@ -106,20 +135,12 @@ fn commit(
         }
         chain.not_foreign()?;
         prepared = prepare(chain, planned, options)?;
+        if let Some(step) = journal.steps.get_mut(i) {
+            *step = chain.step(&prepared);
+            journal.write(chain.host())?;
+        }
     }
     Err(ChainError::Race { interface: planned.interface.clone(), tries: TRIES })
-}
-
-/// Takes back what was done. What fails here is told by the next look at that chain; the error that led
-/// here counts more.
-fn undo(chains: &mut [Chain<'_>], done: &[(usize, bool)], options: &Options) {
-    for &(at, was_empty) in done.iter().rev() {
-        let Some(chain) = chains.get_mut(at) else { continue };
-        let _ = match was_empty {
-            true => chain.unload_all(options),
-            false => chain.rollback(options),
-        };
-    }
 }
 
 fn difference(chain: &Chain<'_>, planned: &PlannedChain) -> Difference {

@@ -93,7 +93,7 @@ pub struct Chain<'h> {
     found: Found,
     state: State,
     notices: Vec<String>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// What a chain is to become.
@@ -137,7 +137,7 @@ impl<'h> Chain<'h> {
         let files = host.files_of(interface.index);
         let (found, notices) = recover(host, &files, &interface)?;
         let state = current(host, &interface, &found);
-        Ok(Self { host, interface, files, found, state, notices, _lock: lock })
+        Ok(Self { host, interface, files, found, state, notices, lock })
     }
 
     /// The interface, as it was when the chain was opened or last changed.
@@ -149,6 +149,14 @@ impl<'h> Chain<'h> {
     /// that somebody took away, …
     pub fn notices(&self) -> &[String] {
         &self.notices
+    }
+
+    pub(crate) fn notice(&mut self, told: Vec<String>) {
+        self.notices.splice(0..0, told);
+    }
+
+    pub(crate) fn lock(&self) -> &Lock {
+        &self.lock
     }
 
     /// The programs, in the order in which they run.
@@ -540,12 +548,13 @@ impl<'h> Chain<'h> {
 
     /// Carries a change out; `None` when somebody else was faster.
     pub(crate) fn commit(&mut self, prepared: Prepared) -> Result<Option<Change>, ChainError> {
+        let sys = self.host.sys();
         let swapped = match &prepared.built {
             None => self.take_off(&prepared)?,
             Some(built) => {
                 let swapped = self.put_on(&prepared, built);
                 if !matches!(swapped, Ok(Swapped::Done)) {
-                    let (sys, path) = (self.host.sys(), self.files.next());
+                    let path = self.files.next();
                     sys.remove_file(&path).map_err(file("remove", &path))?;
                     self.files.sweep(sys, &self.files.read(sys)?)?;
                 }
@@ -554,6 +563,10 @@ impl<'h> Chain<'h> {
         };
         if swapped == Swapped::Lost {
             return Ok(None);
+        }
+        if prepared.built.is_some() {
+            // From here on, `next` is what runs: should this fail, whoever comes next finds it.
+            self.files.commit(sys)?;
         }
         self.refresh()?;
         Ok(Some(self.outcome(&prepared)))
@@ -592,15 +605,17 @@ impl<'h> Chain<'h> {
         let attachment = self.attachment();
         let (program, _) = built.program(&self.interface.name)?;
         let new = program.fd().as_fd();
-        let swapped = match (prepared.takes_over, self.state.program) {
-            (Some(old), _) => attachment.take_over(old, new, state.program, prepared.mode)?,
-            (None, 0) => attachment.attach(new, prepared.mode)?,
-            (None, old) => attachment.replace(old, new, prepared.mode)?,
-        };
-        if swapped == Swapped::Done {
-            files.commit(sys)?;
+        match (prepared.takes_over, self.state.program) {
+            (Some(old), _) => {
+                let swapped = attachment.replace(old, new, prepared.mode)?;
+                if swapped == Swapped::Done {
+                    attachment.hold(state.program);
+                }
+                Ok(swapped)
+            }
+            (None, 0) => attachment.attach(new, prepared.mode),
+            (None, old) => attachment.replace(old, new, prepared.mode),
         }
-        Ok(swapped)
     }
 
     /// New programs start counting at 0, whoever had their slot before.

@@ -9,8 +9,9 @@ use bpfweld::Kernel;
 use bpfweld::kernel::Sys;
 use bpfweld::kernel::netlink::{self, Interface};
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Options};
 use crate::error::ChainError;
+use crate::journal::{self, Rest};
 use crate::state::{Files, State, file, names};
 
 /// How long to wait for another process that changes a chain.
@@ -81,28 +82,36 @@ impl<'k> Chains<'k> {
 
     /// The chains on several interfaces, opened at once.
     pub fn open_all(&self, interfaces: &[&str]) -> Result<Vec<Chain<'_>>, ChainError> {
-        let lock = self.lock()?;
+        let (lock, told) = self.lock_settled()?;
         let open = |name: &&str| {
             let found = netlink::by_name(self.sys(), name).map_err(netlink_error(name))?;
             let found =
                 found.ok_or_else(|| ChainError::NoInterface { interface: (*name).into() })?;
             Chain::open(self, found, lock.clone())
         };
-        interfaces.iter().map(open).collect()
+        let mut chains: Vec<Chain<'_>> = interfaces.iter().map(open).collect::<Result<_, _>>()?;
+        if let Some(first) = chains.first_mut() {
+            first.notice(told);
+        }
+        Ok(chains)
     }
 
     /// The chains on all interfaces, by index; also those of interfaces with nothing on them.
     pub fn every(&self) -> Result<Vec<Chain<'_>>, ChainError> {
-        let lock = self.lock()?;
+        let (lock, told) = self.lock_settled()?;
         let all = netlink::interfaces(self.sys()).map_err(netlink_error("interfaces"))?;
-        all.into_iter().map(|i| Chain::open(self, i, lock.clone())).collect()
+        let open = |interface| Chain::open(self, interface, lock.clone());
+        let mut chains: Vec<Chain<'_>> = all.into_iter().map(open).collect::<Result<_, _>>()?;
+        if let Some(first) = chains.first_mut() {
+            first.notice(told);
+        }
+        Ok(chains)
     }
 
     /// Removes what is left of chains whose interface or namespace is gone, or that somebody else took
     /// off. Says of each what it was. With a name: only of the interface that was called so.
     pub fn clean(&self, interface: Option<&str>) -> Result<Vec<String>, ChainError> {
-        let lock = self.lock()?;
-        let mut cleaned = Vec::new();
+        let (lock, mut cleaned) = self.lock_settled()?;
         let mut keys = names(&self.dirs.state)?;
         keys.extend(names(&self.dirs.pins)?);
         keys.sort();
@@ -136,7 +145,22 @@ impl<'k> Chains<'k> {
             };
             cleaned.extend(gone);
         }
+        self.clean_journals()?;
         Ok(cleaned)
+    }
+
+    /// Removes the journals of namespaces of which no chain is left.
+    fn clean_journals(&self) -> Result<(), ChainError> {
+        let all = names(&self.dirs.state)?;
+        for name in &all {
+            let Some(namespace) = journal::namespace_of(name) else { continue };
+            let of = |key: &String| key.split_once('-').is_some_and(|(ns, _)| ns == namespace);
+            if !all.iter().any(|key| is_key(key) && of(key)) {
+                let path = self.dirs.state.join(name);
+                self.sys().remove_file(&path).map_err(file("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Does the link that is pinned attach to an interface, of whatever namespace? Of chains without
@@ -194,6 +218,17 @@ impl<'k> Chains<'k> {
             BPF_FS_MAGIC => Ok(()),
             _ => Err(ChainError::NoBpfFs { path: self.dirs.pins.clone() }),
         }
+    }
+
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.dirs.state
+    }
+
+    /// The lock; with it, a change of several interfaces that was broken off is put straight.
+    fn lock_settled(&self) -> Result<(Lock, Vec<String>), ChainError> {
+        let lock = self.lock()?;
+        let told = journal::settle(self, &lock, Rest::Make, &Options::default())?;
+        Ok((lock, told))
     }
 
     fn lock(&self) -> Result<Lock, ChainError> {

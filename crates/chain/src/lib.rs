@@ -45,7 +45,7 @@
 //! | `chain` | [`Chain`]: the programs on one interface; every change |
 //! | `member` | [`NewMember`]: which program of which object, and how it is to run |
 //! | `run_config`, `variables` | libxdp's metadata; global variables |
-//! | `plan`, `apply` | what chains are to be, as a file; all interfaces or none |
+//! | `plan`, `apply`, `journal` | what chains are to be, as a file; all interfaces or none |
 //! | `build` | members → linked and loaded chain |
 //! | `swap` | the one step that traffic sees |
 //! | `state`, `recover` | what is remembered; which of it the kernel runs |
@@ -61,6 +61,7 @@ mod build;
 mod chain;
 mod error;
 mod host;
+mod journal;
 mod member;
 mod plan;
 mod recover;

@@ -5,6 +5,7 @@ use bpfweld::kernel::netlink::Interface;
 use crate::error::ChainError;
 use crate::host::Chains;
 use crate::state::{Files, Found, State, file};
+use crate::swap::Attachment;
 
 /// Puts the state of an interface straight. The states as they are then, and what there is to tell.
 pub(crate) fn recover(
@@ -36,6 +37,7 @@ pub(crate) fn recover(
         // A change was broken off. What the kernel runs says on which side of its one step.
         if next.program == runs && !next.members.is_empty() {
             files.commit(sys)?;
+            Attachment { host, files, interface }.hold(next.program);
             // `current` may have been moved on by then.
             found = files.read(sys)?;
             notices.push(format!("{name}: a change that was broken off had been made; it stands"));

@@ -254,6 +254,11 @@ impl Files {
         self.state.join("next")
     }
 
+    /// `next` while it is being written.
+    fn unfinished(&self) -> PathBuf {
+        self.state.join("next.new")
+    }
+
     pub(crate) fn previous(&self) -> PathBuf {
         self.state.join("previous")
     }
@@ -293,7 +298,7 @@ impl Files {
         let mut text = serde_json::to_vec_pretty(state)
             .map_err(|e| ChainError::State { path: self.next(), problem: e.to_string() })?;
         text.push(b'\n');
-        let work = self.state.join("next.new");
+        let work = self.unfinished();
         sys.write_file(&work, &text).map_err(file("write", &work))?;
         sys.rename(&work, &self.next()).map_err(file("rename", &work))
     }
@@ -331,6 +336,10 @@ impl Files {
     /// Removes what none of the states needs: what a change that was broken off has left, or what was
     /// only in a generation that is gone. Nothing but directories without a state: all of it.
     pub(crate) fn sweep(&self, sys: &dyn Sys, found: &Found) -> Result<(), ChainError> {
+        let work = self.unfinished();
+        if work.exists() {
+            sys.remove_file(&work).map_err(file("remove", &work))?;
+        }
         let members = || found.all().flat_map(|s| &s.members);
         let objects: BTreeSet<&str> = members().map(|m| m.object.as_str()).collect();
         for name in names(&self.objects())? {

@@ -109,23 +109,15 @@ impl Attachment<'_> {
         }
     }
 
-    /// Puts a program in the place of somebody else's; a link of theirs is held from then on.
-    pub(crate) fn take_over(
-        &self,
-        old: u32,
-        program: BorrowedFd<'_>,
-        new: u32,
-        mode: XdpMode,
-    ) -> Result<Swapped, ChainError> {
-        let swapped = self.replace(old, program, mode)?;
+    /// Pins the link of a program that came in the place of somebody else's, so that it stays when they let
+    /// go of it. Where that fails, it stays theirs, and the program on the interface.
+    pub(crate) fn hold(&self, program: u32) {
         let path = self.files.link();
-        if swapped == Swapped::Done
-            && !path.exists()
-            && let Some(link) = self.link(new)?
+        if !path.exists()
+            && let Ok(Some(link)) = self.link(program)
         {
-            self.sys().pin(link.as_fd(), &path).map_err(file("pin the link as", &path))?;
+            let _ = self.sys().pin(link.as_fd(), &path);
         }
-        Ok(swapped)
     }
 
     /// Takes a program off.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bpfweld::Kernel;
 use bpfweld::kernel::sys::{Killed, When};
 use bpfweld::kernel::{RealSys, Sys};
-use bpfweld_chain::{Chain, Chains, Dirs, enter_net_ns};
+use bpfweld_chain::{Chain, Chains, Dirs, Plan, enter_net_ns};
 
 use crate::args::xdp::{XdpArgs, XdpCommand, XdpCommon};
 use crate::error::Failure;
@@ -62,6 +62,15 @@ fn kernel() -> Result<Kernel, Failure> {
 fn without(kernel: &Kernel, names: &[String]) -> Result<(), Failure> {
     for name in names {
         kernel.features().force(feature(name)?, false);
+    }
+    Ok(())
+}
+
+/// What is found on the interfaces of a plan is told.
+fn tell_of_all(chains: &Chains<'_>, plan: &Plan) -> Result<(), Failure> {
+    let names: Vec<_> = plan.interfaces.iter().map(|i| i.interface.as_str()).collect();
+    for chain in chains.open_all(&names)? {
+        output::warn(chain.notices());
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ fn verdicts_end_the_chain_or_let_it_go_on() {
     assert_eq!(world.value("s2", "seen", 0), 3);
     // Ends there.
     world.does(&step(3, " --set verdict=1 -P 15 -A XDP_PASS,XDP_TX"));
-    assert_eq!(world.send(3), 0);
+    assert_eq!(world.send_in_vain(3), 0);
     assert_eq!((world.value("s1", "seen", 0), world.value("s3", "seen", 0)), (6, 3));
     assert_eq!(world.value("s2", "seen", 0), 3);
     // A verdict that nobody knows is XDP_ABORTED.
@@ -246,21 +246,13 @@ fn others_are_adopted() {
         world.nothing_is_left();
     }
     // One that somebody holds by a link: here a chain of another state directory.
-    let elsewhere = |line: &str| {
-        let mut command = world.command(line);
-        command.env("BPFWELD_STATE_DIR", world.temp("elsewhere"));
-        command.env("BPFWELD_PIN_DIR", world.pin_root().join("elsewhere"));
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    };
-    elsewhere(&format!("load {HERE} chain/step.o"));
+    world.elsewhere(&format!("load {HERE} chain/step.o"));
     world.fails(&format!("load {HERE} chain/step.o"), 1, "xdp_chain");
     world.does(&format!("adopt {HERE}"));
     world.does(&step(1, " -P 60"));
     assert_eq!(world.send(2), 2);
     assert_eq!(world.value("s1", "seen", 0), 2);
-    assert!(elsewhere(&format!("status {HERE}")).contains("somebody else"));
+    assert!(world.elsewhere(&format!("status {HERE}")).contains("somebody else"));
     world.does(&format!("unload {HERE} -a"));
     world.nothing_is_left();
     // One that drops: the chain ends there.
@@ -268,7 +260,7 @@ fn others_are_adopted() {
     tool(&format!("ip -n {} link set {HERE} xdpdrv obj {object} sec xdp", world.here));
     world.does(&format!("adopt {HERE}"));
     world.does(&step(1, " -P 60"));
-    assert_eq!(world.send(1), 0);
+    assert_eq!(world.send_in_vain(1), 0);
     assert_eq!(world.value("s1", "seen", 0), 0);
     world.does(&format!("unload {HERE} -a"));
     world.nothing_is_left();

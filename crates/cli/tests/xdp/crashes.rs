@@ -3,83 +3,213 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use crate::world::{HERE, World};
+use crate::world::{HERE, World, tool};
 
 /// More calls than any change makes.
 const MOST_CALLS: u32 = 2000;
+const FIRST: &str = "\n[[interface]]\nname = \"here0\"\n";
+const SECOND: &str = "\n[[interface]]\nname = \"here1\"\n";
 
-/// Does `change` over and over, killed one call later each time, until it comes to its end. Each time the
-/// chain has to be `before` or `after`; `restore` makes it `before` again.
-fn killed_everywhere(
-    world: &World,
-    change: &str,
-    before: &[&str],
-    after: &[&str],
-    restore: &[&str],
-) {
-    let (mut was, mut is) = (0, 0);
-    for at in 1..MOST_CALLS {
-        let status = world.command(change).env("BPFWELD_KILL_AT", at.to_string()).output().unwrap();
-        let killed = status.status.signal() == Some(9);
-        assert!(killed || status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
-        let found = world.names();
-        if found == after {
-            is += 1;
-            if before.is_empty() {
-                assert_eq!(world.send(1), 1, "killed at call {at}");
-            }
-            for line in restore {
-                world.does(line);
-            }
-        } else {
-            was += 1;
-            assert!(killed && found == before, "killed at call {at} of {change}: {found:?}");
-        }
-        let found = world.names();
-        assert_eq!(found, before, "restored after call {at}");
-        if before.is_empty() {
-            world.nothing_is_left();
-        } else {
-            let maps = std::fs::read_dir(world.pins()).unwrap().next().unwrap().unwrap().path();
-            let dirs = std::fs::read_dir(maps.join("maps")).unwrap().count();
-            // Those of the chain and at most those of the generation before it.
-            assert!(
-                dirs <= before.len().max(after.len()) + 1,
-                "killed at {at}: {dirs} directories"
-            );
-        }
-        if !killed {
-            assert!(was >= 5 && is >= 2, "{change}: {was} times before, {is} times after");
-            println!("{change}: killed at {} calls, {was} × before, {is} × after", at - 1);
-            return;
-        }
-    }
-    panic!("{change} does not end");
+/// A change, done over and over, killed one call later each time, until it comes to its end.
+struct Change<'a> {
+    /// The command.
+    line: &'a str,
+    /// The interfaces that it is about.
+    interfaces: &'a [&'a str],
+    /// What they run before and after it, see [`World::shape`]: each time it has to be one of the two.
+    before: &'a str,
+    after: &'a str,
+    /// Makes it `before` again: commands, or calls of ip(8) in the namespace.
+    restore: &'a [&'a str],
+    /// Most programs that an interface has, before or after.
+    programs: usize,
 }
 
-fn every_change(how: &str) {
+impl Change<'_> {
+    /// Killed before each call.
+    fn killed_before_every_call(&self, world: &World) {
+        self.killed(world, "");
+    }
+
+    /// Killed before each call, then behind each.
+    fn killed_everywhere(&self, world: &World) {
+        self.killed(world, "");
+        self.killed(world, ":after");
+    }
+
+    fn killed(&self, world: &World, when: &str) {
+        let (mut was, mut is) = (0, 0);
+        for at in 1..MOST_CALLS {
+            let mut command = world.command(self.line);
+            let output = command.env("BPFWELD_KILL_AT", format!("{at}{when}")).output().unwrap();
+            let killed = output.status.signal() == Some(9);
+            let says = String::from_utf8_lossy(&output.stderr);
+            let here = format!("killed at call {at}{when} of {}: {says}", self.line);
+            assert!(killed || output.status.success(), "{here}");
+            let found = world.shape(self.interfaces);
+            if found == self.after {
+                is += 1;
+                if self.before.is_empty() {
+                    assert_eq!(world.send(1), 1, "{here}");
+                }
+                self.restore(world);
+            } else {
+                was += 1;
+                assert!(killed && found == self.before, "{here}: {found}");
+            }
+            assert_eq!(world.shape(self.interfaces), self.before, "restored: {here}");
+            self.nothing_else(world, &here);
+            if !killed {
+                assert!(was >= 5 && is >= 2, "{}: {was} × before, {is} × after", self.line);
+                let calls = at - 1;
+                println!("{}{when}: {calls} calls, {was} × before, {is} × after", self.line);
+                return;
+            }
+        }
+        panic!("{} does not end", self.line);
+    }
+
+    fn restore(&self, world: &World) {
+        for line in self.restore {
+            match line.strip_prefix("ip ") {
+                Some(line) => tool(&format!("ip -n {} {line}", world.here)),
+                None => drop(world.does(line)),
+            }
+        }
+    }
+
+    /// Nothing but what belongs to the chains, and at most the generation before.
+    fn nothing_else(&self, world: &World, here: &str) {
+        if self.before.is_empty() {
+            return world.nothing_is_left();
+        }
+        let names = |dir: &std::path::Path| -> Vec<String> {
+            let entries = std::fs::read_dir(dir).into_iter().flatten();
+            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        for chain in names(&world.pins()).iter().filter(|name| *name != "elsewhere") {
+            let dirs = names(&world.pins().join(chain).join("maps"));
+            assert!(dirs.len() <= self.programs + 1, "{here}: {dirs:?}");
+            let states = names(&world.state().join(chain));
+            assert!(!states.iter().any(|n| n.starts_with("next")), "{here}: {states:?}");
+        }
+        let states = names(&world.state());
+        assert!(!states.iter().any(|n| n.starts_with("apply")), "{here}: {states:?}");
+    }
+}
+
+/// Loading, unloading, replacing, going back.
+fn every_change(how: &str, kill: fn(&Change<'_>, &World)) {
     let Some(world) = World::new() else { return };
     let _echo = world.echo();
     let load = |name: &str| format!("load {HERE} chain/step.o --name {name}{how}");
+    let replace = |id: u32| format!("replace {HERE} a chain/step.o --set id={id}{how}");
     let all = format!("unload {HERE} -a");
     let unload_b = format!("unload {HERE} --name b");
+    let rollback = format!("rollback {HERE}");
     let (load_a, load_b) = (load("a"), load("b"));
-    killed_everywhere(&world, &load_a, &[], &["a"], &[&all]);
+    let try_out = |line: &str, before: &str, after: &str, restore: &[&str], programs: usize| {
+        let interfaces = &[HERE];
+        kill(&Change { line, interfaces, before, after, restore, programs }, &world);
+    };
+    try_out(&load_a, "", "here0: a", &[&all], 1);
     world.does(&load_a);
-    killed_everywhere(&world, &load_b, &["a"], &["a", "b"], &[&unload_b]);
+    try_out(&load_b, "here0: a", "here0: a b", &[&unload_b], 2);
+    try_out(&replace(2), "here0: a", "here0: a[id=2]", &[&rollback], 1);
+    world.does(&replace(2));
+    try_out(&rollback, "here0: a[id=2]", "here0: a", &[&rollback], 1);
+    world.does(&rollback);
     world.does(&load_b);
-    killed_everywhere(&world, &unload_b, &["a", "b"], &["a"], &[&load_b]);
-    killed_everywhere(&world, &all, &["a", "b"], &[], &[&load_a, &load_b]);
+    try_out(&unload_b, "here0: a b", "here0: a", &[&load_b], 2);
+    try_out(&all, "here0: a b", "", &[&load_a, &load_b], 2);
     world.does(&all);
     world.nothing_is_left();
 }
 
 #[test]
 fn by_link() {
-    every_change("");
+    every_change("", |change, world| change.killed_everywhere(world));
 }
 
 #[test]
 fn over_netlink() {
-    every_change(" --without bpf-link");
+    every_change(" --without bpf-link", |change, world| change.killed_before_every_call(world));
+}
+
+#[test]
+fn while_adopting() {
+    let Some(world) = World::new() else { return };
+    let on = format!("link set {HERE} xdpdrv obj {} sec xdp", World::object("chain/bare.o"));
+    let all = format!("unload {HERE} -a");
+    tool(&format!("ip -n {} {on}", world.here));
+    let change = Change {
+        line: &format!("adopt {HERE}"),
+        interfaces: &[HERE],
+        before: "here0: (bare)",
+        after: "here0: bare",
+        restore: &[&all, &format!("ip {on}")],
+        programs: 1,
+    };
+    change.killed_everywhere(&world);
+    world.does(&format!("adopt {HERE}"));
+    world.does(&all);
+    world.nothing_is_left();
+}
+
+/// Whoever held the program by a link may let go of it afterwards, wherever the adoption was broken off.
+#[test]
+fn while_adopting_a_link() {
+    let Some(world) = World::new() else { return };
+    for at in (1..MOST_CALLS).rev().skip_while(|at| *at > 100) {
+        world.elsewhere(&format!("load {HERE} chain/step.o --name theirs"));
+        let mut command = world.command(&format!("adopt {HERE}"));
+        let output = command.env("BPFWELD_KILL_AT", at.to_string()).output().unwrap();
+        let found = world.shape(&[HERE]);
+        world.elsewhere(&format!("status {HERE}"));
+        if found == "here0: (xdp_chain)" {
+            assert_eq!(output.status.signal(), Some(9));
+            world.elsewhere(&format!("unload {HERE} -a"));
+            world.nothing_is_left();
+            return;
+        }
+        // They have let go, and the chain runs.
+        assert_eq!(world.shape(&[HERE]), "here0: xdp_chain", "killed at call {at}");
+        world.does(&format!("unload {HERE} -a"));
+        world.nothing_is_left();
+    }
+}
+
+#[test]
+fn while_two_interfaces_change() {
+    let Some(world) = World::new() else { return };
+    world.pair("here1", "there1");
+    let plan = |name: &str, first: &str, second: &str| {
+        let object = World::object("chain/step.o");
+        let program = |name: &str| match name {
+            "" => String::new(),
+            name => format!("[[interface.program]]\nobject = \"{object}\"\nname = \"{name}\"\n"),
+        };
+        let text = format!("{FIRST}{}{SECOND}{}", program(first), program(second));
+        let path = world.temp(name);
+        std::fs::write(&path, text).unwrap();
+        format!("apply {}", path.display())
+    };
+    let one = plan("one.toml", "a", "");
+    let two = plan("two.toml", "b", "c");
+    let three = plan("three.toml", "", "d");
+    let none = plan("none.toml", "", "");
+    let try_out = |line: &str, before: &str, after: &str, restore: &str| {
+        let (interfaces, restore) = (&["here0", "here1"], &[restore]);
+        let change = Change { line, interfaces, before, after, restore, programs: 1 };
+        change.killed_before_every_call(&world);
+    };
+    world.does(&one);
+    try_out(&two, "here0: a", "here0: b; here1: c", &one);
+    world.does(&two);
+    // One is put on and one taken off.
+    try_out(&three, "here0: b; here1: c", "here1: d", &two);
+    // Both are taken off.
+    try_out(&none, "here0: b; here1: c", "", &two);
+    world.does(&none);
+    world.nothing_is_left();
 }

@@ -152,6 +152,41 @@ impl World {
         programs.iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// What interfaces run, in short: `here0: first second[id=2]; here1: (foreign)`, nothing for those that run
+    /// nothing. Names of programs with the variables that were set, in brackets somebody else's.
+    pub(crate) fn shape(&self, interfaces: &[&str]) -> String {
+        let member = |p: &Value| {
+            let set = |s: &Value| format!("{}={}", s[0].as_str().unwrap(), s[1].as_str().unwrap());
+            let sets: Vec<_> = p["set"].as_array().unwrap().iter().map(set).collect();
+            let name = p["name"].as_str().unwrap();
+            if sets.is_empty() { name.to_owned() } else { format!("{name}[{}]", sets.join(",")) }
+        };
+        let of = |interface: &&str| {
+            let status = self.status_of(interface);
+            let program = status["program"]["name"].as_str()?;
+            let programs: Vec<_> =
+                status["programs"].as_array().unwrap().iter().map(member).collect();
+            Some(match status["ours"] == true {
+                true => format!("{interface}: {}", programs.join(" ")),
+                false => format!("{interface}: ({program})"),
+            })
+        };
+        let all: Vec<_> = interfaces.iter().filter_map(of).collect();
+        all.join("; ")
+    }
+
+    /// Does something with a chain whose state and pins are elsewhere: somebody else, to this one.
+    pub(crate) fn elsewhere(&self, line: &str) -> String {
+        let mut command = self.command(line);
+        command.env("BPFWELD_STATE_DIR", self.temp("elsewhere"));
+        command.env("BPFWELD_PIN_DIR", self.pin_root().join("elsewhere"));
+        let output = command.output().unwrap();
+        let text =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "elsewhere, xdp {line}: {text}");
+        text.into_owned()
+    }
+
     /// Where a map of a program of the chain is pinned.
     pub(crate) fn map(&self, program: &str, map: &str) -> PathBuf {
         let status = self.status_of(HERE);
@@ -181,6 +216,12 @@ impl World {
     /// Sends so many packets and waits for each to come back; how many did.
     pub(crate) fn send(&self, packets: u64) -> u64 {
         self.sender(packets, None).wait()
+    }
+
+    /// Sends so many packets, which the chain drops; how many came back all the same.
+    pub(crate) fn send_in_vain(&self, packets: u64) -> u64 {
+        let settings = [("PACKETS", packets.to_string()), ("PATIENCE", "1".to_owned())];
+        Role::start(&self.there, "send", &settings).wait()
     }
 
     /// Begins to send at least so many packets, and goes on until there is such a file.
@@ -279,10 +320,12 @@ fn role_send() {
         return; // As above.
     }
     const WINDOW: u64 = 32;
-    const PATIENCE: Duration = Duration::from_millis(1500);
+    // A machine that is busy with much else may take its time.
+    const PATIENCE: u64 = 30;
+    let patience = Duration::from_secs(setting("PATIENCE").parse().unwrap_or(PATIENCE));
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect((ADDRESS, PORT)).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(patience)).unwrap();
     println!("ready");
     let packets: u64 = setting("PACKETS").parse().unwrap();
     let until = setting("UNTIL");

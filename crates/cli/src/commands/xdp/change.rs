@@ -3,7 +3,7 @@
 use bpfweld::{Kernel, LoadOptions};
 use bpfweld_chain::{Chains, Change, NewMember, Options, Plan, Select, SharedMap, XdpMode};
 
-use super::{open, without};
+use super::{open, tell_of_all, without};
 use crate::args::xdp::{
     XdpAdoptArgs, XdpApplyArgs, XdpChangeArgs, XdpLoadArgs, XdpProgramArgs, XdpReplaceArgs,
     XdpRollbackArgs, XdpUnloadArgs,
@@ -117,6 +117,7 @@ pub(super) fn apply(
     without(kernel, &args.change.without)?;
     let plan = Plan::open(&args.file)?;
     let verbose = args.common.verbose;
+    tell_of_all(chains, &plan)?;
     let changes = chains.apply(&plan, &options(&args.change, verbose))?;
     for (interface, change) in &changes {
         tell(interface, change, verbose, args.change.dry_run);

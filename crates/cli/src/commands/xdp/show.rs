@@ -9,7 +9,7 @@ use bpfweld_chain::{
 };
 use serde::Serialize;
 
-use super::open;
+use super::{open, tell_of_all};
 use crate::args::xdp::{XdpCleanArgs, XdpDiffArgs, XdpFeaturesArgs, XdpStatsArgs, XdpStatusArgs};
 use crate::error::Failure;
 use crate::output::{self, Align, Style, Table};
@@ -231,7 +231,9 @@ fn prometheus(out: &mut impl Write, report: &StatsReport) -> Result<(), Failure>
 }
 
 pub(super) fn diff(chains: &Chains<'_>, args: &XdpDiffArgs) -> Result<(), Failure> {
-    let differences = chains.diff(&Plan::open(&args.file)?)?;
+    let plan = Plan::open(&args.file)?;
+    tell_of_all(chains, &plan)?;
+    let differences = chains.diff(&plan)?;
     let mut out = io::stdout().lock();
     let mut any = false;
     for difference in differences.iter().filter(|d| !d.lines.is_empty()) {
