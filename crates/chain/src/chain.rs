@@ -556,7 +556,11 @@ impl<'h> Chain<'h> {
                 if !matches!(swapped, Ok(Swapped::Done)) {
                     let path = self.files.next();
                     sys.remove_file(&path).map_err(file("remove", &path))?;
-                    self.files.sweep(sys, &self.files.read(sys)?)?;
+                    let found = self.files.read(sys)?;
+                    match found.all().next() {
+                        Some(_) => self.files.sweep(sys, &found)?,
+                        None => self.host.forget(&self.files)?,
+                    }
                 }
                 swapped?
             }

@@ -190,9 +190,15 @@ impl<'k> Chains<'k> {
             sys.remove_file(&path).map_err(file("remove", &path))?;
         }
         files.sweep(sys, &crate::state::Found::default())?;
-        // Goes with the last chain; others may have theirs in it.
-        let _ = sys.remove_dir(&self.dirs.pins);
+        self.forget_pins();
         Ok(())
+    }
+
+    /// The directory for pins goes with the last chain; others may have theirs in it.
+    pub(crate) fn forget_pins(&self) {
+        if self.dirs.pins.exists() {
+            let _ = self.sys().remove_dir(&self.dirs.pins);
+        }
     }
 
     pub(crate) fn sys(&self) -> &'k dyn Sys {

@@ -5,27 +5,34 @@
 //! builds and verifies the whole new chain, then puts it in the place of the old one, provided that this
 //! is what the interface still runs. Members that stay keep their maps.
 //!
-//! ```no_run
+//! ```
 //! use bpfweld::Kernel;
-//! use bpfweld_chain::{ChainError, Chains, Dirs, NewMember, Options, Select, Verdicts, XdpMode};
+//! use bpfweld_chain::{Chain, ChainError, Chains, Dirs, NewMember, Options, Select, Verdicts, XdpMode};
 //!
+//! # #[path = "../tests/place/mod.rs"]
+//! # mod place;
 //! # fn main() -> Result<(), ChainError> {
+//! # let Some(place) = place::Place::new() else { return Ok(()) }; // As root: for real, in a namespace.
+//! # place.ip("link add eth0 type veth peer name eth1");
+//! # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases/chain")).unwrap();
 //! let kernel = Kernel::new();
-//! let chains = Chains::new(&kernel, Dirs::default())?; // of this network namespace
+//! let dirs = Dirs::default(); // /run/bpfweld, /sys/fs/bpf/bpfweld
+//! # let dirs = place.dirs();
+//! let chains = Chains::new(&kernel, dirs)?; // of this network namespace
 //! let mut chain = chains.open("eth0")?; // locked until it is dropped
 //! for notice in chain.notices() {
 //!     println!("{notice}"); // a change that was broken off, a chain that somebody took away
 //! }
 //!
-//! let filter = NewMember::open("filter.o", &Select::Program("xdp_filter".into()))?
+//! let filter = NewMember::open("step.o", &Select::Program("step".into()))?
 //!     .priority(10)
 //!     .named("front")
-//!     .set("rate", "1000")?;
-//! let count = NewMember::open("count.o", &Select::First)?
+//!     .set("verdict", "2")?; // a global variable
+//! let count = NewMember::open("bare.o", &Select::First)?
 //!     .goes_on(Verdicts::PASS.with(3)); // XDP_TX
 //! let options = Options { mode: XdpMode::Native, counters: true, ..Options::default() };
 //! match chain.load(&[filter, count], &options) {
-//!     Ok(change) => println!("generation {}, program {}", change.generation, change.program),
+//!     Ok(change) => assert_eq!((change.generation, change.added), (1, vec![1, 2])),
 //!     // The interface runs what it ran before.
 //!     Err(ChainError::Foreign { program, .. }) => println!("left alone: {program}"),
 //!     Err(error) => return Err(error),
@@ -33,8 +40,15 @@
 //! for (member, counters) in chain.counters()?.unwrap_or_default() {
 //!     println!("{}: {counters:?}", member.name);
 //! }
+//! let names = |chain: &Chain<'_>| -> Vec<_> {
+//!     chain.members().into_iter().map(|member| member.name).collect()
+//! };
+//! assert_eq!(names(&chain), ["front", "bare"]);
 //! chain.unload_named("front", &options)?;
+//! assert_eq!(names(&chain), ["bare"]);
 //! chain.rollback(&options)?;
+//! assert_eq!(names(&chain), ["front", "bare"]);
+//! chain.unload_all(&options)?;
 //! # Ok(())
 //! # }
 //! ```

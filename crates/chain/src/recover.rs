@@ -19,6 +19,7 @@ pub(crate) fn recover(
     let mut found = files.read(sys)?;
     if found.all().next().is_none() {
         files.sweep(sys, &found)?;
+        host.forget_pins();
         return Ok((found, notices));
     }
     let foreign =
