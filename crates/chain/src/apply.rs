@@ -181,6 +181,7 @@ fn fate(old: &Entry, new: &NewMember) -> Fate {
     let same = old.object == hash(&new.bytes)
         && old.program == new.program()
         && old.sets == new.sets
+        && old.dev_bound == new.dev_bound
         && old.shared == shared;
     let place = (old.priority, old.goes_on) == (new.config.priority, new.config.goes_on.bits());
     match (same, place) {

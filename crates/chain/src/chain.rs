@@ -20,6 +20,7 @@ use crate::state::{Entry, Files, Found, State, file, pin_names};
 use crate::swap::{Attachment, Swapped};
 
 mod adopt;
+mod device;
 mod sharing;
 
 /// How often a change is built again when somebody else was faster.
@@ -68,6 +69,8 @@ pub struct MemberInfo {
     pub maps: Vec<(String, std::path::PathBuf)>,
     /// Variables that were set.
     pub sets: Vec<(String, String)>,
+    /// Is it bound to the interface?
+    pub dev_bound: bool,
     /// Hash (SHA-256) of its object.
     pub object: String,
 }
@@ -176,6 +179,7 @@ impl<'h> Chain<'h> {
             tag: m.tag.clone(),
             maps: m.maps.iter().map(|(name, pin)| (name.clone(), dir.join(pin))).collect(),
             sets: m.sets.clone(),
+            dev_bound: m.dev_bound,
             object: m.object.clone(),
         }
     }
@@ -327,6 +331,9 @@ impl<'h> Chain<'h> {
     }
 
     pub(crate) fn not_alone(&self) -> Result<(), ChainError> {
+        if self.state.alone && XdpMode::from(self.state.mode) == XdpMode::Hw {
+            return Err(ChainError::Hardware { interface: self.interface.name.clone(), count: 2 });
+        }
         let program = self.state.members.first().map(|m| m.name.clone()).unwrap_or_default();
         match self.state.alone {
             true => Err(ChainError::Alone { interface: self.interface.name.clone(), program }),
@@ -403,6 +410,7 @@ impl<'h> Chain<'h> {
             sets: new.sets.clone(),
             maps: Default::default(),
             shared: new.maps.iter().map(|(m, w)| (m.clone(), w.to_string())).collect(),
+            dev_bound: new.dev_bound,
             adopted: None,
         };
         to.next_id = to.next_id.saturating_add(1);
@@ -470,6 +478,8 @@ impl<'h> Chain<'h> {
         };
         members.sort_by_key(order);
         let mode = self.mode(options.mode)?;
+        // What goes into a card is one program, without a root.
+        let alone = alone || mode == XdpMode::Hw;
         let mut state = State {
             generation: self.state.generation.saturating_add(1),
             interface: self.interface.name.clone(),
@@ -492,18 +502,16 @@ impl<'h> Chain<'h> {
             });
         }
         self.host.check_pins()?;
-        if mode == XdpMode::Hw && members.len() > 1 {
-            let (interface, count) = (self.interface.name.clone(), members.len());
-            return Err(ChainError::Hardware { interface, count });
-        }
+        let device = self.device(&members, mode)?;
         let mut warnings = self.frags(&members)?;
         warnings.extend(redirects(&members));
         let shared = self.shared_maps(&members)?;
         // Pins outlive a change that is not made.
         let pin_root = members.iter().filter(|_| !options.dry_run).find_map(|m| m.pin_path.clone());
-        let load = LoadOptions { pin_root, ..options.load.clone() };
+        let load = LoadOptions { pin_root, device, ..options.load.clone() };
         let opened: Vec<Opened> = members.iter().map(|m| m.opened.clone()).collect();
-        let built = build(self.host, &self.files, &state, &opened, &shared, &load, options.fuse)?;
+        let built = build(self.host, &self.files, &state, &opened, &shared, &load, options.fuse)
+            .map_err(|error| self.device_refused(device, error))?;
         warnings.extend(built.warnings.iter().cloned());
         state.program = built.program(&self.interface.name)?.1;
         for (entry, instance) in state.members.iter_mut().zip(&built.instances) {

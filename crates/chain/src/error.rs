@@ -171,6 +171,39 @@ pub enum ChainError {
         /// How many there would be.
         count: usize,
     },
+    /// Some programs are bound to the interface and some are not.
+    #[error(
+        "{interface}: `{bound}` is bound to the interface and `{other}` is not; in one chain all programs \
+         are, or none"
+    )]
+    Mixed {
+        /// The interface.
+        interface: String,
+        /// A program that is.
+        bound: String,
+        /// One that is not.
+        other: String,
+    },
+    /// What is bound to an interface runs in its driver.
+    #[error(
+        "{interface}: `{program}` is bound to the interface, and such programs run in native mode only, not in skb mode"
+    )]
+    BoundMode {
+        /// The interface.
+        interface: String,
+        /// The program.
+        program: String,
+    },
+    /// The driver takes no programs that are loaded for it.
+    #[error("{interface}: the driver takes no programs that are {what}: {problem}")]
+    Device {
+        /// The interface.
+        interface: String,
+        /// `bound to the interface`, or `for the card (hw mode)`.
+        what: &'static str,
+        /// What the kernel says.
+        problem: String,
+    },
     /// The new program would take multi-buffer packets away from an interface that has them.
     #[error(
         "{interface} has an MTU of {mtu}, whose packets take several buffers, and `{program}` does not \
@@ -272,10 +305,13 @@ impl ChainError {
             | Self::Nothing { .. }
             | Self::NoPrevious { .. } => "E0703",
             Self::RunConfig { .. } | Self::Variable { .. } | Self::SharedMap { .. } => "E0704",
-            Self::Mode { .. } | Self::Hardware { .. } | Self::Frags { .. } | Self::Root(_) => {
-                "E0705"
-            }
-            Self::Attach { .. } => "E0706",
+            Self::Mode { .. }
+            | Self::Hardware { .. }
+            | Self::Frags { .. }
+            | Self::Mixed { .. }
+            | Self::BoundMode { .. }
+            | Self::Root(_) => "E0705",
+            Self::Attach { .. } | Self::Device { .. } => "E0706",
             Self::Race { .. } | Self::Locked { .. } => "E0707",
             Self::Plan { .. } => "E0709",
             Self::File { .. } | Self::State { .. } | Self::NoBpfFs { .. } | Self::Call { .. } => {

@@ -71,6 +71,7 @@ pub struct NewMember {
     pub(crate) sets: Vec<(String, String)>,
     pub(crate) maps: Vec<(String, SharedMap)>,
     pub(crate) pin_path: Option<PathBuf>,
+    pub(crate) dev_bound: bool,
 }
 
 impl NewMember {
@@ -108,6 +109,7 @@ impl NewMember {
             sets: Vec::new(),
             maps: Vec::new(),
             pin_path: None,
+            dev_bound: false,
         })
     }
 
@@ -148,6 +150,13 @@ impl NewMember {
     /// Where maps that ask to be pinned by name are shared, a directory on a BPF file system.
     pub fn pin_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.pin_path = Some(path.into());
+        self
+    }
+
+    /// Binds it to the interface (`BPF_F_XDP_DEV_BOUND_ONLY`, Linux 6.3): it runs there and nowhere else, and
+    /// may ask the driver what that knows of a packet. All programs of a chain are, or none.
+    pub fn dev_bound(mut self, bound: bool) -> Self {
+        self.dev_bound = bound;
         self
     }
 

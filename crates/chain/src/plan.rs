@@ -12,6 +12,7 @@
 //! name = "front"                   # without, the program's name
 //! priority = 10                    # without, what the object says, else 50
 //! actions = ["XDP_PASS", "XDP_TX"] # without, what the object says, else XDP_PASS
+//! dev_bound = true                 # bound to the interface, for programs that ask its driver
 //! pin_path = "/sys/fs/bpf/shared"  # where maps that ask to be pinned by name are
 //! set = { rate = 1000, mode = "STRICT", ports = [80, 443] }
 //! map = { flows = "/sys/fs/bpf/flows", seen = "front:seen" }
@@ -78,6 +79,8 @@ struct Program {
     priority: Option<u32>,
     actions: Option<Vec<String>>,
     pin_path: Option<PathBuf>,
+    #[serde(default)]
+    dev_bound: bool,
     #[serde(default)]
     set: BTreeMap<String, toml::Value>,
     #[serde(default)]
@@ -181,7 +184,7 @@ impl Program {
         if let Some(path) = self.pin_path {
             member = member.pin_path(path);
         }
-        Ok(member)
+        Ok(member.dev_bound(self.dev_bound))
     }
 }
 

@@ -87,6 +87,9 @@ pub(crate) struct Entry {
     pub(crate) shared: Vec<(String, String)>,
     /// Its maps: name, and name of the pin below `maps/ID`.
     pub(crate) maps: BTreeMap<String, String>,
+    /// Is it bound to the interface?
+    #[serde(default)]
+    pub(crate) dev_bound: bool,
     /// Of one without an object: the program that was taken in.
     #[serde(default)]
     pub(crate) adopted: Option<Adopted>,
@@ -437,6 +440,7 @@ mod tests {
             sets: vec![("port".into(), "80".into())],
             shared: Vec::new(),
             maps: pin_names([".bss", "_bss", "seen"].into_iter()),
+            dev_bound: false,
             adopted: None,
         };
         let empty = State::empty("boot", (4, 4026531840), 2, "eth0");

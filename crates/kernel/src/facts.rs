@@ -169,6 +169,8 @@ pub mod prog_flag {
     pub const SLEEPABLE: u32 = 1 << 4;
     /// `BPF_F_XDP_HAS_FRAGS`.
     pub const XDP_HAS_FRAGS: u32 = 1 << 5;
+    /// `BPF_F_XDP_DEV_BOUND_ONLY`.
+    pub const XDP_DEV_BOUND_ONLY: u32 = 1 << 6;
 }
 
 /// Does such a map keep one value for every possible CPU?

@@ -72,6 +72,7 @@ features! {
     Kfuncs = "kfuncs", "5.16", "calls of kernel functions";
     MixedTailCalls = "mixed-tail-calls", "5.10", "tail calls from BPF functions";
     XdpFrags = "xdp-frags", "5.18", "XDP programs that take packets in several buffers";
+    XdpDevBound = "xdp-dev-bound", "6.3", "XDP programs bound to an interface, whose driver answers them";
     XdpLoadBytes = "xdp-load-bytes", "5.18", "helpers that copy bytes of a packet in XDP programs";
     Sleepable = "sleepable", "5.14", "programs that may sleep";
     TestRunXdp = "test-run-xdp", "4.12", "test runs of XDP programs";

@@ -48,7 +48,7 @@ mod upload;
 pub use bpfweld_link::{RunOptions, Verdict, XdpContext};
 pub use error::{LoadError, MapProblem, Rejected, SymbolProblem};
 pub use features::{Feature, Features, Support};
-pub use loader::{LoadOptions, Loaded, Prepared, load_all};
+pub use loader::{Device, LoadOptions, Loaded, Prepared, load_all};
 pub use log::{ReportPlace, VerifierLog, VerifierReport};
 pub use map_options::{MapChange, MapOption};
 pub use maps::{Map, MapKind};

@@ -27,6 +27,16 @@ use crate::struct_ops::{KernelTable, Ready};
 use crate::sys::{Log, Sys};
 use crate::upload::Upload;
 
+/// The device that programs are loaded for, by the index of its interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Device {
+    /// They run in the host, on this interface only, and may ask its driver about packets
+    /// (`BPF_F_XDP_DEV_BOUND_ONLY`). Programs of other types than XDP stay as they are.
+    Bound(u32),
+    /// They and their maps go into the card.
+    Offload(u32),
+}
+
 /// How to load.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -44,6 +54,8 @@ pub struct LoadOptions {
     pub pin_root: Option<PathBuf>,
     /// What is to be different about maps.
     pub maps: Vec<MapOption>,
+    /// The device that the programs are for; without one, any.
+    pub device: Option<Device>,
 }
 
 impl Default for LoadOptions {
@@ -55,6 +67,7 @@ impl Default for LoadOptions {
             kernel_btf: None,
             pin_root: None,
             maps: Vec::new(),
+            device: None,
         }
     }
 }
@@ -129,6 +142,10 @@ impl<'a> Prepared<'a> {
                 running: &running,
                 kernel_btf: options.kernel_btf.as_deref(),
                 pin_root: options.pin_root.as_deref(),
+                ifindex: match options.device {
+                    Some(Device::Offload(index)) => index,
+                    _ => 0,
+                },
                 pins: &mut pins.0,
                 warnings: &mut warnings,
             };
@@ -157,6 +174,7 @@ impl<'a> Prepared<'a> {
             types: &self.set.btf,
             origin: &self.set.origin,
             upload: &self.upload,
+            device: self.options.device,
             log_level: self.options.log_level,
             log_limit: self.options.log_limit,
         };
@@ -178,10 +196,10 @@ impl<'a> Prepared<'a> {
         let fd = |image: u32| programs.get(image as usize).map(|p| p.fd().as_fd());
         fill_programs(&**self.features.sys(), &self.set.maps, &self.maps, fd)?;
         let tables = self.tables(&programs)?;
-        self.pins.keep();
         Ok(Loaded {
             tables,
             sys: self.features.sys().clone(),
+            pins: self.pins.keep(),
             programs,
             entries: self.set.entries,
             maps: std::mem::take(&mut self.maps),
@@ -238,6 +256,7 @@ pub struct Loaded {
     entries: usize,
     maps: Vec<Map>,
     tables: Vec<Ready>,
+    pins: Vec<PathBuf>,
     warnings: Vec<String>,
 }
 
@@ -293,6 +312,11 @@ impl Loaded {
         &self.maps
     }
 
+    /// The pins of maps that were made on the way, see [`LoadOptions::pin_root`].
+    pub fn pins(&self) -> &[PathBuf] {
+        &self.pins
+    }
+
     /// What was not as one might expect and did not stop the load.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -314,8 +338,8 @@ impl Loaded {
 struct Pins(Vec<PathBuf>);
 
 impl Pins {
-    fn keep(&mut self) {
-        self.0.clear();
+    fn keep(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.0)
     }
 }
 

@@ -160,6 +160,8 @@ pub(crate) struct MapMaker<'a> {
     pub(crate) running: &'a Running,
     pub(crate) kernel_btf: Option<&'a Btf>,
     pub(crate) pin_root: Option<&'a Path>,
+    /// Of the interface in whose card they are to be; 0 for the host.
+    pub(crate) ifindex: u32,
     /// Pins that were made on the way.
     pub(crate) pins: &'a mut Vec<PathBuf>,
     pub(crate) warnings: &'a mut Vec<String>,
@@ -387,6 +389,7 @@ impl MapMaker<'_> {
             numa_node: spec.numa_node.unwrap_or(0),
             name,
             map_extra: spec.map_extra,
+            ifindex: self.ifindex,
             ..Default::default()
         };
         self.create_with_types(map, attr, types)
@@ -426,6 +429,7 @@ impl MapMaker<'_> {
             max_entries: 1,
             map_flags,
             name: &name,
+            ifindex: self.ifindex,
             ..Default::default()
         };
         // Type 0 as the key is for arrays of one data section alone; where the sections were

@@ -150,6 +150,21 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
                 None,
             ))
         }
+        Feature::XdpDevBound => {
+            let insns = encode(&[mov(0, 0), exit()]);
+            // The loopback interface has this index in every namespace, and its driver no XDP, which is
+            // what kernels that know the flag stumble over.
+            let bound = ProgLoad {
+                prog_type: prog_type::XDP,
+                prog_flags: prog_flag::XDP_DEV_BOUND_ONLY,
+                ifindex: 1,
+                ..filter(&insns)
+            };
+            match sys.load_program(&bound, None) {
+                Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+                other => done(other),
+            }
+        }
         Feature::XdpLoadBytes => {
             // 8 bytes from the packet's start, to the stack.
             let to = [ins(0xbf, 3, 10, 0, 0), ins(0x07, 3, 0, 0, -8), mov(2, 0), mov(4, 8)];
@@ -261,6 +276,7 @@ const ARRAY: MapCreate<'static> = MapCreate {
     kernel_value_type_id: 0,
     kernel_value_btf: None,
     map_extra: 0,
+    ifindex: 0,
 };
 
 /// The program type that needs the fewest privileges.

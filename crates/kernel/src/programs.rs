@@ -14,6 +14,7 @@ use crate::attach;
 use crate::error::{LoadError, Rejected, SymbolProblem};
 use crate::facts::{prog_flag, prog_type};
 use crate::features::{Feature, Features};
+use crate::loader::Device;
 use crate::log::VerifierLog;
 use crate::maps::{Map, kernel_name};
 use crate::poison;
@@ -109,6 +110,7 @@ pub(crate) struct ProgramLoader<'a> {
     pub(crate) origin: &'a Origin,
     /// What the kernel has of it.
     pub(crate) upload: &'a Upload,
+    pub(crate) device: Option<Device>,
     pub(crate) log_level: u32,
     pub(crate) log_limit: usize,
 }
@@ -153,12 +155,18 @@ impl ProgramLoader<'_> {
             false => String::new(),
         };
         let expected = attach.attach_type.or(image.program.attach_type.map(|a| a.0)).unwrap_or(0);
+        let (ifindex, bound) = match self.device_of(image) {
+            Some(Device::Bound(index)) => (index, prog_flag::XDP_DEV_BOUND_ONLY),
+            Some(Device::Offload(index)) => (index, 0),
+            None => (0, 0),
+        };
         let program = ProgLoad {
             prog_type: kind,
+            ifindex,
             insns: &insns,
             license: &image.license,
             kern_version: self.kern_version(image),
-            prog_flags: self.flags(image, &mut warnings),
+            prog_flags: self.flags(image, &mut warnings) | bound,
             name: &name,
             expected_attach_type: match expected {
                 0 => 0,
@@ -177,13 +185,20 @@ impl ProgramLoader<'_> {
         Ok((fd, log, warnings))
     }
 
+    /// The device that it is for.
+    fn device_of(&self, image: &Image) -> Option<Device> {
+        self.device.filter(|_| image.program.prog_type == ProgramType::XDP)
+    }
+
     /// What the verifier of a kernel without it would refuse in words that do not say so.
     fn check_features(&self, image: &Image) -> Result<(), LoadError> {
         let has = |wanted: fn(&Insn) -> bool| image.insns.iter().any(wanted);
         let calls = has(|i| i.is_bpf_call());
         let tail_calls = has(|i| i.helper() == Some(TAIL_CALL));
         let callbacks = has(|i| i.is_ld_imm64() && i.src == pseudo::FUNC);
+        let bound = matches!(self.device_of(image), Some(Device::Bound(_)));
         let needs = [
+            (bound, Feature::XdpDevBound),
             (calls, Feature::BpfCalls),
             (calls && tail_calls, Feature::MixedTailCalls),
             (callbacks, Feature::FuncPointers),

@@ -303,6 +303,8 @@ pub struct MapCreate<'a> {
     pub kernel_value_btf: Option<BorrowedFd<'a>>,
     /// By map type.
     pub map_extra: u64,
+    /// Index of the interface in whose card it is to be; 0 for the host.
+    pub ifindex: u32,
 }
 
 /// Arguments of `BPF_PROG_LOAD`.
@@ -322,6 +324,8 @@ pub struct ProgLoad<'a> {
     pub name: &'a str,
     /// `enum bpf_attach_type`.
     pub expected_attach_type: u32,
+    /// Index of the interface that the program is for (`prog_ifindex`); 0 for any.
+    pub ifindex: u32,
     /// BTF object for func and line info.
     pub btf: Option<BorrowedFd<'a>>,
     /// Records of [`FUNC_INFO_SIZE`] bytes.

@@ -89,6 +89,7 @@ impl Chain<'_> {
             sets: Vec::new(),
             shared: Vec::new(),
             maps: Default::default(),
+            dev_bound: false,
             adopted: Some(adopted),
         };
         let mut opened = adopted_object(&entry, adopted)?;

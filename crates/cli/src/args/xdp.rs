@@ -124,7 +124,7 @@ Lines that begin with => are the programs of a chain, with their ids in it (for 
 dispatcher they are the programs in it.
 
 JSON: [{\"interface\", \"index\", \"mode\", \"program\": null|{id, name, tag}, \"ours\", \"generation\",
-\"programs\": [{id, name, program, path, priority, actions, tag, maps, set}], \"components\": […]}]
+\"programs\": [{id, name, program, path, priority, actions, tag, maps, set, dev_bound}], \"components\": […]}]
 
 Examples:
   bpfweld xdp status
@@ -214,6 +214,12 @@ pub(crate) struct XdpProgramArgs {
     /// May be given several times.
     #[arg(long, value_name = "NAME=PATH|PROG:MAP", value_parser = pair)]
     pub(crate) map: Vec<(String, String)>,
+    /// Bind the program to the interface, so that it may ask the driver about packets
+    ///
+    /// BPF_F_XDP_DEV_BOUND_ONLY, Linux 6.3; what `bpftool prog load` calls xdpmeta_dev. All programs of a
+    /// chain are bound, or none.
+    #[arg(long)]
+    pub(crate) dev_bound: bool,
     /// Pin maps that ask for it by name under this directory (on a BPF file system)
     #[arg(short, long, value_name = "PIN_PATH")]
     pub(crate) pin_path: Option<PathBuf>,

@@ -46,6 +46,9 @@ impl From<ChainError> for Failure {
             ChainError::Attach { unsupported: true, mode: "native", .. } => {
                 plain(&error).hint("try --mode skb, which works on any interface")
             }
+            ChainError::Device { .. } => plain(&error).hint(
+                "`bpfweld xdp features` shows what the driver can; --mode native runs programs in the host",
+            ),
             ChainError::Mode { .. } => plain(&error)
                 .hint("or load with --mode unspecified, which takes the mode of the chain"),
             _ => plain(&error),

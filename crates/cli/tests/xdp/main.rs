@@ -6,6 +6,7 @@
 //! | `world` | two namespaces, a pair of interfaces, directories; the command; packets between them |
 //! | `changes` | order, verdicts, going on, modes, options, what is refused |
 //! | `members` | members that move the head, tail-call, have no BTF, share maps |
+//! | `devices` | programs bound to an interface, programs for a card |
 //! | `plans` | apply and diff |
 //! | `traffic` | not a packet lost while the chain changes; many changes at once |
 //! | `crashes` | `kill -9` at every system call of a change |
@@ -14,6 +15,7 @@
 
 mod changes;
 mod crashes;
+mod devices;
 mod members;
 mod plans;
 mod traffic;

@@ -355,6 +355,7 @@ fn map_create(map: &MapCreate<'_>) -> io::Result<OwnedFd> {
         btf_vmlinux_value_type_id: map.kernel_value_type_id,
         map_extra: map.map_extra,
         value_type_btf_obj_fd: map.kernel_value_btf.map_or(0, raw),
+        map_ifindex: map.ifindex,
         ..Default::default()
     };
     bpf_fd(cmd::MAP_CREATE, &mut attr)
@@ -387,6 +388,7 @@ fn prog_load(program: &ProgLoad<'_>, log: Option<Log<'_>>) -> io::Result<OwnedFd
         prog_flags: program.prog_flags,
         prog_name: name_bytes(program.name),
         expected_attach_type: program.expected_attach_type,
+        prog_ifindex: program.ifindex,
         prog_btf_fd: program.btf.map_or(0, raw),
         func_info_rec_size,
         func_info,

@@ -144,7 +144,7 @@ fn member(path: &std::path::Path, args: &XdpProgramArgs) -> Result<NewMember, Fa
     if let Some(path) = &args.pin_path {
         member = member.pin_path(path);
     }
-    Ok(member)
+    Ok(member.dev_bound(args.dev_bound))
 }
 
 fn options(args: &XdpChangeArgs, verbose: u8) -> Options {

@@ -55,6 +55,7 @@ struct MemberReport {
     tag: String,
     maps: Vec<(String, String)>,
     set: Vec<(String, String)>,
+    dev_bound: bool,
 }
 
 impl From<KernelProgram> for ProgramReport {
@@ -75,6 +76,7 @@ impl From<MemberInfo> for MemberReport {
             tag: m.tag,
             maps: m.maps.into_iter().map(|(n, p)| (n, p.display().to_string())).collect(),
             set: m.sets,
+            dev_bound: m.dev_bound,
         }
     }
 }
