@@ -4,12 +4,15 @@
 //! Adding cannot fail: what does not fit (65,535 members, 24-bit offsets of bitfields, limits on the
 //! whole) is remembered and comes out as the error of `finish`.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use crate::intern::{HashIndex, fold, hash_bytes, hash_words};
+use foldhash::HashMap;
+
+use crate::intern::{HashIndex, fold, hash_words};
 use crate::kind::{MAX_TYPES, RECORD_HEAD};
-use crate::{Btf, BtfError, IntEncoding, Kind, Linkage, SectionVar, TypeId};
+use crate::read::blob;
+use crate::strings::Strings;
+use crate::{Btf, BtfError, Endian, IntEncoding, Kind, Linkage, SectionVar, TypeId};
 
 /// BTF in the making.
 #[derive(Clone, Debug)]
@@ -17,8 +20,7 @@ pub struct BtfBuilder {
     pub(crate) words: Vec<u32>,
     /// Where each record starts, from type 1 on, and the end of the last.
     pub(crate) starts: Vec<u32>,
-    strings: Vec<u8>,
-    string_index: HashIndex,
+    strings: Strings,
     /// Records by content, the declaration tags on them included.
     record_index: HashIndex,
     /// Declaration tags on each type that has any, in rising order: they are part of what a type is
@@ -29,6 +31,8 @@ pub struct BtfBuilder {
     /// So that nobody can craft names that all fall on one hash.
     seed: u64,
     error: Option<BtfError>,
+    /// A record in the making.
+    pub(crate) scratch: Vec<u32>,
 }
 
 /// A declaration tag, apart from what it is on.
@@ -55,7 +59,7 @@ pub struct MemberSpec<'a> {
 }
 
 /// The kernel takes no string offset above this (`BTF_MAX_NAME_OFFSET`).
-const MAX_STRINGS: usize = 0x00ff_ffff;
+const MAX_STRINGS: u32 = 0x00ff_ffff;
 /// Bounds the type section to 1 GiB, so that every offset in it fits a header field.
 const MAX_WORDS: usize = 1 << 28;
 
@@ -71,19 +75,19 @@ impl BtfBuilder {
         Self {
             words: Vec::new(),
             starts: vec![0],
-            strings: vec![0],
-            string_index: HashIndex::default(),
+            strings: Strings::new(),
             record_index: HashIndex::default(),
-            tags: HashMap::new(),
-            cycles: HashMap::new(),
+            tags: HashMap::default(),
+            cycles: HashMap::default(),
             seed: RandomState::new().hash_one(0),
             error: None,
+            scratch: Vec::new(),
         }
     }
 
     /// No types yet, and the strings of a stand-alone blob at the offsets that they have there.
     pub(crate) fn with_strings_of(btf: &Btf) -> Self {
-        Self { strings: btf.own_strings().to_vec(), ..Self::new() }
+        Self { strings: Strings::with_bytes(btf.own_strings().to_vec()), ..Self::new() }
     }
 
     /// All types and strings of a stand-alone blob, with the ids and offsets that they have there; what
@@ -107,8 +111,18 @@ impl BtfBuilder {
     pub fn finish(self) -> Result<Btf, BtfError> {
         match self.error {
             Some(error) => Err(error),
-            None => Btf::from_parts(&self.words, self.strings),
+            None => Btf::from_parts(&self.words, self.strings.into_bytes()),
         }
+    }
+
+    /// The finished blob as bytes. What is in it is not looked at once more.
+    ///
+    /// # Errors
+    ///
+    /// Something that was added did not fit.
+    pub fn into_bytes(self, endian: Endian) -> Result<Vec<u8>, BtfError> {
+        self.first_error()?;
+        Ok(blob(self.words.iter().copied(), self.strings.bytes(), endian))
     }
 
     /// What is there so far, to look at.
@@ -118,7 +132,7 @@ impl BtfBuilder {
     /// As of [`BtfBuilder::finish`].
     pub fn snapshot(&self) -> Result<Btf, BtfError> {
         self.first_error()?;
-        Btf::from_parts(&self.words, self.strings.clone())
+        Btf::from_parts(&self.words, self.strings.bytes().to_vec())
     }
 
     /// Number of types so far, `void` included: the id that the next one gets.
@@ -129,29 +143,9 @@ impl BtfBuilder {
 
     /// The string's offset; it is added when it is new. A zero byte ends it.
     pub fn add_str(&mut self, string: &[u8]) -> u32 {
-        let string = string.split(|&b| b == 0).next().unwrap_or(&[]);
-        if string.is_empty() {
-            return 0;
-        }
-        let same = |at: u32| {
-            let tail = self.strings.get(at as usize..).unwrap_or(&[]);
-            tail.strip_prefix(string).is_some_and(|rest| rest.first() == Some(&0))
-        };
-        match self.string_index.find(hash_bytes(self.seed, string), same) {
-            Ok(offset) => offset,
-            Err(vacant) => {
-                let offset = self.strings.len();
-                if offset > MAX_STRINGS {
-                    let problem = format!("more than {MAX_STRINGS} bytes of strings");
-                    return self.fail(problem, 0);
-                }
-                self.strings.extend(string);
-                self.strings.push(0);
-                // Bounded by MAX_STRINGS.
-                let offset = u32::try_from(offset).unwrap_or(0);
-                self.string_index.insert(vacant, offset);
-                offset
-            }
+        match self.strings.add(string, MAX_STRINGS) {
+            Some(offset) => offset,
+            None => self.fail(format!("more than {MAX_STRINGS} bytes of strings"), 0),
         }
     }
 
@@ -283,6 +277,35 @@ impl BtfBuilder {
         self.add(Kind::Datasec, name, vars.len(), false, size, &trailer)
     }
 
+    /// [`BtfBuilder::add_func`] with the offset of the name, of a function that nothing refers to but
+    /// tags and sections: later types are not compared with it. So with the next two.
+    pub fn append_func(&mut self, name: u32, proto: TypeId, linkage: Linkage) -> TypeId {
+        self.append(&[name, (Kind::Func as u32) << 24 | linkage as u32, proto.0])
+    }
+
+    /// [`BtfBuilder::add_var`], see [`BtfBuilder::append_func`].
+    pub fn append_var(&mut self, name: u32, type_id: TypeId, linkage: Linkage) -> TypeId {
+        self.append(&[name, (Kind::Var as u32) << 24, type_id.0, linkage as u32])
+    }
+
+    /// [`BtfBuilder::add_datasec`], see [`BtfBuilder::append_func`].
+    pub fn append_datasec(&mut self, name: u32, size: u32, vars: &[SectionVar]) -> TypeId {
+        let Ok(vlen) = u16::try_from(vars.len()) else {
+            let problem = format!("a section of {} variables, {} fit", vars.len(), u16::MAX);
+            return self.fail(problem, TypeId::VOID);
+        };
+        let mut record = vec![name, (Kind::Datasec as u32) << 24 | u32::from(vlen), size];
+        record.extend(vars.iter().flat_map(|v| [v.type_id.0, v.offset, v.size]));
+        self.append(&record)
+    }
+
+    fn append(&mut self, record: &[u32]) -> TypeId {
+        match self.push(record) {
+            Ok(id) => TypeId(id),
+            Err(error) => self.fail_with(error, TypeId::VOID),
+        }
+    }
+
     /// Adds a floating point number of `size` bytes.
     pub fn add_float(&mut self, name: &str, size: u32) -> TypeId {
         self.add(Kind::Float, name, 0, false, size, &[])
@@ -389,7 +412,11 @@ impl BtfBuilder {
 
     fn fail<T>(&mut self, problem: String, value: T) -> T {
         let id = self.type_count();
-        self.error.get_or_insert(BtfError::Type { id, problem });
+        self.fail_with(BtfError::Type { id, problem }, value)
+    }
+
+    fn fail_with<T>(&mut self, error: BtfError, value: T) -> T {
+        self.error.get_or_insert(error);
         value
     }
 }
@@ -421,22 +448,23 @@ impl BtfBuilder {
 
     /// The declaration tags on a type.
     pub(crate) fn tags_on(&self, id: u32) -> &[Tag] {
-        self.tags.get(&id).map_or(&[], Vec::as_slice)
-    }
-
-    /// A type with this record and these tags, if there is one.
-    pub(crate) fn find_record(&self, record: &[u32], tags: &[Tag]) -> Option<u32> {
-        let same = |id| self.record(id) == record && self.tags_on(id) == tags;
-        self.record_index.find(self.record_hash(record, tags), same).ok()
+        match self.tags.is_empty() {
+            true => &[],
+            false => self.tags.get(&id).map_or(&[], Vec::as_slice),
+        }
     }
 
     /// The type with this record and these tags; it is added when it is new.
     pub(crate) fn intern(&mut self, record: &[u32], tags: &[Tag]) -> Result<u32, BtfError> {
-        match self.find_record(record, tags) {
-            Some(id) => Ok(id),
-            None => {
+        let same = |id| self.record(id) == record && self.tags_on(id) == tags;
+        match self.record_index.find(self.record_hash(record, tags), same) {
+            Ok(id) => Ok(id),
+            Err(vacant) => {
                 let id = self.push(record)?;
-                self.set_tags(id, tags)?;
+                match tags {
+                    [] => self.record_index.insert(vacant, id),
+                    _ => self.set_tags(id, tags)?,
+                }
                 Ok(id)
             }
         }

@@ -1,9 +1,6 @@
 //! Hashing and hash indices for strings and records that lie in one growing vector: the index holds
 //! positions only, equality is asked of the caller.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 /// Folds a word into a hash: a 128-bit product, its halves joined.
 pub(crate) fn fold(hash: u64, word: u64) -> u64 {
     const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -35,51 +32,67 @@ pub(crate) fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
     fold(hash, u64::from_le_bytes(last))
 }
 
-/// Positions by hash. Two entries of one hash are kept at different keys, a fixed step apart.
+/// Positions by hash. An open table: half of a slot is the upper half of the hash, which also says where
+/// to look first, the other half the position plus one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HashIndex {
-    at: HashMap<u64, u32, BuildHasherDefault<Identity>>,
+    /// A power of 2 of them, or none; 0 is free.
+    slots: Vec<u64>,
+    used: usize,
 }
 
-/// Distance of the keys tried one after the other.
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Slots of the first table.
+const FIRST: usize = 64;
 
 impl HashIndex {
-    /// The entry with this hash that `same` holds for, or the key to enter a new one at.
+    /// The entry with this hash that `same` holds for, or where to enter a new one.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "halves of a slot; a mask cuts anyway")]
     pub(crate) fn find(&self, hash: u64, same: impl Fn(u32) -> bool) -> Result<u32, Vacant> {
-        let mut key = hash;
-        while let Some(&position) = self.at.get(&key) {
-            if same(position) {
-                return Ok(position);
-            }
-            key = key.wrapping_add(STEP);
+        let hash = hash >> 32;
+        if self.slots.is_empty() {
+            return Err(Vacant(hash));
         }
-        Err(Vacant(key))
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            match self.slots.get(at) {
+                Some(&slot) if slot != 0 => {
+                    let position = (slot as u32).wrapping_sub(1);
+                    if slot >> 32 == hash && same(position) {
+                        return Ok(position);
+                    }
+                }
+                _ => return Err(Vacant(hash)),
+            }
+            at = (at + 1) & mask;
+        }
     }
 
-    /// Enters a position where [`HashIndex::find`] found none.
+    /// Enters a position below `u32::MAX` where [`HashIndex::find`] found none.
     pub(crate) fn insert(&mut self, vacant: Vacant, position: u32) {
-        self.at.insert(vacant.0, position);
+        // Never more than three quarters full: a search always ends.
+        if self.used * 4 >= self.slots.len() * 3 {
+            let old = std::mem::take(&mut self.slots);
+            self.slots = vec![0; (old.len() * 2).max(FIRST)];
+            old.into_iter().filter(|&slot| slot != 0).for_each(|slot| self.put(slot));
+        }
+        self.used += 1;
+        self.put(vacant.0 << 32 | u64::from(position.saturating_add(1)));
+    }
+
+    fn put(&mut self, slot: u64) {
+        let mask = self.slots.len() - 1;
+        let mut at = (slot >> 32) as usize & mask;
+        while let Some(there) = self.slots.get_mut(at) {
+            if *there == 0 {
+                *there = slot;
+                return;
+            }
+            at = (at + 1) & mask;
+        }
     }
 }
 
-/// Where a new entry of a [`HashIndex`] goes.
+/// Where a new entry of a [`HashIndex`] goes: the upper half of its hash.
 pub(crate) struct Vacant(u64);
-
-/// The keys are hashes already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Identity(u64);
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = hash_bytes(self.0, bytes);
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}

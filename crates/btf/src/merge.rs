@@ -14,24 +14,60 @@ use foldhash::HashMap;
 
 use crate::build::{BtfBuilder, Tag, hash_tags};
 use crate::intern::{fold, hash_words};
-use crate::kind::Slots;
+use crate::kind::{RECORD_HEAD, Slots};
+use crate::read::Word;
 use crate::validate::{MAX_IDENTIFIER, is_identifier};
-use crate::{Btf, BtfError, IntEncoding, Kind, Linkage, Type, TypeId};
+use crate::{Btf, BtfError, IntEncoding, Kind, Linkage, TypeId};
+
+/// Records and strings to copy from: a parsed blob, or one that is only looked at in passing.
+pub(crate) trait Source {
+    /// A type's record; none for `void` and for what is not there.
+    fn words_of(&self, id: u32) -> &[Word];
+    /// The string at an offset; empty when outside.
+    fn string(&self, offset: u32) -> &[u8];
+}
+
+impl Source for Btf {
+    fn words_of(&self, id: u32) -> &[Word] {
+        self.ty(TypeId(id)).as_words()
+    }
+
+    fn string(&self, offset: u32) -> &[u8] {
+        self.bytes_at(offset).unwrap_or(&[])
+    }
+}
+
+/// The word at this place of a record; 0 behind its end.
+pub(crate) fn word(record: &[Word], at: usize) -> u32 {
+    record.get(at).map_or(0, |&word| u32::from_ne_bytes(word))
+}
+
+/// Kind and number of parts of a record.
+pub(crate) fn head(record: &[Word]) -> (Kind, usize) {
+    let info = word(record, 1);
+    (Kind::of_info(info).unwrap_or(Kind::Void), (info & 0xffff) as usize)
+}
+
+/// Which words of a record hold string offsets and type ids.
+pub(crate) fn slots(record: &[Word]) -> Slots {
+    let (kind, vlen) = head(record);
+    kind.slots(vlen)
+}
 
 /// What has been copied from one source blob into one builder so far. Goes with that pair, and with
 /// no other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SourceMap {
     /// New id of each type; 0 for what is not copied.
-    types: Vec<u32>,
+    pub(crate) types: Vec<u32>,
     /// New offset of each string; 0 for what is not copied.
-    strings: Vec<u32>,
+    pub(crate) strings: Vec<u32>,
     /// New ids of prototypes whose parameters have been given names.
     named_protos: HashMap<u32, u32>,
     /// DECL_TAGs by what they are on.
-    tags: HashMap<u32, Vec<TypeId>>,
+    tags: HashMap<u32, Vec<u32>>,
     /// Tarjan's numbers: when a type was first seen (0: never), and the earliest type that is
-    /// reachable from it and not complete.
+    /// reachable from it and not complete. Empty until there is something to walk.
     seen: Vec<u32>,
     low: Vec<u32>,
     clock: u32,
@@ -40,23 +76,34 @@ pub struct SourceMap {
 impl SourceMap {
     /// For a source of which nothing is copied yet.
     pub fn new(btf: &Btf) -> Self {
-        let types = btf.type_count() as usize;
-        let mut tags: HashMap<_, Vec<_>> = HashMap::default();
+        let mut map = Self::default();
+        map.start(btf.type_count(), btf.string_len());
         for tag in btf.types().filter(|t| t.kind() == Kind::DeclTag) {
             // A tag on a tag means nothing, and would let tags go on for ever.
             if tag.target().kind() != Kind::DeclTag {
-                tags.entry(tag.type_id().0).or_default().push(tag.id());
+                map.add_tag(tag.type_id().0, tag.id().0);
             }
         }
-        Self {
-            types: vec![0; types],
-            strings: vec![0; btf.string_len() as usize],
-            named_protos: HashMap::default(),
-            tags,
-            seen: vec![0; types],
-            low: vec![0; types],
-            clock: 0,
+        map
+    }
+
+    /// For another source, of so many types and bytes of strings.
+    pub(crate) fn start(&mut self, types: u32, strings: u32) {
+        let all = [(&mut self.types, types), (&mut self.strings, strings)];
+        for (list, len) in all {
+            list.clear();
+            list.resize(len as usize, 0);
         }
+        self.named_protos.clear();
+        self.tags.clear();
+        self.seen.clear();
+        self.low.clear();
+        self.clock = 0;
+    }
+
+    /// Notes a DECL_TAG.
+    pub(crate) fn add_tag(&mut self, on: u32, tag: u32) {
+        self.tags.entry(on).or_default().push(tag);
     }
 
     /// The new id of a type, if it is copied.
@@ -112,22 +159,87 @@ impl BtfBuilder {
             let what = "the type to import";
             return Err(BtfError::TypeId { id: root.0, what, target: root.0, count });
         }
-        match map.get(root) {
-            Some(new) => Ok(new),
-            None => {
-                self.walk(map, btf, root.0)?;
-                self.first_error()?;
-                Ok(TypeId(map.new_id(root.0)))
+        let id = self.copy(map, btf, root.0)?;
+        self.first_error()?;
+        Ok(TypeId(id))
+    }
+
+    /// [`BtfBuilder::import`] of a type that is there.
+    #[inline]
+    pub(crate) fn copy(
+        &mut self,
+        map: &mut SourceMap,
+        source: &impl Source,
+        root: u32,
+    ) -> Result<u32, BtfError> {
+        if root == 0 {
+            return Ok(0);
+        }
+        match map.new_id(root) {
+            0 => {
+                if !self.copy_alone(map, source, root)? {
+                    self.walk(map, source, root)?;
+                }
+                Ok(map.new_id(root))
+            }
+            known => Ok(known),
+        }
+    }
+
+    /// Copies a type when all that it refers to is copied already, as it is in most of what compilers
+    /// write.
+    fn copy_alone(
+        &mut self,
+        map: &mut SourceMap,
+        source: &impl Source,
+        id: u32,
+    ) -> Result<bool, BtfError> {
+        let record = source.words_of(id);
+        let slots = slots(record);
+        let known = |at| {
+            let target = word(record, at);
+            target == 0 || map.new_id(target) != 0
+        };
+        if !slots.refs().all(known) {
+            return Ok(false);
+        }
+        let mut new = std::mem::take(&mut self.scratch);
+        new.clear();
+        new.extend(record.iter().map(|&word| u32::from_ne_bytes(word)));
+        for at in slots.refs() {
+            if let Some(word) = new.get_mut(at) {
+                *word = map.new_id(*word);
             }
         }
+        for at in slots.names() {
+            if let Some(word) = new.get_mut(at) {
+                *word = self.copy_str(map, source, *word);
+            }
+        }
+        let tags = self.import_tags(map, source, id);
+        let settled = self.intern(&new, &tags);
+        self.scratch = new;
+        set(&mut map.types, id, settled?);
+        Ok(true)
     }
 
     /// Copies a string; for line info and the access strings of CO-RE records.
     pub fn import_str(&mut self, map: &mut SourceMap, btf: &Btf, offset: u32) -> u32 {
+        self.copy_str(map, btf, offset)
+    }
+
+    #[inline]
+    pub(crate) fn copy_str(
+        &mut self,
+        map: &mut SourceMap,
+        source: &impl Source,
+        offset: u32,
+    ) -> u32 {
         match map.strings.get(offset as usize) {
+            _ if offset == 0 => 0,
             Some(&new) if new != 0 => new,
             _ => {
-                let new = self.add_str(btf.bytes_at(offset).unwrap_or(&[]));
+                let new = self.add_str(source.string(offset));
                 set(&mut map.strings, offset, new);
                 new
             }
@@ -150,7 +262,7 @@ impl BtfBuilder {
             let problem = "is no FUNC with a FUNC_PROTO".to_owned();
             return Err(BtfError::Type { id: func.id().0, problem });
         }
-        let proto = self.import_named_proto(map, btf, proto)?;
+        let proto = self.copy_named_proto(map, btf, proto.id().0)?;
         let name = match is_identifier(func.name_bytes()) {
             true => self.import_str(map, btf, func.name_off()),
             false => self.add_str(&mend_name(func.name_bytes(), false)),
@@ -199,72 +311,86 @@ impl BtfBuilder {
         Ok(TypeId(proto))
     }
 
-    /// Copies a prototype of a function with code, with a name for every parameter.
-    pub(crate) fn import_proto(
+    /// Copies a prototype of a function with code, with a name for every parameter. Anything else is
+    /// copied as it is.
+    pub(crate) fn copy_proto(
         &mut self,
         map: &mut SourceMap,
-        btf: &Btf,
-        proto: TypeId,
+        source: &impl Source,
+        proto: u32,
     ) -> Result<(), BtfError> {
-        match btf.ty(proto) {
-            proto if proto.kind() == Kind::FuncProto => {
-                self.import_named_proto(map, btf, proto).map(|_| ())
-            }
-            other => self.import(map, btf, other.id()).map(|_| ()),
+        match head(source.words_of(proto)).0 {
+            Kind::FuncProto => self.copy_named_proto(map, source, proto).map(|_| ()),
+            _ => self.copy(map, source, proto).map(|_| ()),
         }
     }
 
     /// Copies a prototype, with a name for every parameter.
-    fn import_named_proto(
+    fn copy_named_proto(
         &mut self,
         map: &mut SourceMap,
-        btf: &Btf,
-        proto: Type<'_>,
+        source: &impl Source,
+        proto: u32,
     ) -> Result<u32, BtfError> {
-        if let Some(&known) = map.named_protos.get(&proto.id().0) {
+        if let Some(&known) = map.named_protos.get(&proto) {
             return Ok(known);
         }
-        let returns = self.import(map, btf, proto.type_id())?;
-        let mut record = vec![0, info(Kind::FuncProto, 0) | low_half(proto.vlen()), returns.0];
-        for (i, param) in proto.params().enumerate() {
-            let type_id = self.import(map, btf, param.type_id)?;
-            let variadic = param.type_id == TypeId::VOID && i + 1 == proto.vlen();
-            let name = match is_identifier(btf.bytes_at(param.name_off).unwrap_or(&[])) {
-                true => self.import_str(map, btf, param.name_off),
+        let record = source.words_of(proto);
+        let vlen = head(record).1;
+        let returns = self.copy(map, source, word(record, 2))?;
+        let mut new = vec![0, info(Kind::FuncProto, 0) | low_half(vlen), returns];
+        for (i, param) in
+            record.get(RECORD_HEAD..).unwrap_or(&[]).as_chunks::<2>().0.iter().enumerate()
+        {
+            let [name_off, old] = param.map(u32::from_ne_bytes);
+            let type_id = self.copy(map, source, old)?;
+            let variadic = old == 0 && i + 1 == vlen;
+            let name = match is_identifier(source.string(name_off)) {
+                true => self.copy_str(map, source, name_off),
                 false if variadic => 0,
                 false => self.add_str(format!("arg{i}").as_bytes()),
             };
-            record.extend([name, type_id.0]);
+            new.extend([name, type_id]);
         }
-        let new = self.intern(&record, &[])?;
-        map.named_protos.insert(proto.id().0, new);
+        let new = self.intern(&new, &[])?;
+        self.first_error()?;
+        map.named_protos.insert(proto, new);
         Ok(new)
     }
 
     /// Finds the components behind a root, dependencies first, and settles each.
-    fn walk(&mut self, map: &mut SourceMap, btf: &Btf, root: u32) -> Result<(), BtfError> {
+    fn walk(
+        &mut self,
+        map: &mut SourceMap,
+        source: &impl Source,
+        root: u32,
+    ) -> Result<(), BtfError> {
         struct Frame<'a> {
-            ty: Type<'a>,
+            id: u32,
+            record: &'a [Word],
             slots: Slots,
             next: usize,
         }
+        let types = map.types.len();
+        map.seen.resize(types, 0);
+        map.low.resize(types, 0);
         let enter = |map: &mut SourceMap, open: &mut Vec<u32>, id: u32| {
             map.clock += 1;
             set(&mut map.seen, id, map.clock);
             set(&mut map.low, id, map.clock);
             open.push(id);
-            let ty = btf.ty(TypeId(id));
-            Frame { ty, slots: ty.slots(), next: 0 }
+            let record = source.words_of(id);
+            Frame { id, record, slots: slots(record), next: 0 }
         };
         let mut open = Vec::new();
         let mut frames = vec![enter(map, &mut open, root)];
         let mut group = Group::default();
         while let Some(frame) = frames.last_mut() {
-            let id = frame.ty.id().0;
+            let id = frame.id;
             if frame.next < frame.slots.ref_count() {
                 let at = frame.slots.nth_ref(frame.next);
                 frame.next += 1;
-                let target = frame.ty.word(at);
+                let target = word(frame.record, at);
                 if target == 0 || map.new_id(target) != 0 {
                     continue;
                 }
@@ -280,12 +406,23 @@ impl BtfBuilder {
             frames.pop();
             let low = map.low(id);
             if let Some(parent) = frames.last() {
-                let joint = map.low(parent.ty.id().0).min(low);
-                set(&mut map.low, parent.ty.id().0, joint);
+                let joint = map.low(parent.id).min(low);
+                set(&mut map.low, parent.id, joint);
             }
             if map.seen.get(id as usize) == Some(&low) {
-                let from = open.iter().rposition(|&o| o == id).unwrap_or(0);
-                let settled = self.settle(map, btf, open.get(from..).unwrap_or(&[]), &mut group);
+                let settled = match open.last() == Some(&id) {
+                    // Alone, unless it refers to itself.
+                    true => self.copy_alone(map, source, id),
+                    false => Ok(false),
+                };
+                let from = match settled {
+                    Ok(true) => open.len() - 1,
+                    _ => open.iter().rposition(|&o| o == id).unwrap_or(0),
+                };
+                let settled = settled.and_then(|done| match done {
+                    true => Ok(()),
+                    false => self.settle(map, source, open.get(from..).unwrap_or(&[]), &mut group),
+                });
                 if let Err(error) = settled {
                     // What is open was never settled; a later call must not take it for a cycle.
                     open.iter().for_each(|&id| set(&mut map.seen, id, 0));
@@ -301,7 +438,7 @@ impl BtfBuilder {
     fn settle(
         &mut self,
         map: &mut SourceMap,
-        btf: &Btf,
+        source: &impl Source,
         ids: &[u32],
         group: &mut Group,
     ) -> Result<(), BtfError> {
@@ -313,13 +450,13 @@ impl BtfBuilder {
             set(&mut map.low, id, local);
         }
         for &id in &ids {
-            let ty = btf.ty(TypeId(id));
+            let record = source.words_of(id);
             let (start, edges) = (group.words.len(), group.edges.len());
-            group.words.extend(ty.raw());
-            let slots = ty.slots();
+            group.words.extend(record.iter().map(|&word| u32::from_ne_bytes(word)));
+            let slots = slots(record);
             for at in slots.names() {
                 if let Some(word) = group.words.get_mut(start + at) {
-                    *word = self.import_str(map, btf, *word);
+                    *word = self.copy_str(map, source, *word);
                 }
             }
             for at in slots.refs() {
@@ -333,14 +470,9 @@ impl BtfBuilder {
                     *word = if new == 0 { INTERNAL } else { new };
                 }
             }
-            let tags = self.import_tags(map, btf, id);
+            let tags = self.import_tags(map, source, id);
             let words = start..group.words.len();
             group.nodes.push(Node { words, edges: edges..group.edges.len(), slots, tags });
-        }
-        if let ([id], [node], true) = (&*ids, &*group.nodes, group.edges.is_empty()) {
-            let new = self.intern(&group.words, &node.tags)?;
-            set(&mut map.types, *id, new);
-            return Ok(());
         }
         let (hash, anchor) = group.hash();
         let known = self.cycles.get(&hash).map_or(&[][..], Vec::as_slice);
@@ -387,16 +519,19 @@ impl BtfBuilder {
     }
 
     /// The declaration tags on a source type, in the form in which types are compared.
-    fn import_tags(&mut self, map: &mut SourceMap, btf: &Btf, id: u32) -> Vec<Tag> {
+    fn import_tags(&mut self, map: &mut SourceMap, source: &impl Source, id: u32) -> Vec<Tag> {
+        if map.tags.is_empty() {
+            return Vec::new();
+        }
         let mut ids = map.tags.get(&id).cloned().unwrap_or_default();
         // In the order in which they are written, so that their strings come in that order, too.
-        ids.sort_by_key(|&id| btf.ty(id).component().unwrap_or(u32::MAX));
+        ids.sort_by_key(|&id| word(source.words_of(id), 3));
         let mut tags = Vec::with_capacity(ids.len());
         for id in ids {
-            let tag = btf.ty(id);
-            let name_off = self.import_str(map, btf, tag.name_off());
-            let component = tag.component().unwrap_or(u32::MAX);
-            tags.push(Tag { component, name_off, kflag: tag.kflag() });
+            let tag = source.words_of(id);
+            let (name, info, component) = (word(tag, 0), word(tag, 1), word(tag, 3));
+            let name_off = self.copy_str(map, source, name);
+            tags.push(Tag { component, name_off, kflag: info >> 31 == 1 });
         }
         tags.sort_unstable();
         tags.dedup();

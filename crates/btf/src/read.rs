@@ -210,26 +210,7 @@ impl Btf {
 
     /// The blob in the byte order asked for. Of split BTF: its own part.
     pub fn to_bytes_endian(&self, endian: Endian) -> Vec<u8> {
-        // Both lengths were 32-bit fields of a blob or are bounded by the builder.
-        let types_len = u32::try_from(self.words.len() * 4).unwrap_or(u32::MAX);
-        let strings_len = u32::try_from(self.strings.len()).unwrap_or(u32::MAX);
-        let mut out = Vec::with_capacity(self.blob_len());
-        match endian {
-            Endian::Little => out.extend(MAGIC.to_le_bytes()),
-            Endian::Big => out.extend(MAGIC.to_be_bytes()),
-        }
-        out.extend([1, 0]);
-        // Header length, type offset and length, string offset and length.
-        let header = [24, 0, types_len, types_len, strings_len];
-        let words = header.into_iter().chain(self.words.iter().copied().map(u32::from_ne_bytes));
-        for word in words {
-            match endian {
-                Endian::Little => out.extend(word.to_le_bytes()),
-                Endian::Big => out.extend(word.to_be_bytes()),
-            }
-        }
-        out.extend_from_slice(&self.strings);
-        out
+        blob(self.words.iter().copied().map(u32::from_ne_bytes), &self.strings, endian)
     }
 
     /// A stand-alone blob in which what refers to a key of `targets` refers to its value instead.
@@ -463,6 +444,32 @@ impl Btf {
         }
         Ok(())
     }
+}
+
+/// A blob of these records and strings.
+pub(crate) fn blob(
+    words: impl ExactSizeIterator<Item = u32>,
+    strings: &[u8],
+    endian: Endian,
+) -> Vec<u8> {
+    // Both lengths were 32-bit fields of a blob or are bounded by the builder.
+    let types_len = u32::try_from(words.len() * 4).unwrap_or(u32::MAX);
+    let strings_len = u32::try_from(strings.len()).unwrap_or(u32::MAX);
+    let mut out = Vec::with_capacity(HEADER_LEN + words.len() * 4 + strings.len());
+    match endian {
+        Endian::Little => out.extend(MAGIC.to_le_bytes()),
+        Endian::Big => out.extend(MAGIC.to_be_bytes()),
+    }
+    out.extend([1, 0]);
+    // Header length, type offset and length, string offset and length.
+    for word in [24, 0, types_len, types_len, strings_len].into_iter().chain(words) {
+        match endian {
+            Endian::Little => out.extend_from_slice(&word.to_le_bytes()),
+            Endian::Big => out.extend_from_slice(&word.to_be_bytes()),
+        }
+    }
+    out.extend_from_slice(strings);
+    out
 }
 
 /// Byte order and version, told by the magic number; `None` when there are not even these bytes.

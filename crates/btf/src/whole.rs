@@ -23,7 +23,7 @@ impl BtfBuilder {
         for ty in btf.types() {
             match ty.kind() {
                 Kind::Func if ty.linkage() != Linkage::Extern => {
-                    self.import_proto(map, btf, ty.type_id())?;
+                    self.copy_proto(map, btf, ty.type_id().0)?;
                 }
                 Kind::Func | Kind::Var => {
                     self.import(map, btf, ty.type_id())?;

@@ -16,9 +16,9 @@ use crate::symbols::{At, Table};
 pub(crate) fn check(context: &Context<'_>, table: &Table, errors: &mut Vec<LinkError>) {
     let mut check = Check { context, agreed: HashSet::default() };
     for global in &table.globals {
-        let first = global.definition.or(global.wanted.first().copied());
+        let first = global.definition.or(global.wanted().first().copied());
         let Some(first) = first else { continue };
-        for &other in global.wanted.iter().chain(&global.lost) {
+        for &other in global.wanted().iter().chain(global.lost()) {
             if other != first
                 && let Err(error) = check.pair(first, other)
             {
@@ -92,9 +92,9 @@ impl<'a> Check<'_, 'a> {
 
     fn described(&self, (input, symbol): At) -> Option<Kindred<'a>> {
         let input = self.context.inputs.get(input as usize)?;
-        Some(match input.described.get(&symbol)? {
-            Described::Func(at) => Kindred::Func(input.funcs.get(*at as usize)?),
-            Described::Var(at) => Kindred::Var(input.vars.get(*at as usize)?),
+        Some(match input.described(symbol)? {
+            Described::Func(at) => Kindred::Func(input.funcs.get(at as usize)?),
+            Described::Var(at) => Kindred::Var(input.vars.get(at as usize)?),
         })
     }
 

@@ -1,86 +1,61 @@
 //! What the types and `.BTF.ext` of an input say about its symbols and instructions, and where its
 //! sections can be cut.
 
-use crate::hash::{HashMap, HashSet};
+use crate::hash::HashSet;
 
-use bpfweld_btf::{Btf, BtfBuilder, BtfError, BtfExt, Kind, Linkage, SourceMap, TypeId};
-use bpfweld_object::{Object, ProgramSpec};
+use bpfweld_btf::{BtfError, Endian, ExtItem, Item, Linkage, TypeId};
+use bpfweld_object::RelocKind;
 
 use crate::elf;
 use crate::input::{
-    Chunk, Core, Datasec, Described, Entry, Func, Info, Input, Line, Role, Section, Symbol, Tag,
-    Var,
+    Chunk, Core, Datasec, Described, Entry, Func, Input, Line, Role, Section, Shared, Span, Symbol,
+    Tag, Var,
 };
-use crate::names::{Name, Names};
+use crate::names::Name;
+use crate::plan::bare_references;
 
 impl Input {
-    /// Adds the types of the object to the builder, and notes what it says about functions, variables,
-    /// sections and instructions.
+    /// Adds the types of the object to those of the link, and notes what it says about functions,
+    /// variables, sections and instructions.
     pub(crate) fn add_types(
         &mut self,
-        btf: &Btf,
-        ext: &BtfExt,
-        names: &mut Names,
-        builder: &mut BtfBuilder,
+        btf: &[u8],
+        ext: Option<&[u8]>,
+        shared: &mut Shared,
     ) -> Result<(), BtfError> {
-        let mut map = SourceMap::new(btf);
-        builder.import_all(&mut map, btf)?;
-        let string = |off: u32| btf.bytes_at(off).unwrap_or_default();
-        let mut ids: HashMap<TypeId, Described> = HashMap::default();
-        for ty in btf.types() {
-            match ty.kind() {
-                Kind::Func => {
-                    let extern_ = ty.linkage() == Linkage::Extern;
-                    let proto = ty.type_id();
-                    let proto = if extern_ { map.get(proto) } else { map.proto(proto) };
-                    ids.insert(ty.id(), Described::Func(count(&self.funcs)));
-                    self.funcs.push(Func {
-                        name: names.add(string(ty.name_off())),
-                        proto: proto.unwrap_or(TypeId::VOID),
-                        linkage: ty.linkage(),
-                        tags: Vec::new(),
-                        symbol: None,
-                        kernel: false,
-                    });
+        let Shared { names, types, strings, .. } = shared;
+        let mut gathered = types.add(btf)?;
+        let mut tags: Vec<(Described, Tag)> = Vec::new();
+        let mut ids = Ids::default();
+        for item in gathered.items() {
+            match item {
+                Item::Func { id, name, linkage, proto } => {
+                    ids.add(id, Described::Func(count(&self.funcs)));
+                    let (name, none) = (names.add(name), Span::default());
+                    let (symbol, kernel) = (None, false);
+                    self.funcs.push(Func { name, proto, linkage, tags: none, symbol, kernel });
                 }
-                Kind::Var => {
-                    ids.insert(ty.id(), Described::Var(count(&self.vars)));
-                    self.vars.push(Var {
-                        name: names.add(string(ty.name_off())),
-                        type_id: map.get(ty.type_id()).unwrap_or(TypeId::VOID),
-                        linkage: ty.linkage(),
-                        tags: Vec::new(),
-                        symbol: None,
-                        section: None,
-                    });
+                Item::Var { id, name, linkage, type_id } => {
+                    ids.add(id, Described::Var(count(&self.vars)));
+                    let (name, none) = (names.add(name), Span::default());
+                    let (symbol, section) = (None, None);
+                    self.vars.push(Var { name, type_id, linkage, tags: none, symbol, section });
                 }
-                _ => {}
+                Item::Datasec { .. } | Item::Tag { .. } => {}
             }
         }
-        for ty in btf.types() {
-            match ty.kind() {
-                Kind::DeclTag => {
-                    let tags = match ids.get(&ty.type_id()) {
-                        Some(&Described::Func(at)) => {
-                            self.funcs.get_mut(at as usize).map(|f| &mut f.tags)
-                        }
-                        Some(&Described::Var(at)) => {
-                            self.vars.get_mut(at as usize).map(|v| &mut v.tags)
-                        }
-                        None => None,
-                    };
-                    if let Some(tags) = tags {
-                        let name = names.add(string(ty.name_off()));
-                        let (component, attribute) = (ty.component(), ty.kflag());
-                        tags.push(Tag { name, component, attribute });
+        for item in gathered.items() {
+            match item {
+                Item::Tag { on, text, component, attribute } => {
+                    if let Some(on) = ids.get(on) {
+                        tags.push((on, Tag { name: names.add(text), component, attribute }));
                     }
                 }
-                Kind::Datasec => {
-                    let name = names.add(string(ty.name_off()));
-                    let kernel = ty.name() == ".ksyms";
-                    let mut entries = Vec::with_capacity(ty.vlen());
-                    for entry in ty.section_vars() {
-                        let Some(&what) = ids.get(&entry.type_id) else { continue };
+                Item::Datasec { name, entries } => {
+                    let kernel = name == b".ksyms";
+                    let (name, from) = (names.add(name), self.entries.len());
+                    for entry in Item::section_vars(entries) {
+                        let Some(what) = ids.get(entry.type_id) else { continue };
                         match what {
                             Described::Func(at) => {
                                 if let Some(func) = self.funcs.get_mut(at as usize) {
@@ -93,61 +68,178 @@ impl Input {
                                 }
                             }
                         }
-                        entries.push(Entry { what, offset: entry.offset, size: entry.size });
+                        self.entries.push(Entry { what, offset: entry.offset, size: entry.size });
                     }
+                    let entries = Span::new(from, self.entries.len());
                     self.datasecs.push(Datasec { name, entries });
                 }
-                _ => {}
+                Item::Func { .. } | Item::Var { .. } => {}
             }
         }
-        let mut taken: HashSet<Name> = HashSet::default();
-        for section in ext.sections() {
-            let name = names.add(section.name.as_bytes());
-            let code = |s: &Section| matches!(s.role, Role::Text | Role::Entries);
-            let found = self.sections.iter().position(|s| code(s) && s.old_name == name);
-            // The reader refuses CO-RE records of two sections of one name; the rest is worth nothing then.
-            let Some(at) = found.filter(|_| taken.insert(name)) else { continue };
-            let mut info = Info::default();
-            for record in &section.funcs {
-                if let Some(&Described::Func(at)) = ids.get(&record.type_id) {
-                    info.funcs.push((record.insn_off, at));
+        self.add_tags(tags);
+        if let Some(ext) = ext {
+            strings.clear();
+            strings.resize(gathered.string_len(), None);
+            let mut old = Records::default();
+            // Sections by name; the last one is asked for again and again.
+            gathered.ext(ext, |item| match item {
+                ExtItem::Section(name) => {
+                    let name = names.find_bytes(name);
+                    let is = |s: &Section| s.is_code() && Some(s.old_name) == name;
+                    old.section = self.sections.iter().position(is);
                 }
-            }
-            info.lines.extend(section.lines.iter().map(|r| Line {
-                offset: r.insn_off,
-                file: names.add(string(r.file_off)),
-                text: names.add(string(r.line_off)),
-                line_col: r.line_col,
-            }));
-            for record in &section.core {
+                ExtItem::Func(record) => {
+                    if let (Some(section), Some(Described::Func(func))) =
+                        (old.section, ids.get(record.type_id))
+                    {
+                        old.funcs.push((section, record.insn_off, func));
+                    }
+                }
+                ExtItem::Line(record) => {
+                    let Some(section) = old.section else { return };
+                    let mut name = |offset: u32| match strings.get_mut(offset as usize) {
+                        Some(Some(name)) => *name,
+                        slot => {
+                            let name = names.add(gathered.string(offset));
+                            slot.into_iter().for_each(|slot| *slot = Some(name));
+                            name
+                        }
+                    };
+                    old.lines.push((
+                        section,
+                        Line {
+                            offset: record.insn_off,
+                            file: name(record.file_off),
+                            text: name(record.line_off),
+                            line_col: record.line_col,
+                        },
+                    ));
+                }
+                ExtItem::Core(record) => {
+                    if let Some(section) = old.section {
+                        let access = names.add(gathered.string(record.access_off));
+                        let (offset, old_id) = (record.insn_off, record.type_id.0);
+                        let (type_id, kind) = (TypeId::VOID, record.kind);
+                        old.core.push((section, Core { offset, type_id, old_id, access, kind }));
+                    }
+                }
+            })?;
+            for (_, core) in &mut old.core {
                 // A function or variable as the root of an access is nothing that compilers make.
-                let type_id = builder.import(&mut map, btf, record.type_id)?;
-                info.core.push(Core {
-                    offset: record.insn_off,
-                    type_id,
-                    old_id: record.type_id.0,
-                    access: names.add(string(record.access_off)),
-                    kind: record.kind,
-                });
+                core.type_id = gathered.import(TypeId(core.old_id))?;
             }
-            if let Some(section) = self.sections.get_mut(at) {
-                section.info = info;
-            }
+            self.add_records(old);
         }
         self.describe();
         Ok(())
     }
 
+    /// Gives functions and variables their tags.
+    fn add_tags(&mut self, mut tags: Vec<(Described, Tag)>) {
+        // Those of one in a row, in their order.
+        tags.sort_by_key(|&(on, _)| match on {
+            Described::Func(at) => (0, at),
+            Described::Var(at) => (1, at),
+        });
+        for of_one in tags.chunk_by(|(a, _), (b, _)| a == b) {
+            let from = self.tags.len();
+            self.tags.extend(of_one.iter().map(|&(_, tag)| tag));
+            let span = Span::new(from, self.tags.len());
+            let list = match of_one.first() {
+                Some(&(Described::Func(at), _)) => {
+                    self.funcs.get_mut(at as usize).map(|f| &mut f.tags)
+                }
+                Some(&(Described::Var(at), _)) => {
+                    self.vars.get_mut(at as usize).map(|v| &mut v.tags)
+                }
+                None => None,
+            };
+            list.into_iter().for_each(|list| *list = span);
+        }
+    }
+
+    /// Gives sections their parts of `.BTF.ext`.
+    fn add_records(&mut self, mut records: Records) {
+        // As compilers write them, they are sorted.
+        if !records.funcs.is_sorted_by_key(|&(section, offset, _)| (section, offset)) {
+            records.funcs.sort_by_key(|&(section, offset, _)| (section, offset));
+        }
+        if !records.lines.is_sorted_by_key(|(section, line)| (*section, line.offset)) {
+            records.lines.sort_by_key(|(section, line)| (*section, line.offset));
+        }
+        if !records.core.is_sorted_by_key(|(section, core)| (*section, core.offset)) {
+            records.core.sort_by_key(|(section, core)| (*section, core.offset));
+        }
+        self.func_infos = records.funcs.iter().map(|&(_, offset, func)| (offset, func)).collect();
+        self.lines = records.lines.iter().map(|&(_, line)| line).collect();
+        self.core = records.core.iter().map(|&(_, core)| core).collect();
+        for (index, section) in self.sections.iter_mut().enumerate().filter(|(_, s)| s.is_code()) {
+            section.func_infos = part(&records.funcs, index, |&(at, ..)| at);
+            section.lines = part(&records.lines, index, |&(at, _)| at);
+            section.core = part(&records.core, index, |&(at, _)| at);
+        }
+    }
+
     /// Finds the symbol of each FUNC and VAR.
     fn describe(&mut self) {
-        let mut undefined: HashMap<Name, u32> = HashMap::default();
-        // By section and name; `None` where there are several.
-        let mut places: HashMap<(u32, Name), Option<u32>> = HashMap::default();
-        // Functions by name, local ones apart.
-        let mut code: HashMap<(Name, bool), Option<u32>> = HashMap::default();
-        let mut starts: HashMap<(u32, u64), Vec<u32>> = HashMap::default();
-        let externs: Vec<Name> =
-            self.vars.iter().filter(|v| v.linkage == Linkage::Extern).map(|v| v.name).collect();
+        let places = self.places();
+        for (index, section) in (0u32..).zip(&self.sections) {
+            for &(offset, func) in section.func_infos.of(&self.func_infos) {
+                let Some(func) = self.funcs.get_mut(func as usize) else { continue };
+                let here = places.starting(index, offset.into());
+                let is = |&&(_, _, s): &&_| {
+                    self.symbols.get(s as usize).is_some_and(|s: &Symbol| s.name == func.name)
+                };
+                let found = here.iter().find(is).or(here.first());
+                func.symbol = func.symbol.or(found.map(|&(_, _, s)| s));
+            }
+        }
+        for func in &mut self.funcs {
+            if func.linkage == Linkage::Extern {
+                func.symbol = places.first(UNDEFINED, func.name);
+            } else if func.symbol.is_none() {
+                let is_static = func.linkage == Linkage::Static;
+                let with = |local| {
+                    let code = (0u32..).zip(&self.sections).filter(|(_, s)| s.is_code());
+                    let all = code.flat_map(|(index, _)| places.all(index, func.name));
+                    let is = |&&(_, _, s): &&_| {
+                        self.symbols.get(s as usize).is_some_and(|s: &Symbol| s.is_local() == local)
+                    };
+                    let mut found = all.filter(is);
+                    found.next().filter(|_| found.next().is_none()).map(|&(_, _, s)| s)
+                };
+                func.symbol = with(is_static).or_else(|| with(!is_static));
+            }
+        }
+        for var in &mut self.vars {
+            let of_section = |name: Name| {
+                let is = |s: &Section| s.role != Role::Dropped && s.name == name;
+                let mut sections = (0u32..).zip(&self.sections).filter(|(_, s)| is(s));
+                sections.find_map(|(index, _)| match places.all(index, var.name) {
+                    [(_, _, one)] => Some(*one),
+                    _ => None,
+                })
+            };
+            var.symbol = match var.linkage {
+                Linkage::Extern => places.first(UNDEFINED, var.name),
+                _ => var.section.and_then(of_section),
+            };
+        }
+        let funcs =
+            (0u32..).zip(&self.funcs).filter_map(|(i, f)| Some((f.symbol?, Described::Func(i))));
+        let vars =
+            (0u32..).zip(&self.vars).filter_map(|(i, v)| Some((v.symbol?, Described::Var(i))));
+        for (symbol, what) in funcs.chain(vars) {
+            if let Some(symbol) = self.symbols.get_mut(symbol as usize) {
+                symbol.described.get_or_insert(what);
+            }
+        }
+    }
+
+    /// Finds out which symbols are where.
+    fn places(&mut self) -> Places {
+        let mut places =
+            Places { named: Vec::with_capacity(self.symbols.len()), ..Places::default() };
         for (at, symbol) in (0u32..).zip(&mut self.symbols) {
             if symbol.names_section() || symbol.name == Name::EMPTY || symbol.kind == elf::STT_FILE
             {
@@ -158,68 +250,23 @@ impl Input {
             if section.is_some_and(|s| s.role == Role::Maps)
                 && (symbol.kind, symbol.size) == (elf::STT_NOTYPE, 0)
                 && !symbol.is_local()
-                && externs.contains(&symbol.name)
+                && self.vars.iter().any(|v| v.linkage == Linkage::Extern && v.name == symbol.name)
             {
                 symbol.section = None;
                 symbol.value = 0;
             }
-            let Some(index) = symbol.section else {
-                undefined.entry(symbol.name).or_insert(at);
-                continue;
-            };
-            let slot = places.entry((index, symbol.name)).or_insert(Some(at));
-            *slot = slot.filter(|&s| s == at);
-            if section.is_some_and(|s| matches!(s.role, Role::Text | Role::Entries)) {
-                let slot = code.entry((symbol.name, symbol.is_local())).or_insert(Some(at));
-                *slot = slot.filter(|&s| s == at);
-                starts.entry((index, symbol.value)).or_default().push(at);
+            places.named.push((symbol.section.unwrap_or(UNDEFINED), symbol.name, at));
+            if let Some(index) = symbol.section.filter(|_| section.is_some_and(Section::is_code)) {
+                places.code.push((index, symbol.value, at));
             }
         }
-        for (index, section) in (0u32..).zip(&self.sections) {
-            for &(offset, func) in &section.info.funcs {
-                let Some(func) = self.funcs.get_mut(func as usize) else { continue };
-                let here = starts.get(&(index, offset.into())).map_or(&[][..], Vec::as_slice);
-                let named = here
-                    .iter()
-                    .find(|&&s| self.symbols.get(s as usize).is_some_and(|s| s.name == func.name));
-                func.symbol = func.symbol.or(named.or(here.first()).copied());
-            }
-        }
-        for func in &mut self.funcs {
-            if func.linkage == Linkage::Extern {
-                func.symbol = undefined.get(&func.name).copied();
-            } else if func.symbol.is_none() {
-                let is_static = func.linkage == Linkage::Static;
-                let with = |local| code.get(&(func.name, local)).copied().flatten();
-                func.symbol = with(is_static).or_else(|| with(!is_static));
-            }
-        }
-        for var in &mut self.vars {
-            let of_extern = || undefined.get(&var.name).copied();
-            let of_section = |name: Name| {
-                let is = |s: &Section| s.role != Role::Dropped && s.name == name;
-                let mut sections = (0u32..).zip(&self.sections).filter(|(_, s)| is(s));
-                sections.find_map(|(index, _)| places.get(&(index, var.name)).copied().flatten())
-            };
-            var.symbol = match var.linkage {
-                Linkage::Extern => of_extern(),
-                _ => var.section.and_then(of_section),
-            };
-        }
-        let funcs =
-            (0u32..).zip(&self.funcs).filter_map(|(i, f)| Some((f.symbol?, Described::Func(i))));
-        let vars =
-            (0u32..).zip(&self.vars).filter_map(|(i, v)| Some((v.symbol?, Described::Var(i))));
-        let mut described = HashMap::default();
-        for (symbol, what) in funcs.chain(vars) {
-            described.entry(symbol).or_insert(what);
-        }
-        self.described = described;
+        places.named.sort_unstable();
+        places.code.sort_unstable();
+        places
     }
 
     /// Cuts code at functions and `.maps` at definitions.
-    pub(crate) fn cut(&mut self, object: &Object) {
-        let mut starts: Vec<Vec<(u64, u32)>> = vec![Vec::new(); self.sections.len()];
+    pub(crate) fn cut(&mut self) {
         let mut has_functions = vec![false; self.sections.len()];
         for symbol in &self.symbols {
             if symbol.kind == elf::STT_FUNC
@@ -228,66 +275,179 @@ impl Input {
                 *flag = true;
             }
         }
+        let mut starts: Vec<(u32, u64, u32)> = Vec::with_capacity(self.symbols.len());
         for (at, symbol) in (0u32..).zip(&self.symbols) {
-            let Some(index) = symbol.section.map(|s| s as usize) else { continue };
-            let Some(section) = self.sections.get(index) else { continue };
+            let Some(index) = symbol.section else { continue };
+            let Some(section) = self.section(index) else { continue };
             let begins = match section.role {
                 // Where a section has no functions, its global labels count.
-                Role::Text | Role::Entries if has_functions.get(index) == Some(&true) => {
+                Role::Text | Role::Entries if has_functions.get(index as usize) == Some(&true) => {
                     symbol.kind == elf::STT_FUNC
                 }
                 Role::Text | Role::Entries => symbol.kind == elf::STT_NOTYPE && !symbol.is_local(),
                 Role::Maps => symbol.kind == elf::STT_OBJECT,
                 _ => false,
             };
-            if begins
-                && symbol.value < section.size
-                && let Some(starts) = starts.get_mut(index)
-            {
-                starts.push((symbol.value, at));
+            if begins && symbol.value < section.size {
+                starts.push((index, symbol.value, at));
             }
         }
-        let programs: HashMap<(usize, u64), &ProgramSpec> = object
-            .functions
-            .iter()
-            .filter_map(|f| Some(((f.section_index, f.offset), f.program.as_ref()?)))
-            .collect();
-        for (index, (section, mut starts)) in self.sections.iter_mut().zip(starts).enumerate() {
-            if starts.is_empty() {
-                continue;
+        starts.sort_unstable();
+        self.starting = starts.iter().map(|&(_, _, symbol)| symbol).collect();
+        self.chunks.reserve_exact(starts.len());
+        let mut behind = 0;
+        for of_section in starts.chunk_by(|a, b| a.0 == b.0) {
+            let Some(&(index, first, _)) = of_section.first() else { continue };
+            let Some(section) = self.sections.get_mut(index as usize) else { continue };
+            let from = self.chunks.len();
+            let end = section.size;
+            let chunk =
+                |start, symbols| Chunk { start, end, symbols, is_entry: false, is_static: false };
+            if first > 0 {
+                self.chunks.push(chunk(0, Span::default()));
             }
-            starts.sort_unstable();
-            let mut chunks: Vec<Chunk> = Vec::with_capacity(starts.len());
-            let chunk = |start| Chunk {
-                start,
-                end: section.size,
-                symbols: Vec::new(),
-                program: programs.get(&(index, start)).map(|&spec| spec.clone()),
-                is_static: false,
-            };
-            if starts.first().is_some_and(|&(start, _)| start > 0) {
-                chunks.push(chunk(0));
-            }
-            for (start, symbol) in starts {
-                match chunks.last_mut() {
-                    Some(last) if last.start == start => last.symbols.push(symbol),
-                    last => {
-                        if let Some(last) = last {
-                            last.end = start;
-                        }
-                        let mut new = chunk(start);
-                        new.symbols.push(symbol);
-                        chunks.push(new);
-                    }
+            for here in of_section.chunk_by(|a, b| a.1 == b.1) {
+                let Some(&(_, start, _)) = here.first() else { continue };
+                if self.chunks.len() > from
+                    && let Some(last) = self.chunks.last_mut()
+                {
+                    last.end = start;
                 }
+                let symbols = Span::new(behind, behind + here.len());
+                behind += here.len();
+                let local = |&s: &u32| self.symbols.get(s as usize).is_some_and(|s| s.is_local());
+                let is_static = symbols.of(&self.starting).iter().all(local);
+                self.chunks.push(Chunk { is_static, ..chunk(start, symbols) });
             }
-            for chunk in &mut chunks {
-                let local = |&s: &u32| self.symbols.get(s as usize).is_some_and(Symbol::is_local);
-                chunk.is_static = !chunk.symbols.is_empty() && chunk.symbols.iter().all(local);
-            }
-            section.chunks = chunks;
+            section.chunks = Span::new(from, self.chunks.len());
+            self.has_code |= section.is_code();
         }
     }
+
+    /// Says which chunks are entry programs: outside `.text`, what is not static, or what nothing else in
+    /// the object refers to, or a slot of a map names.
+    pub(crate) fn mark_entries(&mut self, endian: Endian) {
+        let entries = |s: &&Section| s.role == Role::Entries;
+        let chunks = self.sections.iter().filter(entries).flat_map(|s| self.chunks_of(s));
+        let uses = match chunks.clone().any(|c| c.is_static) {
+            true => self.uses(endian),
+            false => Uses::default(),
+        };
+        for section in self.sections.iter().filter(entries) {
+            for at in section.chunks.range() {
+                let Some(chunk) = self.chunks.get_mut(at) else { continue };
+                chunk.is_entry = !chunk.symbols.is_empty()
+                    && (!chunk.is_static || uses.slots.contains(&at) || !uses.code.contains(&at));
+            }
+        }
+    }
+
+    /// Chunks that code of others, or a slot of a map, refers to.
+    fn uses(&self, endian: Endian) -> Uses {
+        let mut uses = Uses::default();
+        let place = |symbol: u32, addend: i64| {
+            let symbol = self.symbol(symbol)?;
+            let section = self.section(symbol.section?)?;
+            let offset = symbol.value.checked_add_signed(addend)?;
+            Some(section.chunks.range().start + self.chunk_at(section, offset)? as usize)
+        };
+        for section in &self.sections {
+            for reloc in self.relocs_of(section).iter().filter(|_| section.role == Role::Maps) {
+                uses.slots.extend(place(reloc.symbol, reloc.addend));
+            }
+            for own in section.chunks.range().filter(|_| section.is_code()) {
+                let Some(&Chunk { start, end, .. }) = self.chunks.get(own) else { continue };
+                let calls = |k| matches!(k, RelocKind::Call | RelocKind::LoadImm64);
+                let relocs = self.relocs_in(section, start, end).iter().filter(|r| calls(r.kind));
+                let by_reloc = relocs.filter_map(|r| place(r.symbol, r.addend));
+                let bare = bare_references(self, section, start, end, endian);
+                let by_distance = bare.into_iter().filter_map(|bare| {
+                    let chunk = self.chunk_at(section, bare.target)?;
+                    Some(section.chunks.range().start + chunk as usize)
+                });
+                uses.code.extend(by_reloc.chain(by_distance).filter(|&at| at != own));
+            }
+        }
+        uses
+    }
+}
+
+/// Stands for the section of what has none.
+const UNDEFINED: u32 = u32::MAX;
+
+/// Symbols with names, sorted.
+#[derive(Default)]
+struct Places {
+    /// By section and name.
+    named: Vec<(u32, Name, u32)>,
+    /// Of code, by section and offset.
+    code: Vec<(u32, u64, u32)>,
+}
+
+impl Places {
+    fn all(&self, section: u32, name: Name) -> &[(u32, Name, u32)] {
+        let from = self.named.partition_point(|&(s, n, _)| (s, n) < (section, name));
+        let rest = self.named.get(from..).unwrap_or_default();
+        let len = rest.iter().take_while(|&&(s, n, _)| (s, n) == (section, name)).count();
+        rest.get(..len).unwrap_or_default()
+    }
+
+    fn first(&self, section: u32, name: Name) -> Option<u32> {
+        self.all(section, name).first().map(|&(_, _, symbol)| symbol)
+    }
+
+    fn starting(&self, section: u32, offset: u64) -> &[(u32, u64, u32)] {
+        let from = self.code.partition_point(|&(s, o, _)| (s, o) < (section, offset));
+        let rest = self.code.get(from..).unwrap_or_default();
+        let len = rest.iter().take_while(|&&(s, o, _)| (s, o) == (section, offset)).count();
+        rest.get(..len).unwrap_or_default()
+    }
+}
+
+/// What functions and variables types are, by their ids, from the first one on.
+#[derive(Default)]
+struct Ids {
+    first: u32,
+    list: Vec<Option<Described>>,
+}
+
+impl Ids {
+    /// Ids rise.
+    fn add(&mut self, id: TypeId, what: Described) {
+        if self.list.is_empty() {
+            self.first = id.0;
+        }
+        self.list.resize((id.0 - self.first) as usize, None);
+        self.list.push(Some(what));
+    }
+
+    fn get(&self, id: TypeId) -> Option<Described> {
+        self.list.get(id.0.checked_sub(self.first)? as usize).copied().flatten()
+    }
+}
+
+/// Places in [`Input::chunks`].
+#[derive(Default)]
+struct Uses {
+    code: HashSet<usize>,
+    slots: HashSet<usize>,
+}
+
+/// What `.BTF.ext` says, each with the number of its section.
+#[derive(Default)]
+struct Records {
+    /// The section that what comes next is about.
+    section: Option<usize>,
+    funcs: Vec<(usize, u32, u32)>,
+    lines: Vec<(usize, Line)>,
+    core: Vec<(usize, Core)>,
+}
+
+/// The part of a section in a list that is sorted by sections.
+fn part<T>(list: &[T], section: usize, of: impl Fn(&T) -> usize) -> Span {
+    let from = list.partition_point(|record| of(record) < section);
+    let to = list.partition_point(|record| of(record) <= section);
+    Span::new(from, to)
 }
 
 /// The place in a list that the next one gets.

@@ -90,10 +90,10 @@ impl Linker {
             }
         }
         for (_, input) in (0u32..).zip(&mut self.inputs).filter(|&(n, _)| n != root.0) {
-            let entries = input.sections.iter().flat_map(|s| &s.chunks);
-            let entries = entries.filter(|c| c.program.is_some()).flat_map(|c| &c.symbols);
-            for &at in entries {
-                if let Some(symbol) = input.symbols.get_mut(at as usize)
+            let Input { chunks, starting, symbols, .. } = input;
+            let entries = chunks.iter().filter(|c| c.is_entry);
+            for &at in entries.flat_map(|c| c.symbols.of(starting)) {
+                if let Some(symbol) = symbols.get_mut(at as usize)
                     && defined.get(&symbol.name).is_some_and(|&count| count > 1)
                     && !wanted.contains(&symbol.name)
                 {
@@ -116,7 +116,7 @@ impl Linker {
         bound: &mut HashMap<At, At>,
     ) -> Result<(), LinkError> {
         let (caller, target) = (self.input(from)?, self.input(to)?);
-        let wanted = self.names.find(name);
+        let wanted = self.shared.names.find(name);
         let symbol = find(caller, |s| Some(s.name) == wanted && s.is_undefined() && !s.is_local());
         let symbol = symbol.ok_or_else(|| {
             let names = caller.symbols.iter().filter(|s| s.is_undefined());
@@ -142,11 +142,11 @@ impl Linker {
         let input = self.inputs.get(input as usize);
         let symbol = input.and_then(|i| i.symbol(symbol));
         let label = input.map_or("", |i| &i.label);
-        format!("{} of {label}", symbol.map(|s| self.names.text(s.name)).unwrap_or_default())
+        format!("{} of {label}", symbol.map(|s| self.shared.names.text(s.name)).unwrap_or_default())
     }
 
     fn function(&self, target: &Input, name: &str) -> Result<u32, LinkError> {
-        let wanted = self.names.find(name);
+        let wanted = self.shared.names.find(name);
         let named = |s: &Symbol| Some(s.name) == wanted && is_function(target, s);
         // A static function may share its name with a visible one, which is meant.
         let found = find(target, |s| named(s) && !s.is_local()).or_else(|| find(target, named));
@@ -157,13 +157,9 @@ impl Linker {
     }
 
     fn default_function(&self, target: &Input, name: &str) -> Result<u32, LinkError> {
-        let entries: Vec<u32> = target
-            .sections
-            .iter()
-            .flat_map(|s| &s.chunks)
-            .filter(|c| c.program.is_some())
-            .filter_map(|c| c.symbols.first().copied())
-            .collect();
+        let entries = target.chunks.iter().filter(|c| c.is_entry);
+        let entries: Vec<u32> =
+            entries.filter_map(|c| target.starting(c).first().copied()).collect();
         match *entries {
             [only] => Ok(only),
             _ => self.function(target, name).map_err(|error| match entries.is_empty() {
@@ -173,7 +169,9 @@ impl Linker {
                     name: name.to_owned(),
                     functions: entries
                         .iter()
-                        .filter_map(|&s| Some(self.names.text(target.symbol(s)?.name).into_owned()))
+                        .filter_map(|&s| {
+                            Some(self.shared.names.text(target.symbol(s)?.name).into_owned())
+                        })
                         .collect(),
                 },
             }),
@@ -188,7 +186,7 @@ impl Linker {
         offered: impl Iterator<Item = &'s Symbol>,
     ) -> LinkError {
         let mut near: Vec<(f64, String)> = offered
-            .map(|s| self.names.text(s.name).into_owned())
+            .map(|s| self.shared.names.text(s.name).into_owned())
             .map(|offer| (strsim::jaro_winkler(name, &offer), offer))
             .filter(|(likeness, offer)| *likeness > 0.75 && !offer.is_empty())
             .collect();
@@ -204,8 +202,8 @@ impl Linker {
     }
 
     fn apply_rename(&mut self, of: Option<u32>, old: &str, new: &str) -> Result<(), LinkError> {
-        let new = self.names.add(new.as_bytes());
-        let wanted = self.names.find(old);
+        let new = self.shared.names.add(new.as_bytes());
+        let wanted = self.shared.names.find(old);
         let mut any = false;
         for input in chosen(&mut self.inputs, of) {
             for symbol in &mut input.symbols {
@@ -219,7 +217,7 @@ impl Linker {
     }
 
     fn apply_localize(&mut self, of: Option<u32>, pattern: &str) -> Result<(), LinkError> {
-        let names = &self.names;
+        let names = &self.shared.names;
         let mut any = false;
         for input in chosen(&mut self.inputs, of) {
             let defined = |s: &Symbol| has_name(s) && !s.is_undefined() && !s.is_local();
@@ -236,7 +234,7 @@ impl Linker {
 
     fn apply_prefix(&mut self, of: u32, prefix: &str) -> Result<(), LinkError> {
         self.input(of)?;
-        let names = &mut self.names;
+        let names = &mut self.shared.names;
         for input in chosen(&mut self.inputs, Some(of)) {
             // Licences are joined, not told apart.
             let single: Vec<bool> = input.sections.iter().map(|s| s.role == Role::Single).collect();
@@ -287,8 +285,7 @@ fn is_function(input: &Input, symbol: &Symbol) -> bool {
     has_name(symbol)
         && matches!(symbol.kind, elf::STT_FUNC | elf::STT_NOTYPE)
         && section.is_some_and(|s| {
-            matches!(s.role, Role::Text | Role::Entries)
-                && s.chunks.iter().any(|c| c.start == symbol.value)
+            s.is_code() && input.chunks_of(s).iter().any(|c| c.start == symbol.value)
         })
 }
 

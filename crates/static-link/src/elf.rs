@@ -1,11 +1,10 @@
 //! Writing relocatable ELF64 files for BPF (ELF specification; machine `EM_BPF`). Positions follow from
 //! the order of sections alone, so the same sections give the same bytes.
 
-use crate::hash::HashMap;
-
-use bpfweld_btf::Endian;
+use bpfweld_btf::{Endian, Strings};
 
 use crate::error::LinkError;
+use crate::names::{Name, Names};
 
 pub(crate) const SHT_PROGBITS: u32 = 1;
 const SHT_SYMTAB: u32 = 2;
@@ -14,6 +13,7 @@ pub(crate) const SHT_NOTE: u32 = 7;
 pub(crate) const SHT_NOBITS: u32 = 8;
 const SHT_REL: u32 = 9;
 pub(crate) const SHF_WRITE: u64 = 1;
+pub(crate) const SHF_ALLOC: u64 = 2;
 pub(crate) const SHF_MERGE: u64 = 0x10;
 pub(crate) const SHF_STRINGS: u64 = 0x20;
 const SHF_INFO_LINK: u64 = 0x40;
@@ -42,7 +42,8 @@ pub(crate) struct File<'a> {
     /// Without tables of symbols, strings and relocations; the first gets number 1.
     pub(crate) sections: Vec<Section<'a>>,
     /// Local ones first.
-    pub(crate) symbols: Vec<Symbol<'a>>,
+    pub(crate) symbols: Vec<Symbol>,
+    pub(crate) names: &'a Names,
 }
 
 pub(crate) struct Section<'a> {
@@ -66,9 +67,9 @@ pub(crate) struct Rel {
     pub(crate) kind: u32,
 }
 
-#[derive(Clone)]
-pub(crate) struct Symbol<'a> {
-    pub(crate) name: &'a [u8],
+#[derive(Clone, Copy)]
+pub(crate) struct Symbol {
+    pub(crate) name: Name,
     pub(crate) kind: u8,
     pub(crate) bind: u8,
     pub(crate) visibility: u8,
@@ -82,7 +83,7 @@ pub(crate) enum Place {
     Undefined,
     Absolute,
     /// Index into [`File::sections`].
-    Section(usize),
+    Section(u32),
 }
 
 struct Out {
@@ -120,28 +121,9 @@ impl Out {
 }
 
 /// Names of sections and symbols, each once.
-#[derive(Default)]
-struct Strings<'a> {
-    bytes: Vec<u8>,
-    index: HashMap<&'a [u8], u32>,
-}
-
-impl<'a> Strings<'a> {
-    fn add(&mut self, name: &'a [u8]) -> u32 {
-        if self.bytes.is_empty() {
-            self.bytes.push(0);
-        }
-        if name.is_empty() {
-            return 0;
-        }
-        *self.index.entry(name).or_insert_with(|| {
-            // Checked at the end.
-            let at = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-            self.bytes.extend(name);
-            self.bytes.push(0);
-            at
-        })
-    }
+fn name(strings: &mut Strings, name: &[u8]) -> Result<u32, LinkError> {
+    let too_large = || LinkError::TooLarge("more than 4 GiB of names".to_owned());
+    strings.add(name, u32::MAX).ok_or_else(too_large)
 }
 
 #[derive(Default)]
@@ -158,10 +140,10 @@ struct Header {
 }
 
 /// The bytes of the file.
-pub(crate) fn write(file: &File<'_>) -> Result<Vec<u8>, LinkError> {
+pub(crate) fn write(mut file: File<'_>) -> Result<Vec<u8>, LinkError> {
     let rel_names: Vec<Vec<u8>> =
         file.sections.iter().map(|s| [b".rel", s.name].concat()).collect();
-    let mut strings = Strings::default();
+    let mut strings = Strings::new();
     let mut out = Out { bytes: vec![0; HEADER_LEN], endian: file.endian };
     let mut headers = vec![Header::default()];
     let rel_count = file.sections.iter().filter(|s| !s.rels.is_empty()).count();
@@ -171,11 +153,11 @@ pub(crate) fn write(file: &File<'_>) -> Result<Vec<u8>, LinkError> {
         return Err(LinkError::TooLarge(format!("{section_count} sections")));
     }
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    for section in &file.sections {
+    for section in &mut file.sections {
         let offset = out.align(section.align);
-        out.bytes.extend(&section.data);
+        out.bytes.extend_from_slice(&std::mem::take(&mut section.data));
         headers.push(Header {
-            name: strings.add(section.name),
+            name: name(&mut strings, section.name)?,
             kind: section.kind,
             flags: section.flags,
             offset,
@@ -185,7 +167,7 @@ pub(crate) fn write(file: &File<'_>) -> Result<Vec<u8>, LinkError> {
             ..Header::default()
         });
     }
-    for (index, (section, name)) in file.sections.iter().zip(&rel_names).enumerate() {
+    for (index, (section, rel_name)) in file.sections.iter().zip(&rel_names).enumerate() {
         if section.rels.is_empty() {
             continue;
         }
@@ -196,7 +178,7 @@ pub(crate) fn write(file: &File<'_>) -> Result<Vec<u8>, LinkError> {
             out.u64((u64::from(rel.symbol) + 1) << 32 | u64::from(rel.kind));
         }
         headers.push(Header {
-            name: strings.add(name),
+            name: name(&mut strings, rel_name)?,
             kind: SHT_REL,
             flags: SHF_INFO_LINK,
             offset,
@@ -210,20 +192,21 @@ pub(crate) fn write(file: &File<'_>) -> Result<Vec<u8>, LinkError> {
     let offset = out.align(8);
     out.bytes.extend([0; SYMBOL_LEN]);
     for symbol in &file.symbols {
-        out.u32(strings.add(symbol.name));
+        let name = name(&mut strings, file.names.bytes(symbol.name))?;
+        out.u32(name);
         out.bytes.extend([symbol.bind << 4 | symbol.kind & 0xf, symbol.visibility]);
         out.u16(match symbol.place {
             Place::Undefined => 0,
             Place::Absolute => SHN_ABS,
             // Below SHN_LORESERVE.
-            Place::Section(at) => u16::try_from(at + 1).unwrap_or(SHN_ABS),
+            Place::Section(at) => u16::try_from(at.saturating_add(1)).unwrap_or(SHN_ABS),
         });
         out.u64(symbol.value);
         out.u64(symbol.size);
     }
     let locals = file.symbols.iter().take_while(|s| s.bind == STB_LOCAL).count();
     headers.push(Header {
-        name: strings.add(b".symtab"),
+        name: name(&mut strings, b".symtab")?,
         kind: SHT_SYMTAB,
         offset,
         size: ((file.symbols.len() + 1) * SYMBOL_LEN) as u64,
@@ -233,14 +216,14 @@ pub(crate) fn write(file: &File<'_>) -> Result<Vec<u8>, LinkError> {
         entry_size: SYMBOL_LEN as u64,
         ..Header::default()
     });
-    let name = strings.add(b".strtab");
+    let strtab = name(&mut strings, b".strtab")?;
     let offset = out.align(1);
-    out.bytes.extend(&strings.bytes);
+    out.bytes.extend_from_slice(strings.bytes());
     headers.push(Header {
-        name,
+        name: strtab,
         kind: SHT_STRTAB,
         offset,
-        size: strings.bytes.len() as u64,
+        size: strings.bytes().len() as u64,
         align: 1,
         ..Header::default()
     });
@@ -278,4 +261,12 @@ pub(crate) fn write(file: &File<'_>) -> Result<Vec<u8>, LinkError> {
     }
     out.bytes.splice(..HEADER_LEN, head.bytes);
     Ok(out.bytes)
+}
+
+/// Four bytes as a number.
+pub(crate) fn get(place: [u8; 4], endian: Endian) -> u32 {
+    match endian {
+        Endian::Little => u32::from_le_bytes(place),
+        Endian::Big => u32::from_be_bytes(place),
+    }
 }

@@ -16,7 +16,7 @@ use crate::symbols::{At, Meaning, Table};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Target {
     /// The start of a section.
-    Section(usize),
+    Section(u32),
     /// A local symbol of an input.
     Symbol(At),
     /// A global name.
@@ -69,20 +69,23 @@ impl Emit<'_, '_> {
         for piece in &out.pieces {
             let Some(input) = self.context.inputs.get(piece.input as usize) else { continue };
             let Some(section) = input.section(piece.section) else { continue };
-            copy(&mut contents.data, section, piece);
+            copy(&mut contents.data, section.data.of(&input.data), piece);
             if out.role == Role::Single && self.context.names.bytes(out.name) == b"license" {
                 self.set_licence(&mut contents.data);
             }
             self.relocate(index, input, section, piece, &mut contents)?;
         }
-        contents.relocs.sort_by_key(|r| r.offset);
+        if !contents.relocs.is_sorted_by_key(|r| r.offset) {
+            contents.relocs.sort_by_key(|r| r.offset);
+        }
         Ok(contents)
     }
 
     /// The text never is longer than what stands there.
     fn set_licence(&self, data: &mut [u8]) {
         let Some(licence) = &self.context.licence else { return };
-        let text = licence.text.bytes().chain(std::iter::repeat(0));
+        let text =
+            self.context.names.bytes(licence.text).iter().copied().chain(std::iter::repeat(0));
         for (to, from) in data.iter_mut().zip(text) {
             *to = from;
         }
@@ -98,9 +101,7 @@ impl Emit<'_, '_> {
     ) -> Result<(), LinkError> {
         let endian = self.context.endian;
         let is_code = matches!(section.role, Role::Text | Role::Entries);
-        let from = section.relocs.partition_point(|r| r.offset < piece.start);
-        let to = section.relocs.partition_point(|r| r.offset < piece.end);
-        for reloc in section.relocs.get(from..to).unwrap_or_default() {
+        for reloc in input.relocs_in(section, piece.start, piece.end) {
             let offset = piece.at + (reloc.offset - piece.start);
             let from_code = is_code && matches!(reloc.kind, RelocKind::Call | RelocKind::LoadImm64);
             let (target, addend) = self.target(piece.input, reloc, from_code).ok_or_else(|| {
@@ -118,14 +119,14 @@ impl Emit<'_, '_> {
         if moved {
             self.move_bare(index, input, section, piece, contents)?;
         }
-        for core in &section.info.core {
+        for core in section.core.of(&input.core) {
             let offset = u64::from(core.offset);
             // `BPF_CORE_TYPE_ID_LOCAL` and `BPF_CORE_TYPE_ID_TARGET`: the id stands in the instruction.
             if matches!(core.kind, 6 | 7) && (piece.start..piece.end).contains(&offset) {
                 let at = piece.at + (offset - piece.start) + 4;
                 let new = self.context.type_id(core.type_id).0;
                 if let Some(place) = word_at(&mut contents.data, at)
-                    && get(*place, endian) == core.old_id
+                    && elf::get(*place, endian) == core.old_id
                 {
                     *place = bytes(new, endian);
                 }
@@ -144,7 +145,7 @@ impl Emit<'_, '_> {
         contents: &mut Contents,
     ) -> Result<(), LinkError> {
         let endian = self.context.endian;
-        for bare in bare_references(section, piece.start, piece.end, endian) {
+        for bare in bare_references(input, section, piece.start, piece.end, endian) {
             // Who goes together keeps the distance.
             let together = piece.called.is_some() || section.role == Role::Text;
             if together && (piece.start..piece.end).contains(&bare.target) {
@@ -173,7 +174,7 @@ impl Emit<'_, '_> {
             }
             put(&mut contents.data, offset, kind, signed(target).ok_or_else(too_far)?, endian)
                 .ok_or_else(too_far)?;
-            contents.relocs.push(OutReloc { offset, kind, target: Target::Section(out) });
+            contents.relocs.push(OutReloc { offset, kind, target: section_target(out) });
         }
         Ok(())
     }
@@ -203,7 +204,7 @@ impl Emit<'_, '_> {
                     }
                     Some((called, offset)) => {
                         let at = i64::try_from(called.at + offset).ok()?.checked_add(addend)?;
-                        Some((Target::Section(self.layout.text()?), at))
+                        Some((section_target(self.layout.text()?), at))
                     }
                 }
             }
@@ -234,7 +235,7 @@ impl Emit<'_, '_> {
             true => self.function_spot(input, section, offset)?,
             false => self.layout.spot(input, section, offset)?,
         };
-        Some((Target::Section(out), i64::try_from(at).ok()?))
+        Some((section_target(out), i64::try_from(at).ok()?))
     }
 
     /// Where code finds a function, or anything else.
@@ -255,9 +256,14 @@ impl Emit<'_, '_> {
     }
 }
 
-fn copy(data: &mut [u8], section: &Section, piece: &Piece) {
+fn section_target(index: usize) -> Target {
+    // Fewer than a file can number.
+    Target::Section(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+fn copy(data: &mut [u8], from: &[u8], piece: &Piece) {
     let range = |start: u64, end: u64| usize::try_from(start).ok().zip(usize::try_from(end).ok());
-    let from = range(piece.start, piece.end).and_then(|(a, b)| section.data.get(a..b));
+    let from = range(piece.start, piece.end).and_then(|(a, b)| from.get(a..b));
     let to = range(piece.at, piece.at + (piece.end - piece.start));
     let to = to.and_then(|(a, b)| data.get_mut(a..b));
     // A piece of `SHT_NOBITS` has no bytes to copy: zeros are there already.
@@ -309,12 +315,5 @@ fn bytes(value: u32, endian: Endian) -> [u8; 4] {
     match endian {
         Endian::Little => value.to_le_bytes(),
         Endian::Big => value.to_be_bytes(),
-    }
-}
-
-fn get(place: [u8; 4], endian: Endian) -> u32 {
-    match endian {
-        Endian::Little => u32::from_le_bytes(place),
-        Endian::Big => u32::from_be_bytes(place),
     }
 }

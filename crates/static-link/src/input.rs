@@ -2,37 +2,102 @@
 //! types themselves go into the link's one builder right away, so that what the objects have in common
 //! is kept once.
 
-use crate::hash::HashMap;
+use std::ops::Range;
 
-use bpfweld_btf::{BtfBuilder, BtfExt, Endian, Linkage, TypeId};
-use bpfweld_insn::helper_gpl_only;
+use bpfweld_btf::{Endian, Gatherer, Linkage, TypeId};
 use bpfweld_object::{
-    FileReloc, FileSection, FileSymbol, Object, ObjectFile, ProgramSpec, ReadProblem,
+    FileReloc, FileSection, FileSymbol, Object, ObjectFile, ReadError, ReadProblem,
 };
 
 use crate::elf;
 use crate::error::LinkError;
+use crate::known::Known;
 use crate::names::{Name, Names};
 
-/// An object of the link.
-#[derive(Debug)]
+/// An object of the link. Lists are its own, sections and chunks have parts of them.
+#[derive(Debug, Default)]
 pub(crate) struct Input {
     pub(crate) label: String,
+    /// The first stands for all that is not linked; the others have contents for the output.
     pub(crate) sections: Vec<Section>,
+    /// By their index in the file.
     pub(crate) symbols: Vec<Symbol>,
+    /// Contents of sections.
+    pub(crate) data: Vec<u8>,
+    pub(crate) relocs: Vec<FileReloc>,
+    pub(crate) chunks: Vec<Chunk>,
+    /// Of chunks, see [`Chunk::symbols`].
+    pub(crate) starting: Vec<u32>,
+    /// Offset in the section, index into [`Input::funcs`].
+    pub(crate) func_infos: Vec<(u32, u32)>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) core: Vec<Core>,
     pub(crate) has_types: bool,
     pub(crate) funcs: Vec<Func>,
     pub(crate) vars: Vec<Var>,
+    /// Declaration tags on these.
+    pub(crate) tags: Vec<Tag>,
     pub(crate) datasecs: Vec<Datasec>,
-    /// The FUNC or VAR of each symbol that has one.
-    pub(crate) described: HashMap<u32, Described>,
-    pub(crate) licence: Option<String>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) licence: Option<Name>,
     pub(crate) version: Option<u32>,
-    /// A function with code that calls a helper which the kernel gives to GPL programs only, and the
-    /// helper.
-    pub(crate) gpl_only: Option<(String, u32)>,
-    pub(crate) arena: Option<String>,
     pub(crate) has_code: bool,
+}
+
+/// A part of a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        // Of what a 4 GiB file holds.
+        let number = |n| u32::try_from(n).unwrap_or(u32::MAX);
+        Self { start: number(start), end: number(end) }
+    }
+
+    pub(crate) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.range().len()
+    }
+
+    pub(crate) fn of<T>(self, list: &[T]) -> &[T] {
+        list.get(self.range()).unwrap_or_default()
+    }
+}
+
+/// Numbers for all items of all inputs, by input and the item's index there.
+#[derive(Debug, Default)]
+pub(crate) struct Bases(Vec<u32>);
+
+impl Bases {
+    /// Of how many items each input has.
+    pub(crate) fn new(counts: impl Iterator<Item = usize>) -> Self {
+        let mut sum = 0;
+        let ends = counts.map(|count| {
+            sum += count;
+            u32::try_from(sum).unwrap_or(u32::MAX)
+        });
+        Self(std::iter::once(0).chain(ends).collect())
+    }
+
+    pub(crate) fn at(&self, input: u32, index: u32) -> usize {
+        let base = self.0.get(input as usize).copied().unwrap_or(u32::MAX);
+        base as usize + index as usize
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.0.last().copied().unwrap_or(0) as usize
+    }
 }
 
 /// What a section is to the linker.
@@ -64,33 +129,34 @@ pub(crate) struct Section {
     pub(crate) align: u64,
     pub(crate) entry_size: u64,
     pub(crate) size: u64,
-    pub(crate) data: Vec<u8>,
-    pub(crate) relocs: Vec<FileReloc>,
+    pub(crate) data: Span,
+    /// By rising offset.
+    pub(crate) relocs: Span,
     /// Functions of code, definitions of `.maps`: what may be left out or moved by itself. Without gaps,
     /// by rising offset; empty where the section is one piece.
-    pub(crate) chunks: Vec<Chunk>,
-    /// What `.BTF.ext` says about it.
-    pub(crate) info: Info,
+    pub(crate) chunks: Span,
+    /// What `.BTF.ext` says about it, each by rising offset.
+    pub(crate) func_infos: Span,
+    pub(crate) lines: Span,
+    pub(crate) core: Span,
 }
 
-#[derive(Debug, Clone)]
+impl Section {
+    pub(crate) fn is_code(&self) -> bool {
+        matches!(self.role, Role::Text | Role::Entries)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Chunk {
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// Symbols that begin here.
-    pub(crate) symbols: Vec<u32>,
-    /// Set for an entry program.
-    pub(crate) program: Option<ProgramSpec>,
+    /// Symbols that begin here, in [`Input::starting`].
+    pub(crate) symbols: Span,
+    /// Is it an entry program?
+    pub(crate) is_entry: bool,
     /// No other object can name it.
     pub(crate) is_static: bool,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Info {
-    /// Offset in the section, index into [`Input::funcs`].
-    pub(crate) funcs: Vec<(u32, u32)>,
-    pub(crate) lines: Vec<Line>,
-    pub(crate) core: Vec<Core>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +190,8 @@ pub(crate) struct Symbol {
     pub(crate) absolute: bool,
     pub(crate) value: u64,
     pub(crate) size: u64,
+    /// Its FUNC or VAR.
+    pub(crate) described: Option<Described>,
 }
 
 impl Symbol {
@@ -152,7 +220,8 @@ pub(crate) struct Func {
     pub(crate) name: Name,
     pub(crate) proto: TypeId,
     pub(crate) linkage: Linkage,
-    pub(crate) tags: Vec<Tag>,
+    /// In [`Input::tags`].
+    pub(crate) tags: Span,
     pub(crate) symbol: Option<u32>,
     /// Listed in `.ksyms`: a function of the kernel.
     pub(crate) kernel: bool,
@@ -163,7 +232,8 @@ pub(crate) struct Var {
     pub(crate) name: Name,
     pub(crate) type_id: TypeId,
     pub(crate) linkage: Linkage,
-    pub(crate) tags: Vec<Tag>,
+    /// In [`Input::tags`].
+    pub(crate) tags: Span,
     pub(crate) symbol: Option<u32>,
     /// The DATASEC that lists it.
     pub(crate) section: Option<Name>,
@@ -180,7 +250,8 @@ pub(crate) struct Tag {
 #[derive(Debug)]
 pub(crate) struct Datasec {
     pub(crate) name: Name,
-    pub(crate) entries: Vec<Entry>,
+    /// In [`Input::entries`].
+    pub(crate) entries: Span,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -190,48 +261,109 @@ pub(crate) struct Entry {
     pub(crate) size: u32,
 }
 
+/// What the inputs of a link share while they are read.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) names: Names,
+    pub(crate) types: Gatherer,
+    pub(crate) known: Known,
+    /// Of the object that is being read: the name of the string at an offset of its types.
+    pub(crate) strings: Vec<Option<Name>>,
+}
+
 impl Input {
     /// Takes an object apart.
+    ///
+    /// An object is read in full ([`Object::parse`]) if anything about it is new or unusual: that finds
+    /// all that can be wrong with a file, and tells it with its name. What [`Known`] passes is like what
+    /// was read in full before.
     pub(crate) fn read(
         label: &str,
         bytes: &[u8],
-        names: &mut Names,
-        builder: &mut BtfBuilder,
+        shared: &mut Shared,
     ) -> Result<(Self, Endian), LinkError> {
-        // Everything that can be wrong with a file is found here, and told with its name.
-        let object = Object::parse(label, bytes)?;
-        let file = ObjectFile::parse(label, bytes)?;
         let broken = |problem| {
-            LinkError::Read(bpfweld_object::ReadError {
-                object: label.to_owned(),
-                problem: Box::new(problem),
-            })
+            LinkError::Read(ReadError { object: label.to_owned(), problem: Box::new(problem) })
         };
-        let mut input = Self {
-            label: label.to_owned(),
-            sections: file.sections.iter().map(|s| section(s, names)).collect(),
-            symbols: file.symbols.iter().map(|s| symbol(s, names)).collect(),
-            has_types: object.btf.is_some(),
-            funcs: Vec::new(),
-            vars: Vec::new(),
-            datasecs: Vec::new(),
-            described: HashMap::default(),
-            licence: object.license.clone(),
-            version: object.kernel_version,
-            gpl_only: gpl_only(&object),
-            arena: object.maps.iter().find(|m| m.map_type == ARENA).map(|m| m.name.clone()),
-            has_code: !object.functions.is_empty(),
-        };
-        if let Some(btf) = &object.btf {
-            let ext = file.sections.iter().find(|s| s.name == ".BTF.ext" && !s.data.is_empty());
-            let ext = ext.map_or(Ok(BtfExt::default()), |s| BtfExt::parse(s.data, btf));
-            let ext =
-                ext.map_err(|error| broken(ReadProblem::Btf { section: ".BTF.ext", error }))?;
-            let add = input.add_types(btf, &ext, names, builder);
-            add.map_err(|error| broken(ReadProblem::Btf { section: ".BTF", error }))?;
+        let file = ObjectFile::parse(label, bytes)?;
+        let mut input = Self { label: label.to_owned(), ..Self::default() };
+        let homes = input.take_sections(&file, &mut shared.names);
+        let symbols = file.symbols.iter().map(|s| symbol(s, &homes, &mut shared.names));
+        input.symbols = symbols.collect();
+        let find = |name| file.sections.iter().find(|s| s.name == name && !s.data.is_empty());
+        let read_licence = input.read_licence(&file, &mut shared.names);
+        if let Some(section) = find(".BTF") {
+            input.has_types = true;
+            let ext = find(".BTF.ext").map(|s| s.data);
+            if let Err(error) = input.add_types(section.data, ext, shared) {
+                // Who reads all of it says it better.
+                Object::parse(label, bytes)?;
+                return Err(broken(ReadProblem::Btf { section: ".BTF", error }));
+            }
         }
-        input.cut(&object);
-        Ok((input, object.endian))
+        input.cut();
+        let types = shared.types.type_count();
+        if !read_licence || !shared.known.covers(&input, types, &shared.names, file.endian) {
+            Object::parse(label, bytes)?;
+            shared.known.learn(&input, types);
+        }
+        input.mark_entries(file.endian);
+        Ok((input, file.endian))
+    }
+
+    /// Takes over what goes into outputs. Gives the new number of each section of the file.
+    fn take_sections(&mut self, file: &ObjectFile<'_>, names: &mut Names) -> Vec<u32> {
+        let mut homes = vec![0; file.sections.len()];
+        let kept = file.sections.iter().filter(|s| role(s) != Role::Dropped);
+        let (bytes, relocs) =
+            kept.clone().fold((0, 0), |(b, r), s| (b + s.data.len(), r + s.relocs.len()));
+        self.data.reserve_exact(bytes);
+        self.relocs.reserve_exact(relocs);
+        self.sections.reserve_exact(kept.count() + 1);
+        self.sections.push(Section::nothing());
+        for (from, home) in file.sections.iter().zip(&mut homes) {
+            let role = role(from);
+            if role == Role::Dropped {
+                continue;
+            }
+            *home = u32::try_from(self.sections.len()).unwrap_or(0);
+            let (data, relocs) = (self.data.len(), self.relocs.len());
+            self.data.extend_from_slice(from.data);
+            self.relocs.extend_from_slice(&from.relocs);
+            let old_name = names.add(from.name.as_bytes());
+            self.sections.push(Section {
+                name: if role == Role::Text { names.add(b".text") } else { old_name },
+                old_name,
+                role,
+                kind: from.kind,
+                flags: from.flags & !elf::SHF_GROUP,
+                align: from.align.max(1),
+                entry_size: from.entry_size,
+                size: from.size,
+                data: Span::new(data, self.data.len()),
+                relocs: Span::new(relocs, self.relocs.len()),
+                ..Section::nothing()
+            });
+        }
+        homes
+    }
+
+    /// `false` when something is wrong with licence or version.
+    fn read_licence(&mut self, file: &ObjectFile<'_>, names: &mut Names) -> bool {
+        let find = |name| file.sections.iter().find(|s| s.name == name && !s.data.is_empty());
+        let mut fine = true;
+        if let Some(section) = find("license") {
+            let text = section.data.split(|&b| b == 0).next().unwrap_or_default();
+            fine &= std::str::from_utf8(text).is_ok();
+            self.licence = Some(names.add(text));
+        }
+        if let Some(section) = find("version") {
+            match <[u8; 4]>::try_from(section.data) {
+                Ok(bytes) => self.version = Some(elf::get(bytes, file.endian)),
+                Err(_) => fine = false,
+            }
+        }
+        fine
     }
 
     pub(crate) fn symbol(&self, at: u32) -> Option<&Symbol> {
@@ -242,35 +374,71 @@ impl Input {
         self.sections.get(at as usize)
     }
 
+    pub(crate) fn chunks_of(&self, section: &Section) -> &[Chunk] {
+        section.chunks.of(&self.chunks)
+    }
+
+    pub(crate) fn relocs_of(&self, section: &Section) -> &[FileReloc] {
+        section.relocs.of(&self.relocs)
+    }
+
+    /// Relocations of a stretch of a section.
+    pub(crate) fn relocs_in(&self, section: &Section, start: u64, end: u64) -> &[FileReloc] {
+        let all = self.relocs_of(section);
+        let from = all.partition_point(|r| r.offset < start);
+        let to = all.partition_point(|r| r.offset < end);
+        all.get(from..to).unwrap_or_default()
+    }
+
+    pub(crate) fn lines_of(&self, section: &Section) -> &[Line] {
+        section.lines.of(&self.lines)
+    }
+
+    /// Symbols at the start of a chunk.
+    pub(crate) fn starting(&self, chunk: &Chunk) -> &[u32] {
+        chunk.symbols.of(&self.starting)
+    }
+
+    /// The chunk of a section that an offset is in.
+    pub(crate) fn chunk_at(&self, section: &Section, offset: u64) -> Option<u32> {
+        let behind = self.chunks_of(section).partition_point(|c| c.start <= offset);
+        u32::try_from(behind.checked_sub(1)?).ok()
+    }
+
+    /// The FUNC or VAR of a symbol.
+    pub(crate) fn described(&self, symbol: u32) -> Option<Described> {
+        self.symbol(symbol)?.described
+    }
+
     /// The FUNC of a symbol.
     pub(crate) fn func_of(&self, symbol: u32) -> Option<&Func> {
-        match self.described.get(&symbol)? {
-            Described::Func(at) => self.funcs.get(*at as usize),
+        match self.described(symbol)? {
+            Described::Func(at) => self.funcs.get(at as usize),
             Described::Var(_) => None,
         }
     }
 }
 
-/// `BPF_MAP_TYPE_ARENA`.
-const ARENA: u32 = 33;
-
-fn section(section: &FileSection<'_>, names: &mut Names) -> Section {
-    let role = role(section);
-    let name = if role == Role::Text { ".text" } else { section.name };
-    let kept = role != Role::Dropped;
-    Section {
-        name: names.add(name.as_bytes()),
-        old_name: names.add(section.name.as_bytes()),
-        role,
-        kind: section.kind,
-        flags: section.flags & !elf::SHF_GROUP,
-        align: section.align.max(1),
-        entry_size: section.entry_size,
-        size: section.size,
-        data: if kept { section.data.to_vec() } else { Vec::new() },
-        relocs: if kept { section.relocs.clone() } else { Vec::new() },
-        chunks: Vec::new(),
-        info: Info::default(),
+impl Section {
+    /// One that is not linked.
+    fn nothing() -> Self {
+        let none = Span::default();
+        Self {
+            name: Name::EMPTY,
+            old_name: Name::EMPTY,
+            role: Role::Dropped,
+            kind: 0,
+            flags: 0,
+            align: 1,
+            entry_size: 0,
+            size: 0,
+            data: none,
+            relocs: none,
+            chunks: none,
+            func_infos: none,
+            lines: none,
+            core: none,
+        }
     }
 }
 
@@ -297,7 +465,7 @@ fn role(section: &FileSection<'_>) -> Role {
     }
 }
 
-fn symbol(symbol: &FileSymbol<'_>, names: &mut Names) -> Symbol {
+fn symbol(symbol: &FileSymbol<'_>, homes: &[u32], names: &mut Names) -> Symbol {
     let name = names.add(symbol.name.as_bytes());
     Symbol {
         name,
@@ -305,16 +473,10 @@ fn symbol(symbol: &FileSymbol<'_>, names: &mut Names) -> Symbol {
         kind: symbol.kind,
         bind: symbol.bind,
         visibility: symbol.visibility,
-        section: symbol.section,
+        section: symbol.section.map(|at| homes.get(at as usize).copied().unwrap_or(0)),
         absolute: symbol.absolute,
         value: symbol.value,
         size: symbol.size,
+        described: None,
     }
-}
-
-fn gpl_only(object: &Object) -> Option<(String, u32)> {
-    object.functions.iter().find_map(|f| {
-        let helper = f.insns.iter().filter_map(|i| i.helper()).find(|&h| helper_gpl_only(h))?;
-        Some((f.name.clone(), helper))
-    })
 }

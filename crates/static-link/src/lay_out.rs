@@ -2,10 +2,12 @@
 
 use crate::hash::HashMap;
 
+use bpfweld_object::sections::classify;
+
 use crate::Context;
 use crate::elf;
 use crate::error::LinkError;
-use crate::input::{Chunk, Input, Role, Section};
+use crate::input::{Bases, Chunk, Input, Role, Section, Span};
 use crate::names::Name;
 use crate::plan::{ChunkAt, Plan};
 use crate::symbols::At;
@@ -54,6 +56,13 @@ pub(crate) struct Called {
     pub(crate) at: u64,
 }
 
+/// Pieces of one section of an input, which follow each other in a section of the output.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stays {
+    out: u32,
+    pieces: Span,
+}
+
 /// Where a place of an input is in the output: number of the section, offset.
 pub(crate) type Spot = (usize, u64);
 
@@ -62,8 +71,9 @@ pub(crate) struct Layout {
     pub(crate) sections: Vec<OutSection>,
     pub(crate) called: Vec<Called>,
     by_chunk: HashMap<ChunkAt, u32>,
-    /// Pieces that stay, by input and section: where they are.
-    stays: HashMap<(u32, u32), Vec<(Piece, usize)>>,
+    /// By input and section: where the pieces that stay are.
+    stays: Vec<Stays>,
+    inputs: Bases,
     text: Option<usize>,
 }
 
@@ -73,9 +83,11 @@ impl Layout {
         plan: &Plan,
         errors: &mut Vec<LinkError>,
     ) -> Self {
-        let mut layout = Self::default();
-        let mut by_name = HashMap::default();
         let inputs = context.inputs;
+        let bases = Bases::new(inputs.iter().map(|i| i.sections.len()));
+        let stays = vec![Stays::default(); bases.total()];
+        let mut layout = Self { stays, inputs: bases, ..Self::default() };
+        let mut by_name = HashMap::default();
         for (number, input) in (0u32..).zip(inputs) {
             for (index, section) in (0u32..).zip(&input.sections) {
                 let single = section.role == Role::Single;
@@ -83,7 +95,8 @@ impl Layout {
                 if section.role == Role::Dropped || foreign {
                     continue;
                 }
-                let pieces = stretches(section, |chunk| plan.fate((number, index, chunk)).stays);
+                let pieces =
+                    stretches(input, section, |chunk| plan.fate((number, index, chunk)).stays);
                 if pieces.is_empty() || section.size == 0 {
                     continue;
                 }
@@ -101,11 +114,16 @@ impl Layout {
                     });
                     continue;
                 }
+                let first = out.pieces.len();
                 for (start, end) in pieces {
                     let piece =
                         Piece { input: number, section: index, start, end, at: 0, called: None };
-                    let piece = out.push(piece, section.align);
-                    layout.stays.entry((number, index)).or_default().push((piece, at));
+                    out.push(piece, section.align);
+                }
+                let pieces = Span::new(first, out.pieces.len());
+                if let Some(stays) = layout.stays.get_mut(layout.inputs.at(number, index)) {
+                    // There are fewer sections than a file can number.
+                    *stays = Stays { out: u32::try_from(at).unwrap_or(u32::MAX), pieces };
                 }
             }
         }
@@ -120,12 +138,12 @@ impl Layout {
         let inputs = context.inputs;
         for (number, input) in (0u32..).zip(inputs) {
             for (index, section) in (0u32..).zip(&input.sections) {
-                for (at, chunk) in (0u32..).zip(&section.chunks) {
+                for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                     let fate = plan.fate((number, index, at));
                     if !fate.called {
                         continue;
                     }
-                    let symbol = chunk.symbols.first().copied();
+                    let symbol = input.starting(chunk).first().copied();
                     let own = symbol.and_then(|s| input.symbol(s)).map_or(Name::EMPTY, |s| s.name);
                     let moved = !fate.stays;
                     let global =
@@ -136,10 +154,10 @@ impl Layout {
                         false => context.own_name(own, "__subprog"),
                     };
                     let func = symbol.and_then(|s| input.func_of(s));
-                    let alone = func.zip(chunk.program.as_ref()).is_some_and(|(func, program)| {
-                        program
-                            .prog_type
-                            .verifies_alone(context.types.ty(context.type_id(func.proto)))
+                    let alone = func.filter(|_| chunk.is_entry).is_some_and(|func| {
+                        let section = context.names.text(section.old_name);
+                        let proto = context.types.ty(context.type_id(func.proto));
+                        classify(&section).into_spec().prog_type.verifies_alone(proto)
                     });
                     let text = self.text_section(context.names.add(b".text"), section, number);
                     let Some(out) = self.sections.get_mut(text) else { continue };
@@ -174,17 +192,23 @@ impl Layout {
 
     /// Where a place is that stays in its section.
     pub(crate) fn spot(&self, input: u32, section: u32, offset: u64) -> Option<Spot> {
-        let pieces = self.stays.get(&(input, section))?;
-        let behind = pieces.partition_point(|(piece, _)| piece.start <= offset);
-        let &(piece, out) = pieces.get(behind.checked_sub(1)?)?;
+        let (out, pieces) = self.pieces(input, section)?;
+        let behind = pieces.partition_point(|piece| piece.start <= offset);
+        let piece = pieces.get(behind.checked_sub(1)?)?;
         // One past the end is a place that C lets a pointer go to.
         (offset <= piece.end).then_some((out, piece.at + (offset - piece.start)))
     }
 
+    fn pieces(&self, input: u32, section: u32) -> Option<(usize, &[Piece])> {
+        let stays = self.stays.get(self.inputs.at(input, section))?;
+        let out = stays.out as usize;
+        Some((out, stays.pieces.of(&self.sections.get(out)?.pieces)))
+    }
+
     /// Is the section in the output as it was, in one piece?
     pub(crate) fn is_whole(&self, input: u32, section: &Section, index: u32) -> bool {
-        let pieces = self.stays.get(&(input, index)).map_or(&[][..], Vec::as_slice);
-        matches!(pieces, [(piece, _)] if piece.start == 0 && piece.end == section.size)
+        let pieces = self.pieces(input, index).map_or(&[][..], |(_, pieces)| pieces);
+        matches!(pieces, [piece] if piece.start == 0 && piece.end == section.size)
     }
 
     /// The function that the entry program at this place became.
@@ -195,10 +219,14 @@ impl Layout {
         section: u32,
         offset: u64,
     ) -> Option<(&Called, u64)> {
-        let found = inputs.get(input as usize)?.section(section)?;
-        let chunk = found.chunk_at(offset)?;
+        if self.called.is_empty() {
+            return None;
+        }
+        let from = inputs.get(input as usize)?;
+        let found = from.section(section)?;
+        let chunk = from.chunk_at(found, offset)?;
         let id = *self.by_chunk.get(&(input, section, chunk))?;
-        let start = found.chunks.get(chunk as usize)?.start;
+        let start = from.chunks_of(found).get(chunk as usize)?.start;
         Some((self.called.get(id as usize)?, offset - start))
     }
 
@@ -226,12 +254,12 @@ impl Layout {
 }
 
 /// Stretches of a section that stay: neighbours that both stay are one.
-fn stretches(section: &Section, stays: impl Fn(u32) -> bool) -> Vec<(u64, u64)> {
+fn stretches(input: &Input, section: &Section, stays: impl Fn(u32) -> bool) -> Vec<(u64, u64)> {
     if section.chunks.is_empty() {
         return vec![(0, section.size)];
     }
     let mut found: Vec<(u64, u64)> = Vec::new();
-    for (at, &Chunk { start, end, .. }) in (0u32..).zip(&section.chunks) {
+    for (at, &Chunk { start, end, .. }) in (0u32..).zip(input.chunks_of(section)) {
         match found.last_mut() {
             _ if !stays(at) => {}
             Some(last) if last.1 == start => last.1 = end,

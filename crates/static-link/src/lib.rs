@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`error`] | [`LinkError`] |
 //! | `input`, `describe` | an object taken apart; what its types say about its symbols |
+//! | `known` | what need not be read in full |
 //! | `names` | names and source lines, each kept once |
 //! | `edit` | bindings by name, renaming, making local |
 //! | `licence` | the licence of the whole |
@@ -35,6 +36,7 @@ mod emit;
 pub mod error;
 mod hash;
 mod input;
+mod known;
 mod lay_out;
 mod licence;
 mod names;
@@ -45,14 +47,15 @@ mod symbols;
 mod symtab;
 mod types;
 
-use bpfweld_btf::{Btf, BtfBuilder, Endian, TypeId, resolve_forwards};
+use bpfweld_btf::{Btf, Endian, Linkage, TypeId, resolve_forwards};
+use bpfweld_object::map_definition;
 
 pub use error::{Declaration, LinkError, LinkErrors};
 
 use edit::Edit;
 use emit::Emit;
 use hash::{HashMap, HashSet};
-use input::{Input, Role};
+use input::{Bases, Input, Role, Shared, Var};
 use lay_out::Layout;
 use licence::Licence;
 use names::{Name, Names};
@@ -93,8 +96,8 @@ pub struct Output {
 #[derive(Debug)]
 pub struct Linker {
     inputs: Vec<Input>,
-    names: Names,
-    builder: BtfBuilder,
+    labels: HashSet<Name>,
+    shared: Shared,
     /// Byte order, and the first object.
     endian: Option<(Endian, String)>,
     edits: Vec<Edit>,
@@ -110,6 +113,8 @@ impl Default for Linker {
 pub(crate) struct Context<'a> {
     pub(crate) inputs: &'a [Input],
     pub(crate) names: Names,
+    /// Numbers of the symbols of all inputs.
+    pub(crate) symbols: Bases,
     pub(crate) endian: Endian,
     /// All types but functions, variables and sections.
     pub(crate) types: Btf,
@@ -155,8 +160,8 @@ impl Linker {
     pub fn new() -> Self {
         Self {
             inputs: Vec::new(),
-            names: Names::new(),
-            builder: BtfBuilder::new(),
+            labels: HashSet::default(),
+            shared: Shared::default(),
             endian: None,
             edits: Vec::new(),
         }
@@ -168,10 +173,10 @@ impl Linker {
     ///
     /// The object is broken, its byte order is not that of the others, or the label is taken.
     pub fn add(&mut self, label: &str, bytes: &[u8]) -> Result<InputId, LinkError> {
-        if self.inputs.iter().any(|i| i.label == label) {
+        if !self.labels.insert(self.shared.names.add(label.as_bytes())) {
             return Err(LinkError::DuplicateLabel(label.to_owned()));
         }
-        let (input, endian) = Input::read(label, bytes, &mut self.names, &mut self.builder)?;
+        let (input, endian) = Input::read(label, bytes, &mut self.shared)?;
         match &self.endian {
             Some((first_endian, first)) if *first_endian != endian => {
                 return Err(LinkError::Endian {
@@ -213,16 +218,19 @@ impl Linker {
         let bound = errors.many(|errors| self.edit(errors))?;
         self.hide_entries(options.root, &bound);
         // Symbols have their final names. Every binding is between an undefined symbol and a function.
+        let Shared { names, types, .. } = self.shared;
+        let mut builder = types.into_builder();
         let untyped = |i: &Input| !i.has_types && i.has_code;
         let mixed = self.inputs.iter().any(|i| i.has_types) && self.inputs.iter().any(untyped);
         let synthesised = match mixed {
-            true => Some(self.builder.synth_proto().map_err(LinkError::Types)?),
+            true => Some(builder.synth_proto().map_err(LinkError::Types)?),
             false => None,
         };
-        let resolved = resolve_forwards(self.builder).map_err(LinkError::Types)?;
+        let resolved = resolve_forwards(builder).map_err(LinkError::Types)?;
         let mut context = Context {
             inputs: &self.inputs,
-            names: self.names,
+            names,
+            symbols: Bases::new(self.inputs.iter().map(|i| i.symbols.len())),
             endian,
             types: resolved.btf,
             ids: resolved.ids,
@@ -233,9 +241,11 @@ impl Linker {
             taken: HashSet::default(),
         };
         // Types that are equal have one id.
-        context.licence = errors.one(licence::merge(context.inputs, &mut notes))?.flatten();
+        context.licence = errors
+            .one(licence::merge(context.inputs, &mut context.names, endian, &mut notes))?
+            .flatten();
         choose_owners(&mut context, &mut notes);
-        errors.one(one_arena(context.inputs))?;
+        errors.one(one_arena(&context))?;
         let table = errors.many(|errors| Table::resolve(&context, bound, errors))?;
         errors.many(|errors| check::check(&context, &table, errors))?;
         // Every name has at most one definition, and all that use it agree with it in type.
@@ -258,16 +268,18 @@ impl Linker {
                 renamed: &renamed,
                 synthesised: synthesised.map(|id| context.type_id(id)),
                 builder: resolved.builder,
-                funcs: HashMap::default(),
-                vars: HashMap::default(),
+                funcs: types::Ids::new(context.inputs.iter().map(|i| i.funcs.len())),
+                vars: types::Ids::new(context.inputs.iter().map(|i| i.vars.len())),
+                shared: HashSet::default(),
+                strings: vec![0; context.names.end()],
                 called: HashMap::default(),
                 chunks: HashMap::default(),
             }
             .write()
         });
         let file = file(context, &layout, contents, symtab, types.transpose()?)?;
-        let bytes = elf::write(&file)?;
         let expected = Expected::of(&file);
+        let bytes = elf::write(file)?;
         Ok((Output { bytes, notes }, expected))
     }
 }
@@ -312,6 +324,9 @@ impl Errors {
     }
 }
 
+/// `BPF_MAP_TYPE_ARENA`.
+const ARENA: u32 = 33;
+
 /// Of licence and version there is one in the output.
 fn choose_owners(context: &mut Context<'_>, notes: &mut Vec<String>) {
     for (number, input) in (0u32..).zip(context.inputs) {
@@ -331,19 +346,35 @@ fn choose_owners(context: &mut Context<'_>, notes: &mut Vec<String>) {
     }
 }
 
-fn one_arena(inputs: &[Input]) -> Result<(), LinkError> {
-    let mut arenas = inputs.iter().filter_map(|i| Some((&i.label, i.arena.as_ref()?)));
-    match (arenas.next(), arenas.next()) {
-        (Some((first, first_map)), Some((second, second_map))) if first_map != second_map => {
-            Err(LinkError::TwoArenas {
-                first: first.clone(),
-                first_map: first_map.clone(),
-                second: second.clone(),
-                second_map: second_map.clone(),
+fn one_arena(context: &Context<'_>) -> Result<(), LinkError> {
+    let mut is_arena: HashMap<TypeId, bool> = HashMap::default();
+    let mut first: Option<(&Input, Name)> = None;
+    for input in context.inputs {
+        let defined = |v: &&Var| {
+            let in_maps = v.section.is_some_and(|s| context.names.bytes(s) == b".maps");
+            in_maps && v.linkage != Linkage::Extern
+        };
+        let mut maps = input.vars.iter().filter(defined);
+        let arena = maps.find(|v| {
+            *is_arena.entry(context.type_id(v.type_id)).or_insert_with_key(|&id| {
+                map_definition("", &context.types, id).is_ok_and(|map| map.map_type == ARENA)
             })
+        });
+        match (first, arena) {
+            (None, Some(arena)) => first = Some((input, arena.name)),
+            (Some((other, name)), Some(arena)) if name != arena.name => {
+                let text = |name| context.names.text(name).into_owned();
+                return Err(LinkError::TwoArenas {
+                    first: other.label.clone(),
+                    first_map: text(name),
+                    second: input.label.clone(),
+                    second_map: text(arena.name),
+                });
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Entry programs of objects that are not the root, and that nothing calls.
@@ -351,10 +382,10 @@ fn note_left_out(context: &Context<'_>, plan: &Plan, notes: &mut Vec<String>) {
     let Some(root) = context.root else { return };
     for (number, input) in (0u32..).zip(context.inputs).filter(|&(n, _)| n != root) {
         for (index, section) in (0u32..).zip(&input.sections) {
-            for (at, chunk) in (0u32..).zip(&section.chunks) {
+            for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                 let dead = plan.fate((number, index, at)).is_dead();
-                let symbol = chunk.symbols.first().and_then(|&s| input.symbol(s));
-                if let (true, Some(_), Some(symbol)) = (dead, &chunk.program, symbol) {
+                let symbol = input.starting(chunk).first().and_then(|&s| input.symbol(s));
+                if let (true, true, Some(symbol)) = (dead, chunk.is_entry, symbol) {
                     notes.push(format!(
                         "{} of {} is left out: nothing calls it, and {} is not the root",
                         context.names.text(symbol.name),
@@ -372,14 +403,14 @@ fn file<'n>(
     context: &'n Context<'_>,
     layout: &Layout,
     contents: Vec<emit::Contents>,
-    symtab: Symtab<'n>,
+    symtab: Symtab,
     types: Option<types::TypeSections>,
 ) -> Result<elf::File<'n>, LinkError> {
     let mut sections = Vec::with_capacity(contents.len() + 2);
     for (out, contents) in layout.sections.iter().zip(contents) {
         let mut rels = Vec::with_capacity(contents.relocs.len());
         for reloc in &contents.relocs {
-            let symbol = symtab.index.get(&reloc.target).copied().ok_or_else(|| {
+            let symbol = symtab.number(context, reloc.target).ok_or_else(|| {
                 let name = context.names.text(out.name);
                 LinkError::Output(format!("section {name}, {:#x}: no symbol", reloc.offset))
             })?;
@@ -409,5 +440,6 @@ fn file<'n>(
             rels: Vec::new(),
         });
     }
-    Ok(elf::File { endian: context.endian, sections, symbols: symtab.symbols })
+    let (endian, names) = (context.endian, &context.names);
+    Ok(elf::File { endian, sections, symbols: symtab.symbols, names })
 }

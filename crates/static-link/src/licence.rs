@@ -1,10 +1,12 @@
 //! The licence of the output: that of all objects, or the stricter of compatible ones. The kernel knows
 //! two classes, and what a program may call depends on nothing else: none is ever upgraded in silence.
 
-use bpfweld_insn::helper_name;
+use bpfweld_btf::Endian;
+use bpfweld_insn::{INSN_SIZE, Insn, helper_gpl_only, helper_name};
 
 use crate::error::LinkError;
 use crate::input::Input;
+use crate::names::{Name, Names};
 
 /// Licences that make a program GPL-compatible (kernel, `license_is_gpl_compatible`), the strictest first.
 const GPL_COMPATIBLE: [&str; 6] =
@@ -18,18 +20,29 @@ pub(crate) struct Licence {
     /// The input whose section is taken.
     pub(crate) owner: u32,
     /// What is to stand there; no longer than what does.
-    pub(crate) text: String,
+    pub(crate) text: Name,
 }
 
 /// Merges the licences of all inputs.
 pub(crate) fn merge(
     inputs: &[Input],
+    names: &mut Names,
+    endian: Endian,
     notes: &mut Vec<String>,
 ) -> Result<Option<Licence>, LinkError> {
-    let licensed: Vec<(u32, &Input, &str)> = (0u32..)
-        .zip(inputs)
-        .filter_map(|(at, input)| Some((at, input, input.licence.as_deref()?)))
-        .collect();
+    let chosen = choose(inputs, names, endian, notes)?;
+    Ok(chosen.map(|(owner, text)| Licence { owner, text: names.add(text.as_bytes()) }))
+}
+
+fn choose(
+    inputs: &[Input],
+    names: &Names,
+    endian: Endian,
+    notes: &mut Vec<String>,
+) -> Result<Option<(u32, String)>, LinkError> {
+    let text = |input: &Input| std::str::from_utf8(names.bytes(input.licence?)).ok();
+    let licensed: Vec<(u32, &Input, &str)> =
+        (0u32..).zip(inputs).filter_map(|(at, input)| Some((at, input, text(input)?))).collect();
     let Some(&(_, first, first_text)) = licensed.first() else { return Ok(None) };
     let strict: Vec<_> = licensed.iter().filter(|(_, _, l)| rank(l).is_none()).collect();
     let text = match strict.first() {
@@ -39,9 +52,10 @@ pub(crate) fn merge(
                 return Err(conflict((one, text), (other, different), why.to_owned()));
             }
             for (_, input, licence) in licensed.iter().filter(|(_, _, l)| rank(l).is_some()) {
-                let Some((function, helper)) = &input.gpl_only else { continue };
+                let Some((function, helper)) = gpl_only(input, endian) else { continue };
+                let function = names.text(function);
                 let helper =
-                    helper_name(*helper).map_or_else(|| format!("#{helper}"), str::to_owned);
+                    helper_name(helper).map_or_else(|| format!("#{helper}"), str::to_owned);
                 let why = format!(
                     "with the first the whole is not compatible with the GPL, and `{function}` of \
                      the second calls {helper}, which only such programs may"
@@ -76,7 +90,24 @@ pub(crate) fn merge(
             input.label, first.label
         ));
     }
-    Ok(owner.map(|&(owner, _, _)| Licence { owner, text }))
+    Ok(owner.map(|&(owner, _, _)| (owner, text)))
+}
+
+/// A function that calls a helper which the kernel gives to GPL programs only, and the helper.
+fn gpl_only(input: &Input, endian: Endian) -> Option<(Name, u32)> {
+    let code = input.sections.iter().filter(|s| s.is_code());
+    let mut chunks = code.flat_map(|s| input.chunks_of(s).iter().map(move |c| (s, c)));
+    chunks.find_map(|(section, chunk)| {
+        let symbol = input.symbol(*input.starting(chunk).first()?)?;
+        let (start, end) = (usize::try_from(chunk.start).ok()?, usize::try_from(chunk.end).ok()?);
+        let bytes = section.data.of(&input.data).get(start..end)?;
+        let mut insns = bytes.as_chunks::<INSN_SIZE>().0.iter().map(|&bytes| match endian {
+            Endian::Little => Insn::from_le(bytes),
+            Endian::Big => Insn::from_be(bytes),
+        });
+        let helper = insns.find_map(|i| i.helper().filter(|&h| helper_gpl_only(h)))?;
+        Some((symbol.old_name, helper))
+    })
 }
 
 fn rank(licence: &str) -> Option<usize> {

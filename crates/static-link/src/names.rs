@@ -1,8 +1,8 @@
 //! Names and source lines, each kept once: a thousand objects say mostly the same.
 
-use crate::hash::HashMap;
 use std::borrow::Cow;
-use std::sync::Arc;
+
+use bpfweld_btf::Strings;
 
 /// A string of [`Names`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -11,44 +11,41 @@ pub(crate) struct Name(u32);
 impl Name {
     /// The empty string.
     pub(crate) const EMPTY: Self = Self(0);
+
+    /// Numbers of names are below [`Names::end`].
+    pub(crate) fn number(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// All strings of a link. Bytes, not text: BTF does not say what its source lines are written in.
-#[derive(Debug)]
-pub(crate) struct Names {
-    list: Vec<Arc<[u8]>>,
-    index: HashMap<Arc<[u8]>, Name>,
-}
+#[derive(Debug, Default)]
+pub(crate) struct Names(Strings);
 
 impl Names {
-    pub(crate) fn new() -> Self {
-        let mut names = Self { list: Vec::new(), index: HashMap::default() };
-        names.add(b"");
-        names
-    }
-
     pub(crate) fn add(&mut self, bytes: &[u8]) -> Name {
-        if let Some(&name) = self.index.get(bytes) {
-            return name;
-        }
-        // 4 billion different strings do not fit into memory.
-        let name = Name(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
-        let bytes: Arc<[u8]> = bytes.into();
-        self.list.push(bytes.clone());
-        self.index.insert(bytes, name);
-        name
+        // 4 GiB of different strings come from no inputs that fit the format together.
+        Name(self.0.add(bytes, u32::MAX).unwrap_or(0))
     }
 
     pub(crate) fn find(&self, text: &str) -> Option<Name> {
-        self.index.get(text.as_bytes()).copied()
+        self.0.find(text.as_bytes()).map(Name)
+    }
+
+    pub(crate) fn find_bytes(&self, bytes: &[u8]) -> Option<Name> {
+        self.0.find(bytes).map(Name)
     }
 
     pub(crate) fn bytes(&self, name: Name) -> &[u8] {
-        self.list.get(name.0 as usize).map_or(&[], |bytes| bytes)
+        self.0.get(name.0)
     }
 
     /// For messages.
     pub(crate) fn text(&self, name: Name) -> Cow<'_, str> {
         String::from_utf8_lossy(self.bytes(name))
+    }
+
+    pub(crate) fn end(&self) -> usize {
+        self.0.bytes().len()
     }
 }

@@ -7,7 +7,7 @@ use bpfweld_insn::{CALL, INSN_SIZE, Insn, pseudo};
 use bpfweld_object::RelocKind;
 
 use crate::Context;
-use crate::input::{Chunk, Input, Role, Section};
+use crate::input::{Bases, Chunk, Input, Role, Section};
 use crate::symbols::Table;
 
 /// A chunk of an input: number of the input, its section, which chunk.
@@ -31,7 +31,11 @@ impl Fate {
 /// The fates of all chunks.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    fates: Vec<Vec<Vec<Fate>>>,
+    /// Of the chunks of all inputs.
+    fates: Vec<Fate>,
+    /// The first of each section of all inputs, and the end.
+    firsts: Vec<u32>,
+    sections: Bases,
 }
 
 /// A reference without a relocation: the distance is in the instruction.
@@ -47,15 +51,16 @@ pub(crate) struct Bare {
 
 /// References of a stretch of code that have no relocation.
 pub(crate) fn bare_references(
+    input: &Input,
     section: &Section,
     start: u64,
     end: u64,
     endian: Endian,
 ) -> Vec<Bare> {
     let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-    let bytes = range.and_then(|(start, end)| section.data.get(start..end)).unwrap_or_default();
-    let from = section.relocs.partition_point(|r| r.offset < start);
-    let mut relocs = section.relocs.get(from..).unwrap_or_default().iter().peekable();
+    let data = section.data.of(&input.data);
+    let bytes = range.and_then(|(start, end)| data.get(start..end)).unwrap_or_default();
+    let mut relocs = input.relocs_in(section, start, end).iter().peekable();
     let mut found = Vec::new();
     let mut second = false;
     for (slot, &bytes) in (0u64..).zip(bytes.as_chunks::<INSN_SIZE>().0) {
@@ -82,44 +87,46 @@ pub(crate) fn bare_references(
     found
 }
 
-impl Section {
-    /// The chunk that this offset is in.
-    pub(crate) fn chunk_at(&self, offset: u64) -> Option<u32> {
-        let behind = self.chunks.partition_point(|c| c.start <= offset);
-        u32::try_from(behind.checked_sub(1)?).ok()
-    }
-}
-
 impl Plan {
     pub(crate) fn make(context: &Context<'_>, table: &Table) -> Self {
-        let fates = context.inputs.iter().map(|input| {
-            input.sections.iter().map(|s| vec![Fate::default(); s.chunks.len()]).collect()
-        });
-        let mut walk =
-            Walk { context, table, plan: Self { fates: fates.collect() }, todo: Vec::new() };
+        let mut sum = 0;
+        let sections = Bases::new(context.inputs.iter().map(|i| i.sections.len()));
+        let mut firsts = Vec::with_capacity(sections.total() + 1);
+        firsts.push(0);
+        firsts.extend(context.inputs.iter().flat_map(|i| &i.sections).map(|section| {
+            sum += section.chunks.len();
+            u32::try_from(sum).unwrap_or(u32::MAX)
+        }));
+        let plan = Self { fates: vec![Fate::default(); sum], firsts, sections };
+        let mut walk = Walk { context, table, plan, todo: Vec::new() };
         walk.roots();
         walk.run();
         walk.plan
     }
 
-    pub(crate) fn fate(&self, (input, section, chunk): ChunkAt) -> Fate {
-        let of_input = self.fates.get(input as usize);
-        let of_section = of_input.and_then(|f| f.get(section as usize));
-        of_section.and_then(|f| f.get(chunk as usize)).copied().unwrap_or_default()
+    pub(crate) fn fate(&self, at: ChunkAt) -> Fate {
+        self.number(at).and_then(|at| self.fates.get(at)).copied().unwrap_or_default()
     }
 
-    fn fate_mut(&mut self, (input, section, chunk): ChunkAt) -> Option<&mut Fate> {
-        self.fates.get_mut(input as usize)?.get_mut(section as usize)?.get_mut(chunk as usize)
+    fn fate_mut(&mut self, at: ChunkAt) -> Option<&mut Fate> {
+        self.number(at).and_then(|at| self.fates.get_mut(at))
+    }
+
+    fn number(&self, (input, section, chunk): ChunkAt) -> Option<usize> {
+        let section = self.sections.at(input, section);
+        let (first, end) = (*self.firsts.get(section)?, *self.firsts.get(section + 1)?);
+        let at = first.checked_add(chunk).filter(|&at| at < end)?;
+        Some(at as usize)
     }
 
     /// Is what begins at this place part of the output?
     pub(crate) fn is_alive(&self, inputs: &[Input], input: u32, section: u32, offset: u64) -> bool {
-        let found = inputs.get(input as usize).and_then(|i| i.section(section));
+        let found = inputs.get(input as usize).and_then(|i| Some((i, i.section(section)?)));
         match found {
-            Some(s) if s.role == Role::Dropped => false,
-            Some(s) if s.chunks.is_empty() => true,
-            Some(s) => s
-                .chunk_at(offset)
+            Some((_, s)) if s.role == Role::Dropped => false,
+            Some((_, s)) if s.chunks.is_empty() => true,
+            Some((i, s)) => i
+                .chunk_at(s, offset)
                 .is_some_and(|chunk| !self.fate((input, section, chunk)).is_dead()),
             None => false,
         }
@@ -140,14 +147,14 @@ impl Walk<'_, '_> {
         let strip = context.strip && self.has_entries();
         for (number, input) in (0u32..).zip(context.inputs) {
             for (index, section) in (0u32..).zip(&input.sections) {
-                for (at, chunk) in (0u32..).zip(&section.chunks) {
+                for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                     if self.is_root(number, section, chunk, strip) {
                         self.want((number, index, at), false);
                     }
                 }
                 // What data refers to stays where it is: slots of maps name entry programs.
                 let whole = section.chunks.is_empty() && section.role != Role::Dropped;
-                for reloc in section.relocs.iter().filter(|_| whole) {
+                for reloc in input.relocs_of(section).iter().filter(|_| whole) {
                     let from_code = matches!(section.role, Role::Text | Role::Entries);
                     self.follow(number, reloc.symbol, reloc.addend, from_code);
                 }
@@ -157,34 +164,30 @@ impl Walk<'_, '_> {
 
     fn is_root(&self, number: u32, section: &Section, chunk: &Chunk, strip: bool) -> bool {
         let gone = |&s: &u32| self.table.is_removed((number, s));
-        if !chunk.symbols.is_empty() && chunk.symbols.iter().all(gone) {
+        let input = self.context.inputs.get(number as usize);
+        let symbols = input.map_or(&[][..], |input| input.starting(chunk));
+        if !symbols.is_empty() && symbols.iter().all(gone) {
             return false;
         }
         let is_root = self.context.root.is_none_or(|root| root == number);
         match section.role {
             Role::Entries if chunk.symbols.is_empty() => !strip,
-            Role::Entries => is_root && chunk.program.is_some(),
+            Role::Entries => is_root && chunk.is_entry,
             _ => !strip,
         }
     }
 
     fn has_entries(&self) -> bool {
-        let mut chunks =
-            self.context.inputs.iter().flat_map(|i| &i.sections).flat_map(|s| &s.chunks);
-        chunks.any(|c| c.program.is_some())
+        self.context.inputs.iter().flat_map(|i| &i.chunks).any(|c| c.is_entry)
     }
 
     fn run(&mut self) {
         while let Some((number, index, at)) = self.todo.pop() {
-            let inputs = self.context.inputs;
-            let Some(section) = inputs.get(number as usize).and_then(|i| i.section(index)) else {
-                continue;
-            };
-            let Some(chunk) = section.chunks.get(at as usize) else { continue };
+            let Some(input) = self.context.inputs.get(number as usize) else { continue };
+            let Some(section) = input.section(index) else { continue };
+            let Some(chunk) = input.chunks_of(section).get(at as usize) else { continue };
             let is_code = section.role != Role::Maps;
-            let from = section.relocs.partition_point(|r| r.offset < chunk.start);
-            let to = section.relocs.partition_point(|r| r.offset < chunk.end);
-            for reloc in section.relocs.get(from..to).unwrap_or_default() {
+            for reloc in input.relocs_in(section, chunk.start, chunk.end) {
                 let from_code =
                     is_code && matches!(reloc.kind, RelocKind::Call | RelocKind::LoadImm64);
                 self.follow(number, reloc.symbol, reloc.addend, from_code);
@@ -192,9 +195,10 @@ impl Walk<'_, '_> {
             if !is_code {
                 continue;
             }
-            for bare in bare_references(section, chunk.start, chunk.end, self.context.endian) {
+            let endian = self.context.endian;
+            for bare in bare_references(input, section, chunk.start, chunk.end, endian) {
                 // Within a function: no chunk of its own is wanted.
-                match section.chunk_at(bare.target) {
+                match input.chunk_at(section, bare.target) {
                     Some(target) if target != at => self.want((number, index, target), true),
                     _ => {}
                 }
@@ -208,8 +212,8 @@ impl Walk<'_, '_> {
         let Some(target) = found.and_then(|i| i.symbol(at)) else { return };
         let Some(index) = target.section else { return };
         let offset = target.value.checked_add_signed(addend).unwrap_or(target.value);
-        let section = found.and_then(|i| i.section(index));
-        if let Some(chunk) = section.and_then(|s| s.chunk_at(offset)) {
+        let chunk = found.and_then(|i| i.chunk_at(i.section(index)?, offset));
+        if let Some(chunk) = chunk {
             self.want((input, index, chunk), from_code);
         }
     }

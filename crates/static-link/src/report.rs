@@ -4,7 +4,7 @@ use bpfweld_object::RelocKind;
 
 use crate::Context;
 use crate::error::Declaration;
-use crate::input::{Described, Input, Line, Role, Section, Symbol};
+use crate::input::{Described, Input, Line, Section, Symbol};
 use crate::symbols::At;
 
 /// A symbol for a message.
@@ -14,10 +14,10 @@ pub(crate) fn declaration(context: &Context<'_>, (number, at): At) -> Declaratio
     };
     let symbol = input.symbol(at);
     let name = symbol.map(|s| context.names.text(s.name)).unwrap_or_default();
-    let text = input.described.get(&at).and_then(|described| {
+    let text = input.described(at).and_then(|described| {
         let id = match described {
-            Described::Func(f) => input.funcs.get(*f as usize)?.proto,
-            Described::Var(v) => input.vars.get(*v as usize)?.type_id,
+            Described::Func(f) => input.funcs.get(f as usize)?.proto,
+            Described::Var(v) => input.vars.get(v as usize)?.type_id,
         };
         Some(context.types.c_declaration(context.type_id(id), &name))
     });
@@ -34,18 +34,18 @@ pub(crate) fn declaration(context: &Context<'_>, (number, at): At) -> Declaratio
 /// Of a function its first line, of anything else the first line that uses it.
 fn line_of(input: &Input, symbol: &Symbol, at: u32) -> Option<Line> {
     let home = symbol.section.and_then(|s| input.section(s));
-    if let Some(section) = home.filter(|s| matches!(s.role, Role::Text | Role::Entries)) {
-        let lines = &section.info.lines;
+    if let Some(section) = home.filter(|s| s.is_code()) {
+        let lines = input.lines_of(section);
         let first = lines.partition_point(|l| u64::from(l.offset) < symbol.value);
         return lines.get(first).copied();
     }
-    input.sections.iter().find_map(|section| use_in(section, at))
+    input.sections.iter().find_map(|section| use_in(input, section, at))
 }
 
-fn use_in(section: &Section, symbol: u32) -> Option<Line> {
+fn use_in(input: &Input, section: &Section, symbol: u32) -> Option<Line> {
     let uses = |k| matches!(k, RelocKind::Call | RelocKind::LoadImm64);
-    let reloc = section.relocs.iter().find(|r| r.symbol == symbol && uses(r.kind))?;
-    let lines = &section.info.lines;
+    let reloc = input.relocs_of(section).iter().find(|r| r.symbol == symbol && uses(r.kind))?;
+    let lines = input.lines_of(section);
     let behind = lines.partition_point(|l| u64::from(l.offset) <= reloc.offset);
     lines.get(behind.checked_sub(1)?).copied()
 }

@@ -1,12 +1,12 @@
 //! Which definition stands behind each symbol: explicit bindings first, then names. Strong over weak,
 //! the first weak one wins, two strong ones are an error.
 
-use crate::hash::{HashMap, HashSet};
+use crate::hash::HashMap;
 
 use crate::Context;
 use crate::elf;
 use crate::error::LinkError;
-use crate::input::{Input, Role, Symbol};
+use crate::input::{Bases, Input, Role, Symbol};
 use crate::names::Name;
 use crate::report::declaration;
 
@@ -19,14 +19,18 @@ pub(crate) struct Global {
     pub(crate) name: Name,
     pub(crate) definition: Option<At>,
     strong: bool,
-    /// Definitions that gave way.
-    pub(crate) lost: Vec<At>,
-    /// Undefined symbols of the name.
-    pub(crate) wanted: Vec<At>,
+    /// Most names have one definition and nothing more.
+    others: Option<Box<Others>>,
     /// The strictest of all.
     pub(crate) visibility: u8,
     /// May it stay undefined?
     pub(crate) weak: bool,
+}
+
+#[derive(Debug, Default)]
+struct Others {
+    lost: Vec<At>,
+    wanted: Vec<At>,
 }
 
 /// What a symbol of an input comes to.
@@ -42,13 +46,18 @@ pub(crate) enum Meaning {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) globals: Vec<Global>,
-    by_symbol: Vec<Vec<u32>>,
+    /// The global name of each symbol of all inputs, or what is known of it instead.
+    by_symbol: Vec<u32>,
+    bases: Bases,
     bound: HashMap<At, At>,
-    /// Definitions that are not part of the output.
-    removed: HashSet<At>,
 }
 
+/// Not a global name.
 const NONE: u32 = u32::MAX;
+/// Nor a definition that is part of the output.
+const REMOVED: u32 = u32::MAX - 1;
+/// A global name whose definition this is not, though it has the name: the top bit is set.
+const LOST: u32 = 1 << 31;
 
 impl Table {
     /// Resolves every symbol. What is wrong goes into the errors.
@@ -57,20 +66,20 @@ impl Table {
         bound: HashMap<At, At>,
         errors: &mut Vec<LinkError>,
     ) -> Self {
-        let mut table = Self { bound, ..Self::default() };
+        let bases = Bases::new(context.inputs.iter().map(|i| i.symbols.len()));
+        let mut table =
+            Self { bound, by_symbol: vec![NONE; bases.total()], bases, ..Self::default() };
         let mut by_name: HashMap<Name, u32> = HashMap::default();
         for (number, input) in (0u32..).zip(context.inputs) {
-            let mut numbers = vec![NONE; input.symbols.len()];
             for (at, symbol) in (0u32..).zip(&input.symbols) {
                 let here = (number, at);
                 let owner = single_section(input, symbol).map(|name| context.owners.get(&name));
                 if owner.is_some_and(|owner| owner != Some(&number)) {
-                    table.removed.insert(here);
+                    table.set(here, REMOVED);
                     continue;
                 }
-                let visible = !symbol.is_local()
-                    && symbol.name != Name::EMPTY
-                    && !table.bound.contains_key(&here);
+                let visible =
+                    !symbol.is_local() && symbol.name != Name::EMPTY && !table.is_bound(here);
                 if !visible {
                     continue;
                 }
@@ -79,23 +88,18 @@ impl Table {
                         name: symbol.name,
                         definition: None,
                         strong: false,
-                        lost: Vec::new(),
-                        wanted: Vec::new(),
+                        others: None,
                         visibility: elf::STV_DEFAULT,
                         weak: true,
                     });
                     u32::try_from(table.globals.len() - 1).unwrap_or(NONE)
                 });
-                if let Some(slot) = numbers.get_mut(at as usize) {
-                    *slot = id;
-                }
+                table.set(here, id);
                 if let Some(global) = table.globals.get_mut(id as usize)
                     && let Some(removed) = global.add(here, symbol)
                 {
                     match removed {
-                        Outcome::Lost(at) => {
-                            table.removed.insert(at);
-                        }
+                        Outcome::Lost(at) => table.set(at, id | LOST),
                         Outcome::Clash(first) => errors.push(LinkError::Duplicate {
                             name: context.names.text(symbol.name).into_owned(),
                             first: declaration(context, first),
@@ -104,14 +108,23 @@ impl Table {
                     }
                 }
             }
-            table.by_symbol.push(numbers);
         }
         table
     }
 
+    fn set(&mut self, (input, symbol): At, to: u32) {
+        if let Some(slot) = self.by_symbol.get_mut(self.bases.at(input, symbol)) {
+            *slot = to;
+        }
+    }
+
+    fn get(&self, (input, symbol): At) -> u32 {
+        self.by_symbol.get(self.bases.at(input, symbol)).copied().unwrap_or(NONE)
+    }
+
     /// What a symbol stands for.
     pub(crate) fn meaning(&self, at: At) -> Meaning {
-        if let Some(&target) = self.bound.get(&at) {
+        if let Some(&target) = self.bound.get(&at).filter(|_| self.is_bound(at)) {
             // A bound symbol is undefined and its target defined: this ends after one step. Who names a
             // definition explicitly gets it, even if it gave way to another of its name.
             return match self.is_removed(target) {
@@ -119,10 +132,9 @@ impl Table {
                 false => self.meaning(target),
             };
         }
-        let global = self.by_symbol.get(at.0 as usize).and_then(|list| list.get(at.1 as usize));
-        match global {
-            Some(&id) if id != NONE => Meaning::Global(id),
-            _ => Meaning::Symbol(at),
+        match self.get(at) {
+            NONE | REMOVED => Meaning::Symbol(at),
+            id => Meaning::Global(id & !LOST),
         }
     }
 
@@ -139,12 +151,12 @@ impl Table {
     }
 
     pub(crate) fn is_bound(&self, at: At) -> bool {
-        self.bound.contains_key(&at)
+        !self.bound.is_empty() && self.bound.contains_key(&at)
     }
 
     /// Was it a definition that gave way to another?
     pub(crate) fn is_removed(&self, at: At) -> bool {
-        self.removed.contains(&at)
+        !matches!(self.get(at), NONE) && self.get(at) & LOST != 0
     }
 
     /// The explicit bindings, sorted.
@@ -161,6 +173,20 @@ enum Outcome {
 }
 
 impl Global {
+    /// Definitions that gave way.
+    pub(crate) fn lost(&self) -> &[At] {
+        self.others.as_ref().map_or(&[], |others| &others.lost)
+    }
+
+    /// Undefined symbols of the name.
+    pub(crate) fn wanted(&self) -> &[At] {
+        self.others.as_ref().map_or(&[], |others| &others.wanted)
+    }
+
+    fn others(&mut self) -> &mut Others {
+        self.others.get_or_insert_default()
+    }
+
     fn add(&mut self, at: At, symbol: &Symbol) -> Option<Outcome> {
         self.visibility = match (self.visibility, symbol.visibility) {
             (0, other) | (other, 0) => other,
@@ -170,7 +196,7 @@ impl Global {
         let weak = symbol.bind == elf::STB_WEAK;
         if symbol.is_undefined() {
             self.weak &= weak;
-            self.wanted.push(at);
+            self.others().wanted.push(at);
             return None;
         }
         match self.definition {
@@ -183,11 +209,11 @@ impl Global {
             Some(first) if !self.strong && !weak => {
                 self.definition = Some(at);
                 self.strong = true;
-                self.lost.push(first);
+                self.others().lost.push(first);
                 Some(Outcome::Lost(first))
             }
             Some(_) => {
-                self.lost.push(at);
+                self.others().lost.push(at);
                 Some(Outcome::Lost(at))
             }
         }

@@ -6,17 +6,52 @@ use crate::hash::{HashMap, HashSet};
 use crate::Context;
 use crate::elf::{self, Place, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_SECTION};
 use crate::emit::{Contents, Target};
-use crate::input::{Input, Role, Symbol};
+use crate::input::{Bases, Input, Role, Symbol};
 use crate::lay_out::Layout;
 use crate::names::Name;
 use crate::plan::Plan;
 use crate::symbols::{At, Table};
 
 /// Symbols, and which of them is meant by what relocations are against.
-#[derive(Default)]
-pub(crate) struct Symtab<'n> {
-    pub(crate) symbols: Vec<elf::Symbol<'n>>,
-    pub(crate) index: HashMap<Target, u32>,
+pub(crate) struct Symtab {
+    pub(crate) symbols: Vec<elf::Symbol>,
+    index: Index,
+}
+
+/// The number of the symbol for each target, once it is known.
+struct Index {
+    sections: Vec<u32>,
+    /// By [`Context::symbols`].
+    symbols: Vec<u32>,
+    globals: Vec<u32>,
+    called: Vec<u32>,
+}
+
+/// Nothing refers to it.
+const NONE: u32 = u32::MAX;
+/// Something does, and it has no number yet.
+const WANTED: u32 = u32::MAX - 1;
+
+impl Index {
+    fn slot(&mut self, bases: &Bases, target: Target) -> Option<&mut u32> {
+        let (list, at) = match target {
+            Target::Section(at) => (&mut self.sections, at as usize),
+            Target::Symbol((input, symbol)) => (&mut self.symbols, bases.at(input, symbol)),
+            Target::Global(at) => (&mut self.globals, at as usize),
+            Target::Called(at) => (&mut self.called, at as usize),
+        };
+        list.get_mut(at)
+    }
+
+    fn get(&self, bases: &Bases, target: Target) -> Option<u32> {
+        let (list, at) = match target {
+            Target::Section(at) => (&self.sections, at as usize),
+            Target::Symbol((input, symbol)) => (&self.symbols, bases.at(input, symbol)),
+            Target::Global(at) => (&self.globals, at as usize),
+            Target::Called(at) => (&self.called, at as usize),
+        };
+        list.get(at).copied().filter(|&number| number != NONE)
+    }
 }
 
 /// Gives static variables of one name in one section names of their own: whoever makes a C struct of the
@@ -71,23 +106,32 @@ pub(crate) fn tell_apart(
     renamed
 }
 
-impl<'n> Symtab<'n> {
+impl Symtab {
     pub(crate) fn make(
-        context: &'n Context<'_>,
+        context: &Context<'_>,
         table: &Table,
         plan: &Plan,
         layout: &Layout,
         contents: &[Contents],
         renamed: &HashMap<At, Name>,
     ) -> Self {
-        let referred: HashSet<Target> =
-            contents.iter().flat_map(|c| &c.relocs).map(|r| r.target).collect();
-        let mut tab = Self::default();
-        for index in 0..layout.sections.len() {
+        let index = Index {
+            sections: vec![NONE; layout.sections.len()],
+            symbols: vec![NONE; context.symbols.total()],
+            globals: vec![NONE; table.globals.len()],
+            called: vec![NONE; layout.called.len()],
+        };
+        let mut tab = Self { symbols: Vec::with_capacity(table.globals.len()), index };
+        for reloc in contents.iter().flat_map(|c| &c.relocs) {
+            if let Some(slot) = tab.index.slot(&context.symbols, reloc.target) {
+                *slot = WANTED;
+            }
+        }
+        for index in (0u32..).take(layout.sections.len()) {
             let target = Target::Section(index);
-            if referred.contains(&target) {
+            if tab.number(context, target).is_some() {
                 let symbol = elf::Symbol {
-                    name: b"",
+                    name: Name::EMPTY,
                     kind: STT_SECTION,
                     bind: STB_LOCAL,
                     visibility: 0,
@@ -95,14 +139,14 @@ impl<'n> Symtab<'n> {
                     value: 0,
                     size: 0,
                 };
-                tab.push(target, symbol);
+                tab.push(context, target, symbol);
             }
         }
         for (number, input) in (0u32..).zip(context.inputs) {
             for (at, symbol) in (0u32..).zip(&input.symbols) {
                 let here = (number, at);
                 let target = Target::Symbol(here);
-                let wanted = referred.contains(&target);
+                let wanted = tab.number(context, target).is_some();
                 if !is_local(symbol) || !wanted && !is_worth_keeping(symbol) {
                     continue;
                 }
@@ -113,16 +157,15 @@ impl<'n> Symtab<'n> {
                 let Some((place, value)) = place(plan, layout, number, input, symbol) else {
                     continue;
                 };
-                let name = context.names.bytes(name);
                 let (bind, size) = (STB_LOCAL, symbol.size);
                 let (kind, visibility) = (symbol.kind, symbol.visibility);
                 let symbol = elf::Symbol { name, kind, bind, visibility, place, value, size };
-                tab.push(target, symbol);
+                tab.push(context, target, symbol);
             }
         }
         tab.add_called(context, layout, false);
         for (id, global) in (0u32..).zip(&table.globals) {
-            let name = context.names.bytes(global.name);
+            let name = global.name;
             let visibility = global.visibility;
             let found = |at: At| Some((at.0, context.inputs.get(at.0 as usize)?));
             let symbol = match global.definition {
@@ -136,44 +179,56 @@ impl<'n> Symtab<'n> {
                     elf::Symbol { name, kind, bind, visibility, place, value, size }
                 }
                 None => {
-                    let symbol = global.wanted.first().and_then(|&at| found(at)?.1.symbol(at.1));
+                    let symbol = global.wanted().first().and_then(|&at| found(at)?.1.symbol(at.1));
                     let kind = symbol.map_or(0, |s| s.kind);
                     let bind = if global.weak { STB_WEAK } else { STB_GLOBAL };
                     let (place, value, size) = (Place::Undefined, 0, 0);
                     elf::Symbol { name, kind, bind, visibility, place, value, size }
                 }
             };
-            tab.push(Target::Global(id), symbol);
+            tab.push(context, Target::Global(id), symbol);
         }
         tab.add_called(context, layout, true);
         tab
     }
 
     /// Entry programs that became functions.
-    fn add_called(&mut self, context: &'n Context<'_>, layout: &Layout, global: bool) {
+    fn add_called(&mut self, context: &Context<'_>, layout: &Layout, global: bool) {
         let Some(text) = layout.text() else { return };
         for (id, called) in (0u32..).zip(&layout.called).filter(|(_, c)| c.global == global) {
             let (number, section, chunk) = called.chunk;
-            let found = context.inputs.get(number as usize).and_then(|i| i.section(section));
-            let chunk = found.and_then(|s| s.chunks.get(chunk as usize));
+            let input = context.inputs.get(number as usize);
+            let chunk = input.and_then(|i| i.chunks_of(i.section(section)?).get(chunk as usize));
             let symbol = elf::Symbol {
-                name: context.names.bytes(called.name),
+                name: called.name,
                 kind: STT_FUNC,
                 bind: if global { STB_GLOBAL } else { STB_LOCAL },
                 visibility: 0,
-                place: Place::Section(text),
+                place: Place::Section(section_number(text)),
                 value: called.at,
                 size: chunk.map_or(0, |c| c.end - c.start),
             };
-            self.push(Target::Called(id), symbol);
+            self.push(context, Target::Called(id), symbol);
         }
     }
 
-    fn push(&mut self, target: Target, symbol: elf::Symbol<'n>) {
-        // Fewer than there are bytes in the inputs.
-        self.index.insert(target, u32::try_from(self.symbols.len()).unwrap_or(u32::MAX));
+    /// The number of the symbol for a target.
+    pub(crate) fn number(&self, context: &Context<'_>, target: Target) -> Option<u32> {
+        self.index.get(&context.symbols, target)
+    }
+
+    fn push(&mut self, context: &Context<'_>, target: Target, symbol: elf::Symbol) {
+        if let Some(slot) = self.index.slot(&context.symbols, target) {
+            // Fewer than there are bytes in the inputs.
+            *slot = u32::try_from(self.symbols.len()).unwrap_or(NONE);
+        }
         self.symbols.push(symbol);
     }
+}
+
+fn section_number(index: usize) -> u32 {
+    // Fewer than a file can number.
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 fn is_local(symbol: &Symbol) -> bool {
@@ -202,11 +257,11 @@ fn place(
     let home = input.section(section)?;
     let cut = matches!(home.role, Role::Text | Role::Entries | Role::Maps);
     if cut && !home.chunks.is_empty() {
-        let chunk = home.chunk_at(symbol.value)?;
+        let chunk = input.chunk_at(home, symbol.value)?;
         if !plan.fate((number, section, chunk)).stays {
             return None;
         }
     }
     let (at, value) = layout.spot(number, section, symbol.value)?;
-    Some((Place::Section(at), value))
+    Some((Place::Section(section_number(at)), value))
 }

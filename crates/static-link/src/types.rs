@@ -10,7 +10,7 @@ use bpfweld_btf::{
 
 use crate::Context;
 use crate::error::LinkError;
-use crate::input::{Described, Entry, Func, Input, Role, Section, Tag, Var};
+use crate::input::{Bases, Described, Entry, Func, Input, Role, Section, Tag, Var};
 use crate::lay_out::{Layout, Piece};
 use crate::names::Name;
 use crate::plan::{ChunkAt, Plan};
@@ -32,12 +32,39 @@ pub(crate) struct Types<'c, 'a> {
     /// Prototype of functions of objects without types.
     pub(crate) synthesised: Option<TypeId>,
     pub(crate) builder: BtfBuilder,
-    /// New ids, by input and place in its list.
-    pub(crate) funcs: HashMap<(u32, u32), TypeId>,
-    pub(crate) vars: HashMap<(u32, u32), TypeId>,
+    /// New ids of the functions and variables of all inputs; `void` of what is left out.
+    pub(crate) funcs: Ids,
+    pub(crate) vars: Ids,
+    /// Ids that several inputs have.
+    pub(crate) shared: HashSet<TypeId>,
+    /// Offsets of names among the strings, by the names' numbers; 0 before they are asked for.
+    pub(crate) strings: Vec<u32>,
     /// Functions that entry programs became, and functions without types, by chunk.
     pub(crate) called: HashMap<ChunkAt, TypeId>,
     pub(crate) chunks: HashMap<ChunkAt, TypeId>,
+}
+
+/// New ids of items of inputs.
+pub(crate) struct Ids {
+    bases: Bases,
+    list: Vec<TypeId>,
+}
+
+impl Ids {
+    pub(crate) fn new(counts: impl Iterator<Item = usize>) -> Self {
+        let bases = Bases::new(counts);
+        Self { list: vec![TypeId::VOID; bases.total()], bases }
+    }
+
+    fn get(&self, input: u32, at: u32) -> Option<TypeId> {
+        self.list.get(self.bases.at(input, at)).copied().filter(|&id| id != TypeId::VOID)
+    }
+
+    fn set(&mut self, input: u32, at: u32, id: TypeId) {
+        if let Some(slot) = self.list.get_mut(self.bases.at(input, at)) {
+            *slot = id;
+        }
+    }
 }
 
 impl Types<'_, '_> {
@@ -47,7 +74,7 @@ impl Types<'_, '_> {
         self.add_sections();
         let blocks = self.instructions();
         let endian = self.context.endian;
-        let btf = self.builder.finish()?.to_bytes_endian(endian);
+        let btf = self.builder.into_bytes(endian)?;
         let any =
             blocks.iter().any(|b| !b.funcs.is_empty() || !b.lines.is_empty() || !b.core.is_empty());
         let ext = if any { ExtBlock::write_all(&blocks, endian) } else { Vec::new() };
@@ -65,10 +92,11 @@ impl Types<'_, '_> {
                         let name = self.name_of(number, func.symbol, func.name);
                         let id = match externs.get(&name) {
                             Some(&id) => id,
-                            None => self.add_func(func, name, Linkage::Extern),
+                            None => self.add_func(input, func, name, Linkage::Extern),
                         };
+                        self.shared.insert(id);
                         externs.insert(name, id);
-                        self.funcs.insert((number, at), id);
+                        self.funcs.set(number, at, id);
                     }
                 } else {
                     self.add_defined(number, at, input, func);
@@ -85,12 +113,12 @@ impl Types<'_, '_> {
         let place = func.symbol.and_then(|s| {
             let symbol = input.symbol(s)?;
             let section = symbol.section?;
-            Some((s, symbol, section, input.section(section)?.chunk_at(symbol.value)?))
+            Some((s, symbol, section, input.chunk_at(input.section(section)?, symbol.value)?))
         });
         let Some((index, symbol, section, chunk)) = place else {
             // A function of which only the type is there.
-            let id = self.add_func(func, name, func.linkage);
-            self.funcs.insert((number, at), id);
+            let id = self.add_func(input, func, name, func.linkage);
+            self.funcs.set(number, at, id);
             return;
         };
         let chunk = (number, section, chunk);
@@ -98,8 +126,8 @@ impl Types<'_, '_> {
         let removed = self.table.is_removed((number, index));
         let linkage = if symbol.is_local() || removed { Linkage::Static } else { func.linkage };
         if fate.stays {
-            let id = self.add_func(func, name, linkage);
-            self.funcs.insert((number, at), id);
+            let id = self.add_func(input, func, name, linkage);
+            self.funcs.set(number, at, id);
         }
         if fate.called
             && let Some((called, _)) =
@@ -107,7 +135,7 @@ impl Types<'_, '_> {
             && called.symbol == Some(index)
         {
             let linkage = if called.global { Linkage::Global } else { Linkage::Static };
-            let id = self.add_func(func, called.name, linkage);
+            let id = self.add_func(input, func, called.name, linkage);
             self.called.insert(chunk, id);
         }
     }
@@ -119,14 +147,15 @@ impl Types<'_, '_> {
             if !matches!(section.role, Role::Text | Role::Entries) {
                 continue;
             }
-            for (at, chunk) in (0u32..).zip(&section.chunks) {
+            for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                 let here = (number, index, at);
                 let fate = self.plan.fate(here);
-                let Some(symbol) = chunk.symbols.first().and_then(|&s| input.symbol(s)) else {
+                let Some(symbol) = input.starting(chunk).first().and_then(|&s| input.symbol(s))
+                else {
                     continue;
                 };
                 // Without types, the verifier takes every function for a static one.
-                let entry = if chunk.program.is_some() { Linkage::Global } else { Linkage::Static };
+                let entry = if chunk.is_entry { Linkage::Global } else { Linkage::Static };
                 if fate.stays {
                     let id = self.add_named(symbol.name, proto, entry, &[]);
                     self.chunks.insert(here, id);
@@ -142,15 +171,28 @@ impl Types<'_, '_> {
         }
     }
 
-    fn add_func(&mut self, func: &Func, name: Name, linkage: Linkage) -> TypeId {
-        self.add_named(name, self.context.type_id(func.proto), linkage, &func.tags)
+    fn add_func(&mut self, input: &Input, func: &Func, name: Name, linkage: Linkage) -> TypeId {
+        let tags = func.tags.of(&input.tags);
+        self.add_named(name, self.context.type_id(func.proto), linkage, tags)
     }
 
     fn add_named(&mut self, name: Name, proto: TypeId, linkage: Linkage, tags: &[Tag]) -> TypeId {
-        let name = self.context.names.text(name);
-        let id = self.builder.add_func(&name, proto, linkage);
+        let name = self.string(name);
+        let id = self.builder.append_func(name, proto, linkage);
         self.add_tags(id, tags);
         id
+    }
+
+    /// The offset of a name among the strings.
+    fn string(&mut self, name: Name) -> u32 {
+        match self.strings.get_mut(name.number()) {
+            Some(known) if *known != 0 => *known,
+            slot => {
+                let offset = self.builder.add_str(self.context.names.bytes(name));
+                slot.into_iter().for_each(|slot| *slot = offset);
+                offset
+            }
+        }
     }
 
     fn add_tags(&mut self, id: TypeId, tags: &[Tag]) {
@@ -174,10 +216,11 @@ impl Types<'_, '_> {
                     if undefined {
                         let id = match externs.get(&name) {
                             Some(&id) => id,
-                            None => self.add_var(var, name, Linkage::Extern),
+                            None => self.add_var(input, var, name, Linkage::Extern),
                         };
+                        self.shared.insert(id);
                         externs.insert(name, id);
-                        self.vars.insert((number, at), id);
+                        self.vars.set(number, at, id);
                     }
                     continue;
                 }
@@ -185,17 +228,17 @@ impl Types<'_, '_> {
                     let symbol = var.symbol.and_then(|s| input.symbol(s));
                     let local = symbol.is_some_and(|s| s.is_local());
                     let linkage = if local { Linkage::Static } else { var.linkage };
-                    let id = self.add_var(var, name, linkage);
-                    self.vars.insert((number, at), id);
+                    let id = self.add_var(input, var, name, linkage);
+                    self.vars.set(number, at, id);
                 }
             }
         }
     }
 
-    fn add_var(&mut self, var: &Var, name: Name, linkage: Linkage) -> TypeId {
-        let text = self.context.names.text(name);
-        let id = self.builder.add_var(&text, self.context.type_id(var.type_id), linkage);
-        self.add_tags(id, &var.tags);
+    fn add_var(&mut self, input: &Input, var: &Var, name: Name, linkage: Linkage) -> TypeId {
+        let name = self.string(name);
+        let id = self.builder.append_var(name, self.context.type_id(var.type_id), linkage);
+        self.add_tags(id, var.tags.of(&input.tags));
         id
     }
 
@@ -214,7 +257,8 @@ impl Types<'_, '_> {
     fn add_sections(&mut self) {
         let mut order: Vec<Name> = Vec::new();
         let mut entries: HashMap<Name, Vec<SectionVar>> = HashMap::default();
-        let mut listed: HashSet<(Name, TypeId)> = HashSet::default();
+        // The section that last listed what is one for several inputs.
+        let mut listed: HashMap<TypeId, Name> = HashMap::default();
         let inputs = self.context.inputs;
         for (number, input) in (0u32..).zip(inputs) {
             for datasec in &input.datasecs {
@@ -223,10 +267,11 @@ impl Types<'_, '_> {
                     order.push(datasec.name);
                     Vec::new()
                 });
-                for entry in &datasec.entries {
+                for entry in datasec.entries.of(&input.entries) {
                     let found = self.entry(number, input, datasec.name, entry);
                     let Some((type_id, offset)) = found else { continue };
-                    if listed.insert((datasec.name, type_id)) {
+                    let shared = self.shared.contains(&type_id);
+                    if !shared || listed.insert(type_id, datasec.name) != Some(datasec.name) {
                         list.push(SectionVar { type_id, offset, size: entry.size });
                     }
                 }
@@ -234,7 +279,9 @@ impl Types<'_, '_> {
         }
         for name in order {
             let mut list = entries.remove(&name).unwrap_or_default();
-            list.sort_by_key(|v| v.offset);
+            if !list.is_sorted_by_key(|v| v.offset) {
+                list.sort_by_key(|v| v.offset);
+            }
             let section = self.layout.section_named(name);
             if list.is_empty() && section.is_none() {
                 continue;
@@ -242,8 +289,8 @@ impl Types<'_, '_> {
             // Of externs there is no section.
             let size = section.map_or(0, |s| s.size);
             let size = u32::try_from(size).unwrap_or(u32::MAX);
-            let text = self.context.names.text(name);
-            self.builder.add_datasec(&text, size, &list);
+            let name = self.string(name);
+            self.builder.append_datasec(name, size, &list);
         }
     }
 
@@ -256,10 +303,10 @@ impl Types<'_, '_> {
         entry: &Entry,
     ) -> Option<(TypeId, u32)> {
         let at = match entry.what {
-            Described::Func(at) => return Some((*self.funcs.get(&(number, at))?, entry.offset)),
+            Described::Func(at) => return Some((self.funcs.get(number, at)?, entry.offset)),
             Described::Var(at) => at,
         };
-        let id = *self.vars.get(&(number, at))?;
+        let id = self.vars.get(number, at)?;
         let var = input.vars.get(at as usize)?;
         let symbol = var.symbol.and_then(|s| input.symbol(s));
         let place = match symbol {
@@ -283,43 +330,48 @@ impl Types<'_, '_> {
             let mut block = ExtBlock::default();
             let inputs = self.context.inputs;
             let sections = out.pieces.iter().filter_map(|piece| {
-                Some((piece, inputs.get(piece.input as usize)?.section(piece.section)?))
+                let input = inputs.get(piece.input as usize)?;
+                Some((piece, input, input.section(piece.section)?))
             });
             // One part after the other, as they stand in the output: their strings have to come in the
             // same order when that is linked.
-            for (piece, section) in sections.clone() {
-                self.add_functions_and_lines(piece, section, &mut block);
+            for (piece, input, section) in sections.clone() {
+                self.add_functions_and_lines(piece, input, section, &mut block);
             }
-            for (piece, section) in sections {
-                self.add_core(piece, section, &mut block);
+            for (piece, input, section) in sections {
+                self.add_core(piece, input, section, &mut block);
             }
             if !block.funcs.is_empty() || !block.lines.is_empty() || !block.core.is_empty() {
-                block.name_off = self.builder.add_str(self.context.names.bytes(out.name));
+                block.name_off = self.string(out.name);
             }
             blocks.push(block);
         }
         blocks
     }
 
-    fn add_functions_and_lines(&mut self, piece: &Piece, section: &Section, block: &mut ExtBlock) {
-        let names = &self.context.names;
+    fn add_functions_and_lines(
+        &mut self,
+        piece: &Piece,
+        input: &Input,
+        section: &Section,
+        block: &mut ExtBlock,
+    ) {
         let chunk_id = |types: &Self, start: u64| {
-            let chunk = section.chunk_at(start)?;
+            let chunk = input.chunk_at(section, start)?;
             let here = (piece.input, piece.section, chunk);
             let list = if piece.called.is_some() { &types.called } else { &types.chunks };
             list.get(&here).copied()
         };
-        for &(offset, func) in &section.info.funcs {
+        for &(offset, func) in section.func_infos.of(&input.func_infos) {
             let id = match piece.called {
                 Some(_) => chunk_id(self, offset.into()),
-                None => self.funcs.get(&(piece.input, func)).copied(),
+                None => self.funcs.get(piece.input, func),
             };
             if let (Some(insn_off), Some(type_id)) = (moved(piece, offset), id) {
                 block.funcs.push(FuncInfo { insn_off, type_id });
             }
         }
-        let has_types = self.context.inputs.get(piece.input as usize).is_some_and(|i| i.has_types);
-        for chunk in section.chunks.iter().filter(|_| !has_types) {
+        for chunk in input.chunks_of(section).iter().filter(|_| !input.has_types) {
             let start = u32::try_from(chunk.start).unwrap_or(u32::MAX);
             if let (Some(insn_off), Some(type_id)) =
                 (moved(piece, start), chunk_id(self, chunk.start))
@@ -327,26 +379,28 @@ impl Types<'_, '_> {
                 block.funcs.push(FuncInfo { insn_off, type_id });
             }
         }
-        let from = section.info.lines.partition_point(|l| u64::from(l.offset) < piece.start);
-        for line in section.info.lines.get(from..).unwrap_or_default() {
+        let lines = input.lines_of(section);
+        let from = lines.partition_point(|l| u64::from(l.offset) < piece.start);
+        for line in lines.get(from..).unwrap_or_default() {
             let Some(insn_off) = moved(piece, line.offset) else { break };
             block.lines.push(LineRecord {
                 insn_off,
-                file_off: self.builder.add_str(names.bytes(line.file)),
-                line_off: self.builder.add_str(names.bytes(line.text)),
+                file_off: self.string(line.file),
+                line_off: self.string(line.text),
                 line_col: line.line_col,
             });
         }
     }
 
-    fn add_core(&mut self, piece: &Piece, section: &Section, block: &mut ExtBlock) {
-        let from = section.info.core.partition_point(|c| u64::from(c.offset) < piece.start);
-        for core in section.info.core.get(from..).unwrap_or_default() {
+    fn add_core(&mut self, piece: &Piece, input: &Input, section: &Section, block: &mut ExtBlock) {
+        let core = section.core.of(&input.core);
+        let from = core.partition_point(|c| u64::from(c.offset) < piece.start);
+        for core in core.get(from..).unwrap_or_default() {
             let Some(insn_off) = moved(piece, core.offset) else { break };
             block.core.push(CoreRecord {
                 insn_off,
                 type_id: self.context.type_id(core.type_id),
-                access_off: self.builder.add_str(self.context.names.bytes(core.access)),
+                access_off: self.string(core.access),
                 kind: core.kind,
             });
         }

@@ -1,0 +1,252 @@
+//! What need not be read in full: an object of which every part is like what was read in full before, in
+//! another object of the link, or plain enough to be seen to be whole here. A link of many objects would
+//! spend most of its time on checking once more what it has seen.
+//!
+//! Whatever is not plain is not known: then [`bpfweld_object::Object::parse`] decides, and tells what is
+//! wrong. Should something slip through here, it is found when the output is read back.
+
+use crate::hash::HashSet;
+
+use bpfweld_btf::{Endian, Linkage, TypeId};
+use bpfweld_insn::{CALL, INSN_SIZE, Insn, pseudo};
+use bpfweld_object::{FileReloc, RelocKind};
+
+use crate::elf;
+use crate::input::{Chunk, Described, Input, Role, Section, Symbol};
+use crate::names::{Name, Names};
+
+/// What has been read in full, in this link.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Number of types in the link's builder: all of them were part of an object that was.
+    types: u32,
+    /// Types of functions.
+    protos: HashSet<TypeId>,
+    /// Types of variables, the sections that list them, the bytes that they get there.
+    vars: HashSet<(TypeId, Option<Name>, u32)>,
+}
+
+/// Bytes of contents, sections, and lists of variables from which on an object is not plain.
+const MAX_BYTES: usize = 1 << 20;
+const MAX_PARTS: usize = 128;
+/// Largest section of variables, in bytes.
+const MAX_SECTION: u64 = 1 << 20;
+
+impl Known {
+    /// Remembers an object that was read in full; the builder now has so many types.
+    pub(crate) fn learn(&mut self, input: &Input, types: u32) {
+        self.types = types;
+        self.protos.extend(input.funcs.iter().map(|f| f.proto));
+        self.vars.extend(vars(input));
+    }
+
+    /// Is all of the object known or plain? The builder has so many types, with this object's.
+    pub(crate) fn covers(&self, input: &Input, types: u32, names: &Names, endian: Endian) -> bool {
+        // A tag may be on a member that is not there.
+        let is_plain = input.has_types && input.tags.is_empty() && input.data.len() <= MAX_BYTES;
+        is_plain
+            && self.types == types
+            && input.funcs.iter().all(|f| self.protos.contains(&f.proto))
+            && vars(input).all(|var| self.vars.contains(&var))
+            && input.symbols.iter().all(is_plain_symbol)
+            && are_plain_sections(input, names)
+            && are_vars_inside(input)
+            && input.sections.iter().all(|s| !s.is_code() || is_plain_code(input, s, endian))
+    }
+}
+
+/// What is to be known of variables.
+fn vars(input: &Input) -> impl Iterator<Item = (TypeId, Option<Name>, u32)> {
+    let listed = input.datasecs.iter().flat_map(|d| d.entries.of(&input.entries));
+    let listed = listed.filter_map(|entry| match entry.what {
+        Described::Var(at) => {
+            let var = input.vars.get(at as usize)?;
+            Some((var.type_id, var.section, entry.size))
+        }
+        Described::Func(_) => None,
+    });
+    let others = input.vars.iter().filter(|v| v.section.is_none());
+    listed.chain(others.map(|v| (v.type_id, None, 0)))
+}
+
+fn is_plain_symbol(symbol: &Symbol) -> bool {
+    let is_place = !symbol.names_section() && symbol.kind != elf::STT_FILE;
+    match symbol.section {
+        _ if symbol.name == Name::EMPTY || !is_place => true,
+        None => symbol.described.is_some() && !symbol.absolute,
+        Some(_) => !symbol.absolute,
+    }
+}
+
+fn are_plain_sections(input: &Input, names: &Names) -> bool {
+    let kept = input.sections.get(1..).unwrap_or_default();
+    let lists = input.datasecs.len();
+    if kept.len() > MAX_PARTS || lists > MAX_PARTS {
+        return false;
+    }
+    let once = |at: usize, name: Name| {
+        kept.get(at + 1..).unwrap_or_default().iter().all(|s| s.old_name != name)
+    };
+    let listed_once = |at: usize, name: Name| {
+        input.datasecs.get(at + 1..).unwrap_or_default().iter().all(|d| d.name != name)
+    };
+    input.datasecs.iter().enumerate().all(|(at, d)| listed_once(at, d.name))
+        && kept.iter().enumerate().all(|(at, section)| {
+            once(at, section.old_name)
+                && match section.role {
+                    Role::Text | Role::Entries | Role::Single => true,
+                    // Slots of maps are filled by relocations.
+                    Role::Maps => {
+                        section.relocs.is_empty()
+                            && input.datasecs.iter().any(|d| d.name == section.name)
+                    }
+                    Role::Data => is_plain_data(section, names),
+                    Role::Dropped => false,
+                }
+        })
+}
+
+fn is_plain_data(section: &Section, names: &Names) -> bool {
+    let name = names.bytes(section.name);
+    let is = |kind: &[u8]| {
+        let rest = name.strip_prefix(kind);
+        rest.is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'.'))
+    };
+    let kind = match section.kind {
+        elf::SHT_NOBITS => is(b".bss"),
+        _ => is(b".data") || is(b".rodata"),
+    };
+    kind && section.flags & elf::SHF_ALLOC != 0 && (1..=MAX_SECTION).contains(&section.size)
+}
+
+/// Variables lie in their sections. Of externs there is no place.
+fn are_vars_inside(input: &Input) -> bool {
+    input.datasecs.iter().all(|datasec| {
+        datasec.entries.of(&input.entries).iter().all(|entry| {
+            let Described::Var(at) = entry.what else { return true };
+            let Some(var) = input.vars.get(at as usize) else { return false };
+            if var.linkage == Linkage::Extern {
+                return true;
+            }
+            let symbol = var.symbol.and_then(|s| input.symbol(s));
+            let home = symbol.and_then(|s| input.section(s.section?));
+            let Some((symbol, home)) = symbol.zip(home) else { return false };
+            let end = symbol.value.checked_add(entry.size.into());
+            entry.size > 0 && end.is_some_and(|end| end <= home.size)
+        })
+    })
+}
+
+/// The function that a chunk is: where it ends. `None` when it is not plain.
+fn end_of(input: &Input, chunk: &Chunk) -> Option<u64> {
+    let [symbol] = *input.starting(chunk) else { return None };
+    let size = input.symbol(symbol)?.size;
+    let end = chunk.start.checked_add(size)?;
+    let aligned = (chunk.start | size).is_multiple_of(INSN_SIZE as u64);
+    (aligned && size > 0 && end <= chunk.end).then_some(end)
+}
+
+fn starts_at(input: &Input, section: &Section, offset: u64) -> bool {
+    input.chunks_of(section).binary_search_by_key(&offset, |c| c.start).is_ok()
+}
+
+fn is_plain_code(input: &Input, section: &Section, endian: Endian) -> bool {
+    let data = section.data.of(&input.data);
+    let mut relocs = input.relocs_of(section).iter().peekable();
+    let plain = input.chunks_of(section).iter().all(|chunk| {
+        let end = end_of(input, chunk);
+        let range =
+            usize::try_from(chunk.start).ok().zip(end.and_then(|e| usize::try_from(e).ok()));
+        let code = range.and_then(|(start, end)| data.get(start..end));
+        code.is_some_and(|code| {
+            let mut slots = code.as_chunks::<INSN_SIZE>().0.iter();
+            let mut offset = chunk.start;
+            while let Some(&slot) = slots.next() {
+                let insn = match endian {
+                    Endian::Little => Insn::from_le(slot),
+                    Endian::Big => Insn::from_be(slot),
+                };
+                let reloc = relocs.next_if(|r| r.offset == offset);
+                let fine = match reloc {
+                    Some(reloc) => is_plain_reference(input, insn, reloc),
+                    None => is_plain_alone(input, section, insn, offset),
+                };
+                offset += INSN_SIZE as u64;
+                if !fine {
+                    return false;
+                }
+                if insn.is_ld_imm64() {
+                    offset += INSN_SIZE as u64;
+                    // The opcode comes first in either byte order.
+                    if slots.next().is_none_or(|second| second[0] != 0) {
+                        return false;
+                    }
+                }
+            }
+            true
+        })
+    });
+    // What is left was in a gap or within an instruction.
+    plain
+        && relocs.next().is_none()
+        && (!input.chunks_of(section).is_empty() || section.size == 0)
+        && are_plain_accesses(input, section)
+}
+
+fn is_plain_alone(input: &Input, section: &Section, insn: Insn, offset: u64) -> bool {
+    let is_function = match (insn.code, insn.src) {
+        (CALL, pseudo::CALL) => true,
+        (CALL, pseudo::KFUNC_CALL) => return false,
+        _ if !insn.is_ld_imm64() || insn.src == 0 => return true,
+        (_, src) if src == pseudo::FUNC => true,
+        _ => return false,
+    };
+    let distance = (i64::from(insn.imm) + 1) * INSN_SIZE as i64;
+    let target = offset.checked_add_signed(distance);
+    is_function && target.is_some_and(|target| starts_at(input, section, target))
+}
+
+fn is_plain_reference(input: &Input, insn: Insn, reloc: &FileReloc) -> bool {
+    let Some(symbol) = input.symbol(reloc.symbol) else { return false };
+    let is_call = match reloc.kind {
+        RelocKind::Call if insn.code == CALL && matches!(insn.src, 0 | pseudo::CALL) => true,
+        RelocKind::LoadImm64 if insn.is_ld_imm64() => false,
+        _ => return false,
+    };
+    let Some(home) = symbol.section else {
+        return match symbol.described {
+            Some(Described::Func(_)) => !is_call || matches!(insn.imm, -1 | 0),
+            Some(Described::Var(_)) => !is_call,
+            None => false,
+        };
+    };
+    let Some(home) = input.section(home) else { return false };
+    let Some(offset) = symbol.value.checked_add_signed(reloc.addend) else { return false };
+    match home.role {
+        Role::Text | Role::Entries => starts_at(input, home, offset),
+        _ if is_call => false,
+        // Each is a variable that was looked at.
+        Role::Maps => starts_at(input, home, offset) && is_described_map(input, home, offset),
+        Role::Data => offset <= home.size,
+        Role::Single | Role::Dropped => false,
+    }
+}
+
+fn is_described_map(input: &Input, section: &Section, offset: u64) -> bool {
+    let chunks = input.chunks_of(section);
+    let found = chunks.binary_search_by_key(&offset, |c| c.start).ok().and_then(|i| chunks.get(i));
+    let symbol = found.and_then(|chunk| input.starting(chunk).first().copied());
+    matches!(symbol.and_then(|s| input.described(s)), Some(Described::Var(_)))
+}
+
+/// CO-RE records are about the first halves of instructions of functions.
+fn are_plain_accesses(input: &Input, section: &Section) -> bool {
+    let data = section.data.of(&input.data);
+    section.core.of(&input.core).iter().all(|core| {
+        let at = core.offset as usize;
+        let before = at.checked_sub(INSN_SIZE).and_then(|at| data.get(at));
+        at.is_multiple_of(INSN_SIZE)
+            && at < data.len()
+            && before.is_none_or(|&code| code != bpfweld_insn::LD_IMM64)
+    })
+}
