@@ -1,17 +1,17 @@
 //! Programs that a verifier takes, at random: registers are always set, jumps go forward, the packet's
 //! length is checked first.
 
+mod basic;
+
 use bpfweld_insn::Insn;
 use bpfweld_link::{ImageSet, ImageTarget, MapSpec, SlotRef};
 use bpfweld_object::{ProgramSpec, ProgramType};
 use proptest::prelude::*;
 
-use crate::common::*;
+use crate::common::{self, *};
+use basic::emit as emit_basic;
+use basic::{Basic, SEEN, WEIGHT, again, basic, epilogue, jump, number, pointer, prologue};
 
-/// Registers that hold numbers throughout: r6 is the context, r7 the packet.
-const NUMBERS: [u8; 8] = [0, 1, 2, 3, 4, 5, 8, 9];
-/// Bytes of the packet that programs look at.
-const SEEN: i16 = 48;
 const ENTRIES: u32 = 4;
 /// Types of the maps with keys, in the order of the set (`linux/bpf.h`): array, hash, LRU hash, LPM trie;
 /// then those per CPU.
@@ -29,22 +29,8 @@ const CALL_OTHER: Insn = Insn { code: 0x85, dst: 0, src: 1, off: 0, imm: 0 };
 /// One step of a program, each of one instruction or a few.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// Arithmetic: operation by number, registers, immediate, 64 bits?, register operand?
-    Alu(u8, u8, u8, i32, bool, bool),
-    /// Byte swap: which, register, width.
-    Swap(u8, u8, u8),
-    /// Sign-extending move.
-    Extend(u8, u8, u8, bool),
-    /// Jump over the next steps: condition, registers, immediate, 64 bits?, register?, how many.
-    Jump(u8, u8, u8, i32, bool, bool, u8),
-    /// Load: register, offset, size, from the packet?, signed?
-    Load(u8, u8, u8, bool, bool),
-    /// Store: register, offset, size, to the packet?, immediate?
-    Store(u8, u8, u8, bool, Option<i32>),
-    /// Atomic operation on the stack.
-    Atomic(u8, u8, u8, bool),
-    /// 64-bit immediate.
-    Imm64(u8, u64),
+    /// One that all generated programs may take.
+    Basic(Basic),
     /// Look a key up and change the value: register of key, map.
     Lookup(u8, u8),
     /// Update or delete: register of key, map, flags; `None` deletes.
@@ -57,31 +43,11 @@ pub(crate) enum Step {
     Move(u8, i8),
     /// Tail-call the program in a slot, or none.
     TailCall(bool),
-    /// A checksum of the stack.
-    Checksum(u8, u8),
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
-    let any_imm = prop_oneof![
-        any::<i32>(),
-        prop::sample::select(vec![0, 1, -1, i32::MIN, i32::MAX, 31, 32, 63, 64, 255, 65535])
-    ];
-    let imm = any_imm.boxed();
     prop_oneof![
-        8 => (0..14u8, any::<u8>(), any::<u8>(), imm.clone(), any::<bool>(), any::<bool>())
-            .prop_map(|(o, d, s, i, w, r)| Step::Alu(o, d, s, i, w, r)),
-        1 => (0..3u8, any::<u8>(), 0..3u8).prop_map(|(k, d, w)| Step::Swap(k, d, w)),
-        1 => (any::<u8>(), any::<u8>(), 0..3u8, any::<bool>())
-            .prop_map(|(d, s, w, l)| Step::Extend(d, s, w, l)),
-        2 => (0..12u8, any::<u8>(), any::<u8>(), imm.clone(), any::<bool>(), any::<bool>(), 1..6u8)
-            .prop_map(|(o, d, s, i, w, r, n)| Step::Jump(o, d, s, i, w, r, n)),
-        2 => (any::<u8>(), any::<u8>(), 0..4u8, any::<bool>(), any::<bool>())
-            .prop_map(|(d, o, z, p, s)| Step::Load(d, o, z, p, s)),
-        2 => (any::<u8>(), any::<u8>(), 0..4u8, any::<bool>(), prop::option::of(imm))
-            .prop_map(|(d, o, z, p, i)| Step::Store(d, o, z, p, i)),
-        1 => (0..10u8, any::<u8>(), any::<u8>(), any::<bool>())
-            .prop_map(|(k, s, o, w)| Step::Atomic(k, s, o, w)),
-        1 => (any::<u8>(), any::<u64>()).prop_map(|(d, i)| Step::Imm64(d, i)),
+        WEIGHT => basic().prop_map(Step::Basic),
         2 => (any::<u8>(), 0..KEYED).prop_map(|(k, m)| Step::Lookup(k, m)),
         2 => (any::<u8>(), 0..KEYED, prop::option::of(0..4u8))
             .prop_map(|(k, m, f)| Step::Update(k, m, f)),
@@ -89,24 +55,11 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => (any::<u8>(), any::<u8>()).prop_map(|(a, b)| Step::Call(a, b)),
         1 => (0..3u8, -3..4i8).prop_map(|(k, by)| Step::Move(k, by)),
         1 => any::<bool>().prop_map(Step::TailCall),
-        1 => (0..4u8, 0..4u8).prop_map(|(a, b)| Step::Checksum(a, b)),
     ]
-}
-
-fn number(pick: u8) -> u8 {
-    NUMBERS[usize::from(pick) % NUMBERS.len()]
 }
 
 /// Instructions of a step, and which of them is to get the address of which map.
 fn emit(step: &Step, tc: bool) -> (Vec<Insn>, Option<(u32, usize)>) {
-    let size = |z: u8| [0x00u8, 0x08, 0x10, 0x18][usize::from(z)];
-    let bytes = |z: u8| [4i16, 2, 1, 8][usize::from(z)];
-    // Where r1 to r5 are taken from after a call.
-    let again = || (1..=5).map(|r| ins(0x79, r, 10, -8 * i16::from(r), 0));
-    let place = |packet: bool, offset: u8, z: u8| match packet {
-        true => (7, i16::from(offset) % (SEEN / bytes(z)) * bytes(z)),
-        false => (10, -64 + i16::from(offset) % (64 / bytes(z)) * bytes(z)),
-    };
     // The key's second half is there for the trie, whose first half is the length of a prefix.
     let key = |k: u8, map: u8| {
         let trie = if KEYED_TYPES[usize::from(map)] == 11 { 2 } else { 0 };
@@ -118,79 +71,8 @@ fn emit(step: &Step, tc: bool) -> (Vec<Insn>, Option<(u32, usize)>) {
             ins(0x63, 10, 1, -72, 0),
         ]
     };
-    let pointer = |reg: u8, offset: i32| [mov_reg(reg, 10), add(reg, offset)];
-    let one = |insn| (vec![insn], None);
     match *step {
-        Step::Alu(op, d, s, imm, wide, reg) => {
-            let class = if wide { 7 } else { 4 };
-            let (op, off) = match op {
-                12 => (0x30, 1),
-                13 => (0x90, 1),
-                op => (
-                    [0, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0x90, 0xa0, 0xb0, 0xc0]
-                        [usize::from(op)],
-                    0,
-                ),
-            };
-            let width = if wide { 64 } else { 32 };
-            let imm = match op {
-                0x60 | 0x70 | 0xc0 => imm.rem_euclid(width),
-                0x30 | 0x90 if imm == 0 => 1,
-                _ => imm,
-            };
-            let reg = reg && op != 0x80;
-            let (source, s) = if reg { (8, number(s)) } else { (0, 0) };
-            let imm = if reg || op == 0x80 { 0 } else { imm };
-            one(ins(class | op | source, number(d), s, off, imm))
-        }
-        Step::Swap(kind, d, width) => {
-            let width = [16, 32, 64][usize::from(width)];
-            one(ins([0xd4, 0xdc, 0xd7][usize::from(kind)], number(d), 0, 0, width))
-        }
-        Step::Extend(d, s, width, long) => {
-            let width = [8, 16, 32][usize::from(width)];
-            let code = if long || width == 32 { 0xbf } else { 0xbc };
-            one(ins(code, number(d), number(s), width, 0))
-        }
-        Step::Jump(op, d, s, imm, wide, reg, _) => {
-            let class = if wide { 5 } else { 6 };
-            if op == 11 {
-                // What is behind an unconditional jump must be reached from elsewhere.
-                let jump = ins(if wide { 0x05 } else { 0x06 }, 0, 0, 0, 0);
-                return (vec![ins(0x15, number(d), 0, 1, imm), jump], None);
-            }
-            let op =
-                [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0][usize::from(op)];
-            match reg {
-                true => one(ins(class | op | 8, number(d), number(s), 0, 0)),
-                false => one(ins(class | op, number(d), 0, 0, imm)),
-            }
-        }
-        Step::Load(d, offset, z, packet, signed) => {
-            let (base, at) = place(packet, offset, z);
-            let mode = if signed && z != 3 { 0x80 } else { 0x60 };
-            one(ins(1 | mode | size(z), number(d), base, at, 0))
-        }
-        Step::Store(s, offset, z, packet, imm) => {
-            let (base, at) = place(packet, offset, z);
-            match imm {
-                Some(imm) => one(ins(2 | 0x60 | size(z), base, 0, at, imm)),
-                None => one(ins(3 | 0x60 | size(z), base, number(s), at, 0)),
-            }
-        }
-        Step::Atomic(kind, s, offset, wide) => {
-            let z = if wide { 3 } else { 0 };
-            let (base, at) = place(false, offset, z);
-            let kind = [0, 1, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, 0xe1, 0xf1][usize::from(kind)];
-            let atomic = ins(3 | 0xc0 | size(z), base, number(s), at, kind);
-            // See the test of the upper half behind a cmpxchg.
-            let clear = (kind == 0xf1 && !wide).then(|| ins(0xbc, 0, 0, 0, 0));
-            (std::iter::once(atomic).chain(clear).collect(), None)
-        }
-        Step::Imm64(d, imm) => {
-            let low = ins(0x18, number(d), 0, 0, imm as u32 as i32);
-            (vec![low, ins(0, 0, 0, 0, (imm >> 32) as i32)], None)
-        }
+        Step::Basic(ref step) => (emit_basic(step), None),
         Step::Lookup(k, map) => {
             let mut out: Vec<Insn> = key(k, map).into();
             out.extend(pointer(2, -72));
@@ -253,17 +135,6 @@ fn emit(step: &Step, tc: bool) -> (Vec<Insn>, Option<(u32, usize)>) {
             out.extend([call_helper(12), ins(0x79, 0, 10, -8, 0)]);
             out.extend(again());
             (out, Some((at, SLOTS)))
-        }
-        Step::Checksum(a, b) => {
-            let mut out = Vec::new();
-            out.extend(pointer(1, -64));
-            out.push(mov(2, i32::from(a) * 4));
-            out.extend(pointer(3, -32));
-            out.push(mov(4, i32::from(b) * 4));
-            out.push(mov_reg(5, 9));
-            out.push(call_helper(28));
-            out.extend(again());
-            (out, None)
         }
     }
 }
@@ -328,21 +199,7 @@ pub(crate) fn program(plan: &Plan) -> ImageSet {
 /// Instructions, where they refer to which map, and how many of them are the entry function's.
 fn code(steps: &[Step], called: &[Step], tc: bool) -> (Vec<Insn>, Vec<(u32, usize)>, u32) {
     let (data, end) = if tc { (76, 80) } else { (0, 4) };
-    let mut insns = vec![
-        mov_reg(6, 1),
-        load_u32(7, 6, data),
-        load_u32(8, 6, end),
-        mov_reg(0, 7),
-        add(0, SEEN.into()),
-        // Too short: never so at first, but the verifier wants to see it.
-        ins(0xbd, 0, 8, 2, 0),
-        mov(0, 1),
-        exit(),
-    ];
-    for (i, &reg) in NUMBERS.iter().enumerate() {
-        insns.push(ins(0x79, reg, 7, i as i16 % 6 * 8, 0));
-        insns.push(ins(0x7b, 10, reg, -8 * (i as i16 + 1), 0));
-    }
+    let mut insns = prologue(data, end);
     let mut relocs = Vec::new();
     let mut starts = Vec::new();
     for step in steps {
@@ -354,25 +211,12 @@ fn code(steps: &[Step], called: &[Step], tc: bool) -> (Vec<Insn>, Vec<(u32, usiz
         insns.extend(more);
     }
     starts.push(insns.len());
-    for (i, step) in steps.iter().enumerate() {
-        if let Step::Jump(.., over) = step {
-            let to = starts[(i + 1 + usize::from(*over)).min(steps.len())];
-            // The jump is the step's last instruction.
-            let distance = to - starts[i + 1];
-            let insn = &mut insns[starts[i + 1] - 1];
-            match insn.code {
-                0x06 => insn.imm = distance as i32,
-                _ => insn.off = distance as i16,
-            }
-        }
-    }
-    // Everything that was computed can be seen: in the packet, and in the verdict.
-    for (i, reg) in [0, 1, 2, 3, 8, 9].into_iter().enumerate() {
-        insns.push(ins(0x7b, 7, reg, i as i16 * 8, 0));
-    }
-    for reg in [4, 5, 8, 9] {
-        insns.push(ins(0xaf, 0, reg, 0, 0));
-    }
+    let basics = steps.iter().map(|step| match step {
+        Step::Basic(basic) => Some(basic),
+        _ => None,
+    });
+    jump(&mut insns, &starts, basics);
+    insns.extend(epilogue());
     insns.push(exit());
     let main = insns.len();
     let mut calls = false;
@@ -385,8 +229,11 @@ fn code(steps: &[Step], called: &[Step], tc: bool) -> (Vec<Insn>, Vec<(u32, usiz
         insns.extend([0, 3, 5, 8].map(|reg| mov_reg(reg, 1)));
         insns.extend([4, 9].map(|reg| mov_reg(reg, 2)));
         for step in called {
-            if matches!(step, Step::Alu(..) | Step::Swap(..) | Step::Extend(..) | Step::Imm64(..)) {
-                insns.extend(emit(step, tc).0);
+            if let Step::Basic(
+                step @ (Basic::Alu(..) | Basic::Swap(..) | Basic::Extend(..) | Basic::Imm64(..)),
+            ) = step
+            {
+                insns.extend(emit_basic(step));
             }
         }
         insns.extend([1, 2, 3, 4, 5, 8, 9].map(|reg| ins(0xaf, 0, reg, 0, 0)));
