@@ -13,9 +13,8 @@
 //! * [`sweep`]: instructions whose result nobody reads and that do nothing else.
 //! * [`compact`]: blocks that nothing reaches go; one that only one other goes to is joined with it.
 
-use std::collections::HashMap;
-
 use bpfweld_insn::{Insn, Regs, class};
+use foldhash::{HashMap, HashMapExt as _};
 
 use super::code::{Block, BlockId, Body, End, FP, Inst, MOV64, before, live_in, live_out};
 use super::values::{Bounds, Known, Number, Numbers, State, Value, learn};

@@ -6,9 +6,10 @@
 //! it would have to hold that number before the instruction on every path, and on the path that comes
 //! there first nothing can.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use bpfweld_insn::{Insn, Regs, class};
+use foldhash::{HashMap, HashMapExt as _};
 
 use super::code::{Body, End, FP, Inst};
 
