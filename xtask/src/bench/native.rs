@@ -97,6 +97,7 @@ pub(super) fn median(mut samples: Vec<f64>) -> f64 {
 
 /// What linking so many objects takes.
 pub(super) struct Linking {
+    pub(super) kind: Kind,
     pub(super) objects: usize,
     /// Milliseconds: reading and linking, fusing, and linking anew with one member another.
     pub(super) link: f64,
@@ -106,42 +107,57 @@ pub(super) struct Linking {
     pub(super) memory: u64,
 }
 
-/// Members of one root at most: a program has 256 functions.
-const PER_ROOT: usize = 250;
+/// Members of one root at most: a program has 64 maps.
+const PER_ROOT: usize = 50;
+/// Objects that are linked.
+const OBJECTS: [usize; 3] = [10, 100, 1000];
+/// The chain that is to be fused in no time.
+const CHAIN: usize = 50;
 
 /// Measures linking by the library's example, a process for each size.
 pub(super) fn linking(root: &Path, objects: &Objects, options: &Options) -> Result<Vec<Linking>> {
-    let mut all = Vec::new();
-    for count in [10, 100, 1000] {
-        let member = objects.member(Kind::Counter, 0)?;
-        let chain = objects.chain(count.min(PER_ROOT))?;
-        // Each member is a file of its own, read on its own.
-        let dir = objects.dir.join("many");
-        std::fs::create_dir_all(&dir)?;
-        let mut files = Vec::new();
-        for i in 0..count {
-            let file = dir.join(format!("m{i}.o"));
-            std::fs::copy(&member, &file)?;
-            files.push(file);
-        }
-        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["run", "--quiet", "--release", "-p", "bpfweld", "--example", "bench_fuse", "--"])
-            .arg((options.rounds * 5).to_string())
-            .arg(&chain)
-            .args(&files)
-            .current_dir(root)
-            .output()?;
-        let json: Value = serde_json::from_slice(&output.stdout).with_context(|| {
-            format!("bench_fuse: {}", String::from_utf8_lossy(&output.stderr).trim())
-        })?;
-        let number = |key: &str| json[key].as_f64().with_context(|| format!("{key} in {json}"));
-        all.push(Linking {
-            objects: count,
-            link: number("link_ms")?,
-            fuse: number("fuse_ms")?,
-            change: number("change_ms")?,
-            memory: number("memory_kib")? as u64,
-        });
+    let many = OBJECTS.map(|count| (Kind::Counter, count));
+    let chains = Kind::ALL.map(|kind| (kind, CHAIN));
+    let all = many.into_iter().chain(chains);
+    all.map(|(kind, count)| link(root, objects, options, kind, count)).collect()
+}
+
+fn link(
+    root: &Path,
+    objects: &Objects,
+    options: &Options,
+    kind: Kind,
+    count: usize,
+) -> Result<Linking> {
+    let chain = objects.chain(count.min(PER_ROOT))?;
+    // Each member is a file of its own, read on its own.
+    let dir = objects.dir.join("many");
+    std::fs::create_dir_all(&dir)?;
+    let distinct = count.min(CHAIN);
+    let members: Result<Vec<_>> = (0..distinct).map(|i| objects.member(kind, i)).collect();
+    let mut files = Vec::new();
+    for (i, member) in members?.iter().cycle().take(count).enumerate() {
+        let file = dir.join(format!("m{i}.o"));
+        std::fs::copy(member, &file).with_context(|| member.display().to_string())?;
+        files.push(file);
     }
-    Ok(all)
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["run", "--quiet", "--release", "-p", "bpfweld", "--example", "bench_fuse", "--"])
+        .arg((options.rounds * 5).to_string())
+        .arg(&chain)
+        .args(&files)
+        .current_dir(root)
+        .output()?;
+    let json: Value = serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("bench_fuse: {}", String::from_utf8_lossy(&output.stderr).trim())
+    })?;
+    let number = |key: &str| json[key].as_f64().with_context(|| format!("{key} in {json}"));
+    Ok(Linking {
+        kind,
+        objects: count,
+        link: number("link_ms")?,
+        fuse: number("fuse_ms")?,
+        change: number("change_ms")?,
+        memory: number("memory_kib")? as u64,
+    })
 }

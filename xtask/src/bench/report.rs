@@ -49,6 +49,7 @@ impl Report {
             let variants = [Variant::Libxdp, Variant::Linked, Variant::Fused, Variant::Merged];
             table(&mut text, &kernel.costs, &variants, scale)?;
             slopes(&mut text, &kernel.costs, &variants, scale)?;
+            ratios(&mut text, &kernel.costs)?;
             for kind in Kind::ALL {
                 let file = format!("instructions-{}-{}.svg", kernel.series, kind.name());
                 let title =
@@ -105,17 +106,18 @@ impl Report {
     /// Time and memory of linking.
     pub(super) fn linking(&mut self, all: &[Linking]) -> Result<()> {
         let mut text = format!(
-            "### Linking\n\n`cargo xtask bench link`, {}. Map counters, each in a file of its own; a root \
-             calls up to 250 of them, so 1000 are four programs. \"Change\" links all anew with one member \
+            "### Linking\n\n`cargo xtask bench link`, {}. Members in a file each; a root calls up to 50 of \
+             them, so 1000 are 20 programs. Medians. \"Change\" links and fuses all anew with one member \
              another, the other objects read already.\n\n\
-             | objects | read and link (ms) | fuse (ms) | change (ms) | peak memory (MiB) |\n\
-             |--:|--:|--:|--:|--:|\n",
+             | members | objects | read and link (ms) | fuse (ms) | change (ms) | peak memory (MiB) |\n\
+             |---|--:|--:|--:|--:|--:|\n",
             today()?
         );
         for l in all {
             writeln!(
                 text,
-                "| {} | {:.2} | {:.2} | {:.2} | {:.1} |",
+                "| {} | {} | {:.2} | {:.2} | {:.2} | {:.1} |",
+                l.kind.title(),
                 l.objects,
                 l.link,
                 l.fuse,
@@ -222,6 +224,38 @@ fn slopes(text: &mut String, costs: &Costs, variants: &[Variant], scale: f64) ->
             }
             text.push('\n');
         }
+    }
+    Ok(())
+}
+
+/// Members of the chains that are compared: what one more costs is taken from the difference.
+const COMPARED: [usize; 2] = [3, 10];
+
+/// Fused beside the others. Nothing where a size was not measured.
+fn ratios(text: &mut String, costs: &Costs) -> Result<()> {
+    let [few, many] = COMPARED;
+    writeln!(
+        text,
+        "\nFused, beside the others:\n\n\
+         | | one member more ({few} to {many}), by hand = 1 | libxdp = 1 | all {many}, by hand = 1 |\n\
+         |---|--:|--:|--:|"
+    )?;
+    for kind in Kind::ALL {
+        let whole = |variant| costs.get(&(kind, variant, many)).copied();
+        let more = |variant| Some(whole(variant)? - costs.get(&(kind, variant, few))?);
+        let beside = |a: Option<f64>, b: Option<f64>| match a.zip(b) {
+            Some((a, b)) => format!("{:.3}", a / b),
+            None => String::new(),
+        };
+        let fused = more(Variant::Fused);
+        writeln!(
+            text,
+            "| {} | {} | {} | {} |",
+            kind.title(),
+            beside(fused, more(Variant::Merged)),
+            beside(fused, more(Variant::Libxdp)),
+            beside(whole(Variant::Fused), whole(Variant::Merged))
+        )?;
     }
     Ok(())
 }
