@@ -83,7 +83,8 @@ impl Backend {
                 Err(error) => return Err(error.into()),
             },
         };
-        let (fused, _) = fuse(images, &FuseOptions { policy, ..FuseOptions::default() });
+        let how = FuseOptions { policy, long_jumps: true, ..FuseOptions::default() };
+        let (fused, _) = fuse(images, &how);
         match (engine::Engine::load(&fused, &engine_options()), refused) {
             (Ok(loaded), refused) => Ok((Self::Engine(loaded), refused.map(|e| e.to_string()))),
             (Err(engine), Some(kernel)) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bpfweld_kernel::{LoadError, LoadOptions, Loaded, Prepared, Program, VerifierLog};
+use bpfweld_kernel::{Feature, LoadError, LoadOptions, Loaded, Prepared, Program, VerifierLog};
 use bpfweld_link::fuse::{FuseOptions, FuseReport, ImageReport, Origin, Policy, fuse_image};
 use bpfweld_link::{Image, ImageSet};
 
@@ -35,12 +35,15 @@ impl Kernel {
         options: &LoadOptions,
         policy: Policy,
     ) -> Result<Fused, LoadError> {
+        // It matters to no other program: asking the kernel takes time.
+        let long_jumps = policy == Policy::Always && self.features().get(Feature::IsaV4);
         let mut prepared = self.prepare(images, options)?;
         let mut programs = Vec::with_capacity(images.images.len());
         let mut reports = Vec::with_capacity(images.images.len());
         let mut taken = Vec::with_capacity(images.images.len());
         for image in &images.images {
-            let (program, image, report) = load_one(&mut prepared, image, policy)?;
+            let how = FuseOptions { policy, except: BTreeSet::new(), long_jumps };
+            let (program, image, report) = load_one(&mut prepared, image, how)?;
             programs.push(program);
             taken.push(image);
             reports.push(report);
@@ -61,9 +64,8 @@ impl Kernel {
 fn load_one(
     prepared: &mut Prepared<'_>,
     image: &Image,
-    policy: Policy,
+    mut options: FuseOptions,
 ) -> Result<(Program, Image, ImageReport), LoadError> {
-    let mut options = FuseOptions { policy, except: BTreeSet::new() };
     let (fused, report) = fuse_image(image, &options);
     let refused = match prepared.load_as(&fused) {
         Ok(program) => return Ok((program, fused, report)),

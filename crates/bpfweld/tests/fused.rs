@@ -11,8 +11,9 @@ mod generator;
 
 use std::cell::Cell;
 
-use bpfweld_insn::{Insn, pseudo};
-use bpfweld_link::fuse::{FuseOptions, Policy, fuse};
+use bpfweld_insn::{Insn, JA32, pseudo};
+use bpfweld_kernel::Feature;
+use bpfweld_link::fuse::{FuseOptions, Policy, Why, fuse};
 use bpfweld_link::{ImageSet, ImageTarget, InstanceId, read_back};
 use common::*;
 use generator::*;
@@ -130,6 +131,15 @@ fn chain(root: Root, members: &[Member]) -> ImageSet {
         code.push((insns, relocs.into_iter().map(|(insn, to)| (at + insn, to)).collect()));
     }
     code.push((leaf_code(), vec![]));
+    // Nothing calls the last one where no member does.
+    if !members.iter().any(|m| m.calls) {
+        code.pop();
+    }
+    assemble(set, code)
+}
+
+/// The functions in a row, each of an instance of its own.
+fn assemble(mut set: SetBuilder, code: Vec<Code>) -> ImageSet {
     let starts: Vec<u32> = code
         .iter()
         .scan(0, |at, (c, _)| {
@@ -139,9 +149,7 @@ fn chain(root: Root, members: &[Member]) -> ImageSet {
         .collect();
     let (mut insns, mut relocs, mut functions) = (vec![], vec![], vec![]);
     let names: Vec<String> = (0..code.len()).map(|i| format!("f{i}")).collect();
-    // Nothing calls the last one where no member does.
-    let used = if members.iter().any(|m| m.calls) { code.len() } else { leaf };
-    for (i, (body, refs)) in code.into_iter().enumerate().take(used) {
+    for (i, (body, refs)) in code.into_iter().enumerate() {
         let start = starts[i];
         functions.push((names[i].as_str(), start, body.len() as u32));
         relocs.extend(refs.into_iter().map(|(at, to)| (start + at, to)));
@@ -244,6 +252,47 @@ fn leaf_code() -> Vec<Insn> {
         ins(0x07, 0, 0, 0, 5),
         exit(),
     ]
+}
+
+/// A member of so many slots, half of which it leaves out for some packets.
+fn long_member(slots: usize, number: i32) -> Vec<Insn> {
+    let half = slots / 2;
+    let mut code = vec![load_u32(7, 1, 0), load_u32(8, 1, 4), mov_reg(0, 7), add(0, 8)];
+    code.extend([ins(0xbd, 0, 8, 2, 0), mov(0, 1), exit()]);
+    code.extend([ins(0x79, 0, 7, 0, 0), ins(0x15, 0, 0, half as i16, number)]);
+    code.extend((0..half as i32).map(|i| ins(0xa7, 0, 0, 0, i * 7 + number)));
+    // The lowest bit decides, once more by a jump over half of it.
+    code.push(ins(0x45, 0, 0, half as i16, 1));
+    code.extend((0..half as i32).map(|i| ins(0x07, 0, 0, 0, i + number)));
+    code.extend([ins(0x7b, 7, 0, 0, 0), mov(0, 2), exit()]);
+    code
+}
+
+#[test]
+fn fifty_long_members_are_one_program_by_long_jumps() {
+    let members = (0..50).map(|i| (long_member(800, i), vec![]));
+    let nothing =
+        Member { steps: vec![], verdict: Verdict::Pass, moves: None, calls: false, takes: false };
+    let root = (root_code(Root::Plain, &vec![nothing; 50]), vec![]);
+    let linked = assemble(SetBuilder::new(), std::iter::once(root).chain(members).collect());
+    let packets: Vec<[u8; 64]> =
+        (0..6u8).map(|i| std::array::from_fn(|at| if at < 8 { i } else { 0 })).collect();
+    let truth = in_engine(&linked, &packets);
+    let kernel = real_kernel();
+    for long_jumps in [false, true] {
+        let how = FuseOptions { policy: Policy::Always, long_jumps, ..FuseOptions::default() };
+        let (fused, report) = fuse(&linked, &how);
+        assert_eq!(read_back::check(&fused), Ok(()));
+        let (image, report) = (&fused.images[0], &report.images[0]);
+        assert_eq!(image.functions.len() == 1, long_jumps, "{:?}", report.kept);
+        assert_eq!(image.insns.iter().any(|i| i.code == JA32), long_jumps);
+        assert!(report.kept.iter().all(|kept| kept.why == Why::Length));
+        assert_eq!(truth, in_engine(&fused, &packets));
+        let Some(features) = &kernel else { continue };
+        if !long_jumps || features.get(Feature::IsaV4) {
+            assert_eq!(truth, in_kernel(&load(&fused, features).unwrap(), &packets));
+        }
+    }
 }
 
 #[test]

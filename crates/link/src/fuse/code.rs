@@ -265,11 +265,9 @@ pub(super) fn flatten(body: &Body, long_jumps: bool) -> Result<Vec<Inst>, Why> {
     // (instruction, block that it jumps to)
     let mut out: Vec<(Inst, Option<BlockId>)> = Vec::new();
     let mut starts = vec![0usize; body.blocks.len()];
-    let mut at = 0;
     for (i, &id) in order.iter().enumerate() {
         let block = &body.blocks[id];
-        starts[id] = at;
-        let first = out.len();
+        starts[id] = out.len();
         out.extend(block.insts.iter().map(|&inst| (inst, None)));
         let follows = |to: BlockId| place[to] == i + 1;
         let goto = |like: &Inst| like.beside(Insn { code: JA, ..Insn::default() });
@@ -294,24 +292,75 @@ pub(super) fn flatten(body: &Body, long_jumps: bool) -> Result<Vec<Inst>, Why> {
             },
             End::Exit(exit) => out.push((exit, None)),
         }
-        at += out[first..].iter().map(|(inst, _)| inst.slots()).sum::<usize>();
     }
-    let mut at = 0;
-    let mut insts = Vec::with_capacity(out.len());
-    for (mut inst, jump) in out {
-        at += inst.slots();
-        if let Some(to) = jump {
-            let distance = starts[to] as i64 - at as i64;
-            match i16::try_from(distance) {
-                Ok(off) => inst.insn.off = off,
-                Err(_) if long_jumps && inst.insn.code == JA => {
-                    let imm = i32::try_from(distance).map_err(|_| Why::JumpRange)?;
-                    inst.insn = Insn { code: JA32, imm, ..Insn::default() };
-                }
-                Err(_) => return Err(Why::JumpRange),
+    place_jumps(&out, &starts, long_jumps)
+}
+
+/// Gives jumps their offsets. `starts`: the index in `out` where a block begins. Conditional jumps have 16
+/// bits only: one that is to go farther is turned round and jumps over a long one.
+fn place_jumps(
+    out: &[(Inst, Option<BlockId>)],
+    starts: &[usize],
+    long_jumps: bool,
+) -> Result<Vec<Inst>, Why> {
+    let is_long = |far: bool, inst: &Inst| far && inst.insn.code != JA;
+    let slots = |far: bool, inst: &Inst| match is_long(far, inst) {
+        true if inverse(inst.insn).is_none() => 3,
+        true => 2,
+        false => inst.slots(),
+    };
+    let mut far = vec![false; out.len()];
+    // Each round makes at least one more jump far.
+    let places = loop {
+        let mut at = 0;
+        let mut places = Vec::with_capacity(out.len() + 1);
+        for ((inst, _), &far) in out.iter().zip(&far) {
+            places.push(at);
+            at += slots(far, inst) as i64;
+        }
+        places.push(at);
+        let mut changed = false;
+        for (i, (_, jump)) in out.iter().enumerate() {
+            let Some(to) = jump else { continue };
+            let distance = places[starts[*to]] - places[i + 1];
+            if !far[i] && i16::try_from(distance).is_err() {
+                far[i] = true;
+                changed = true;
             }
         }
-        insts.push(inst);
+        if !changed {
+            break places;
+        }
+        if !long_jumps {
+            return Err(Why::JumpRange);
+        }
+    };
+    let mut insts = Vec::with_capacity(out.len());
+    for (i, &(inst, jump)) in out.iter().enumerate() {
+        let Some(to) = jump else {
+            insts.push(inst);
+            continue;
+        };
+        let distance = places[starts[to]] - places[i + 1];
+        let imm = i32::try_from(distance).map_err(|_| Why::JumpRange)?;
+        let long = Inst { insn: Insn { code: JA32, imm, ..Insn::default() }, ..inst };
+        match (far[i], inst.insn.code == JA, inverse(inst.insn)) {
+            (false, ..) => {
+                // In range, or it would be far.
+                let off = distance as i16;
+                insts.push(Inst { insn: Insn { off, ..inst.insn }, ..inst });
+            }
+            (true, true, _) => insts.push(long),
+            (true, false, Some(insn)) => {
+                insts.push(Inst { insn: Insn { off: 1, ..insn }, ..inst });
+                insts.push(inst.beside(long.insn));
+            }
+            (true, false, None) => {
+                insts.push(Inst { insn: Insn { off: 1, ..inst.insn }, ..inst });
+                insts.push(inst.beside(Insn { code: JA, off: 1, ..Insn::default() }));
+                insts.push(inst.beside(long.insn));
+            }
+        }
     }
     Ok(insts)
 }

@@ -47,6 +47,9 @@ const MAX_COPIES: usize = 1024;
 const MAX_LENGTH: usize = 24_000;
 /// [`Policy::Always`]: the same; jumps reach no farther.
 const MAX_REACH: usize = 32_000;
+/// [`Policy::Always`], where jumps with 32-bit offsets are known: half of what a program may have (kernel,
+/// `BPF_COMPLEXITY_LIMIT_INSNS`).
+const MAX_LONG_REACH: usize = 500_000;
 /// Calls that are left out one after the other when the outcome is too large somewhere.
 const MAX_ATTEMPTS: usize = 64;
 
@@ -69,6 +72,8 @@ pub struct FuseOptions {
     pub policy: Policy,
     /// Functions that are to stay calls, whatever the policy.
     pub except: BTreeSet<Origin>,
+    /// Does who runs it know jumps with 32-bit offsets (Linux 6.6)? An image that has some says so itself.
+    pub long_jumps: bool,
 }
 
 /// Fuses every image of a set. Maps, types and warnings stay as they are.
@@ -103,7 +108,9 @@ pub fn fuse_image(image: &Image, options: &FuseOptions) -> (Image, ImageReport) 
     if options.policy == Policy::Never || image.functions.len() < 2 {
         return unchanged();
     }
-    let Some(program) = Program::read(image) else { return unchanged() };
+    let Some(mut program) = Program::read(image) else { return unchanged() };
+    program.long_jumps |= options.long_jumps;
+    let program = program;
     let mut left_out: BTreeMap<u32, Why> = BTreeMap::new();
     for _ in 0..MAX_ATTEMPTS {
         let mut attempt = Attempt::new(&program, options, &left_out);
@@ -139,6 +146,8 @@ struct Program<'i> {
     order: Vec<u32>,
     /// How many calls of each function there are.
     calls: Vec<usize>,
+    /// Which may be called again before they return.
+    recursive: Vec<bool>,
     /// Whose address is taken.
     callbacks: Vec<bool>,
     /// Which may tail-call, themselves or through what they call.
@@ -148,8 +157,7 @@ struct Program<'i> {
 }
 
 impl<'i> Program<'i> {
-    /// `None` for an image that refers to what is not there, or whose functions call each other in a
-    /// circle: no linker makes such.
+    /// `None` for an image that refers to what is not there: no linker makes such.
     fn read(image: &'i Image) -> Option<Self> {
         let count = image.functions.len();
         let listings: Option<Vec<_>> = (0..count).map(|f| code::listing(image, f)).collect();
@@ -163,9 +171,10 @@ impl<'i> Program<'i> {
                 (None, None) => {}
             }
         }
-        let order = callees_first(&listings)?;
+        let (order, recursive) = callees_first(&listings);
         let mut tail_calls = vec![false; count];
-        for &f in &order {
+        // Twice, because those that call each other come in no order.
+        for &f in order.iter().chain(&order) {
             let f = f as usize;
             tail_calls[f] = listings[f].iter().any(|inst| {
                 inst.insn.helper() == Some(TAIL_CALL) && inst.reloc.is_none()
@@ -174,7 +183,17 @@ impl<'i> Program<'i> {
         }
         let long_jumps = image.insns.iter().any(|i| i.code == JA32);
         let bodies = listings.iter().map(|l| code::blocks(l)).collect();
-        Some(Self { image, listings, bodies, order, calls, callbacks, tail_calls, long_jumps })
+        Some(Self {
+            image,
+            listings,
+            bodies,
+            order,
+            calls,
+            recursive,
+            callbacks,
+            tail_calls,
+            long_jumps,
+        })
     }
 
     fn origin(&self, f: u32) -> Origin {
@@ -182,13 +201,14 @@ impl<'i> Program<'i> {
     }
 }
 
-/// The functions, callees before callers; `None` when they call each other in a circle.
-fn callees_first(listings: &[Vec<Inst>]) -> Option<Vec<u32>> {
+/// The functions, callees before callers, and which of them are in a circle of calls: these in any order.
+fn callees_first(listings: &[Vec<Inst>]) -> (Vec<u32>, Vec<bool>) {
     let callees: Vec<Vec<u32>> =
         listings.iter().map(|l| l.iter().filter_map(Inst::bpf_call).collect()).collect();
     let mut order = Vec::with_capacity(listings.len());
     // 0: not seen, 1: on the path, 2: done.
     let mut state = vec![0u8; listings.len()];
+    let mut circles = false;
     for root in 0..listings.len() {
         if state[root] != 0 {
             continue;
@@ -204,7 +224,7 @@ fn callees_first(listings: &[Vec<Inst>]) -> Option<Vec<u32>> {
                             state[to] = 1;
                             path.push((to, 0));
                         }
-                        1 => return None,
+                        1 => circles = true,
                         _ => {}
                     }
                 }
@@ -216,7 +236,18 @@ fn callees_first(listings: &[Vec<Inst>]) -> Option<Vec<u32>> {
             }
         }
     }
-    Some(order)
+    let reaches_itself = |f: usize| {
+        let mut seen = vec![false; listings.len()];
+        let mut work = callees[f].clone();
+        while let Some(at) = work.pop() {
+            if !std::mem::replace(&mut seen[at as usize], true) {
+                work.extend(&callees[at as usize]);
+            }
+        }
+        seen[f]
+    };
+    let recursive = (0..listings.len()).map(|f| circles && reaches_itself(f)).collect();
+    (order, recursive)
 }
 
 /// Fusing with some functions left out.
@@ -293,6 +324,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
                 (Ok(()), false) => {
                     let size = self.bodies[to as usize].as_ref().map_or(0, Body::size);
                     let limit = match self.options.policy {
+                        Policy::Always if self.program.long_jumps => MAX_LONG_REACH,
                         Policy::Always => MAX_REACH,
                         _ => MAX_LENGTH,
                     };
@@ -356,6 +388,9 @@ impl<'p, 'i> Attempt<'p, 'i> {
         }
         if self.options.except.contains(&origin) {
             return Err(Why::Excluded);
+        }
+        if program.recursive[at] {
+            return Err(Why::Recursion);
         }
         if program.callbacks[at] {
             return Err(Why::Callback);

@@ -233,6 +233,92 @@ fn what_cannot_go_inline_stays_and_says_why() {
 }
 
 #[test]
+fn callbacks_and_recursion_stay() {
+    // The member's address goes to bpf_loop besides.
+    let mut code = vec![insn(0x18, 2, pseudo::FUNC, 0, 1), Insn::default(), mov(1, 1)];
+    code.extend([mov(3, 0), mov(4, 0), helper(181), call(1), exit()]);
+    assert_eq!(why(&image(&[&code, &[mov(0, 0), exit()]])), [Why::Callback]);
+    // f1 and f2 call each other; f3, which f2 calls too, goes inline.
+    let one = [insn(0x15, 1, 0, 1, 0), call(2), mov(0, 2), exit()];
+    let two = [copy(6, 1), call(3), copy(1, 6), call(1), exit()];
+    let (new, report) =
+        fuse_image(&image(&[&root(1), &one, &two, &[mov(0, 7), exit()]]), &Default::default());
+    check(&new);
+    let kept: Vec<_> = report.kept.iter().map(|k| (k.name.as_str(), k.why)).collect();
+    for name in ["f1", "f2"] {
+        assert!(kept.contains(&(name, Why::Recursion)), "{kept:?}");
+    }
+    assert_eq!(report.fused.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["f3"]);
+    assert!(kept.iter().all(|k| k.1 == Why::Recursion), "{kept:?}");
+}
+
+/// A member of so many slots, which leaves out the first part of itself for odd contexts; twice.
+fn long_member(slots: usize) -> Vec<Insn> {
+    let half = slots / 2;
+    let mut code = vec![copy(6, 1), insn(0x61, 7, 6, 12, 0), insn(0x45, 7, 0, half as i16, 1)];
+    code.extend((0..half).map(|_| helper(5)));
+    code.extend([insn(0x15, 7, 0, half as i16, 3), mov(0, 0)]);
+    code.extend((1..half).map(|_| helper(5)));
+    code.extend([insn(0xb4, 0, 0, 0, 2), exit()]);
+    code
+}
+
+#[test]
+fn a_program_that_gets_too_long_keeps_calls_or_jumps_far() {
+    let long = long_member(700);
+    let functions: Vec<Vec<Insn>> =
+        std::iter::once(root(50)).chain((0..50).map(|_| long.clone())).collect();
+    let functions: Vec<&[Insn]> = functions.iter().map(Vec::as_slice).collect();
+    let before = image(&functions);
+    let always = FuseOptions { policy: Policy::Always, ..FuseOptions::default() };
+    let (new, report) = fuse_image(&before, &always);
+    check(&new);
+    assert!(new.insns.len() > before.insns.len() / 2);
+    assert!(report.fused.len() < 50 && !report.fused.is_empty(), "{}", report.fused.len());
+    assert_eq!(report.fused.len() + report.kept.len(), 50);
+    assert!(report.kept.iter().all(|k| k.why == Why::Length), "{:?}", report.kept);
+    assert!(!new.insns.iter().any(|i| i.code == bpfweld_insn::JA32));
+    // Where long jumps are known, all of it is one function.
+    let (new, report) = fuse_image(&before, &FuseOptions { long_jumps: true, ..always });
+    check(&new);
+    assert_eq!((report.fused.len(), new.functions.len()), (50, 1));
+    assert!(report.kept.is_empty());
+}
+
+#[test]
+fn far_blocks_are_jumped_to_by_long_jumps_or_not_at_all() {
+    // Two blocks of which either is longer than a jump, for each kind of condition.
+    let at = |insn| Inst {
+        insn,
+        high: 0,
+        reloc: None,
+        callee: None,
+        poisoned: None,
+        line: Some(0),
+        func: 0,
+        own: true,
+    };
+    for (code, slots) in [(0x15, 2), (0x45, 3), (0x1d, 2), (0x4e, 3)] {
+        let far = vec![at(mov(0, 1)); 40_000];
+        let end = code::End::Exit(at(exit()));
+        let block = |insts, end| code::Block { insts, end };
+        let test = at(insn(code, 1, 2, 0, 7));
+        let first = block(vec![at(mov(1, 7))], code::End::Branch { test, taken: 1, next: 2 });
+        let body = Body { blocks: vec![first, block(far.clone(), end), block(far, end)] };
+        assert_eq!(code::flatten(&body, false), Err(Why::JumpRange));
+        let flat: Vec<Insn> =
+            code::flatten(&body, true).unwrap().into_iter().map(|i| i.insn).collect();
+        assert_eq!(flat.len(), 1 + slots + 2 * 40_001);
+        let jump = flat[slots];
+        assert_eq!((jump.code, jump.imm), (bpfweld_insn::JA32, 40_001));
+        // The other way leads past the long jump.
+        let through = if slots == 2 { flat[1].off } else { 1 + flat[2].off };
+        assert_eq!(through, slots as i16 - 1);
+        assert_eq!(slots == 3, flat[1].code == code);
+    }
+}
+
+#[test]
 fn policies() {
     let member = [mov(0, 2), exit()];
     let mut one = image(&[&root(1), &member]);
