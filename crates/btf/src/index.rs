@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use crate::kind::Shape;
-use crate::read::walk;
+use crate::scan::walk;
 use crate::text::{essential_hash, essential_name, name_hash};
 use crate::{Btf, Kind, Type, TypeId};
 

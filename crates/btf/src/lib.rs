@@ -14,6 +14,7 @@
 //! | [`validate`] | checks beyond those of parsing |
 //! | [`mod@sanitize`] | BTF for kernels that lack parts of it |
 //! | [`index`] | [`NameIndex`]: looking up many names |
+//! | `scan` | one pass over all records |
 //! | `text` | strings eight bytes at a time; flavours |
 //! | [`error`] | [`BtfError`] |
 //!
@@ -37,6 +38,7 @@ pub mod kind;
 pub mod merge;
 pub mod read;
 pub mod sanitize;
+mod scan;
 pub mod strings;
 #[cfg(test)]
 mod testing;
@@ -44,6 +46,9 @@ mod text;
 pub mod validate;
 pub mod view;
 pub mod whole;
+
+/// Bytes that are shared instead of copied.
+pub use bytes::Bytes;
 
 pub use build::{BtfBuilder, MemberSpec};
 pub use compat::{Mismatch, check_prototype};

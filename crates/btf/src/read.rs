@@ -9,19 +9,22 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+
 use crate::index::{Class, Entries};
-use crate::kind::{MAX_TYPES, RECORD_HEAD, Shape};
+use crate::scan::{Highest, Scan, record_len, walk};
 use crate::text;
 use crate::{BtfError, Endian, Kind, Type, TypeId};
 
 /// A word of a record as it lies in memory, in this machine's byte order.
 pub(crate) type Word = [u8; 4];
 
-/// A parsed BTF blob. Cheap to keep: its bytes in native byte order and at most one offset a type.
+/// A parsed BTF blob. Cheap to keep: its bytes, shared with whoever gave them, and at most one offset a
+/// type.
 #[derive(Debug)]
 pub struct Btf {
-    /// The type section.
-    words: Cow<'static, [Word]>,
+    /// The type section in native byte order.
+    types: Bytes,
     /// Where records start in `words`, of every `1 << shift`th type; index 0 is the first type behind
     /// the base.
     starts: Vec<u32>,
@@ -29,7 +32,9 @@ pub struct Btf {
     shift: u32,
     /// Number of its own types.
     count: u32,
-    strings: Cow<'static, [u8]>,
+    /// See [`Btf::landmarks`].
+    landmarks: Vec<u32>,
+    strings: Bytes,
     /// Split BTF (a module's): types and strings continue where the base's end.
     base: Option<Arc<Btf>>,
     first_id: u32,
@@ -43,10 +48,11 @@ pub struct Btf {
 
 impl Clone for Btf {
     fn clone(&self) -> Self {
-        let (words, strings) = (self.words.clone(), self.strings.clone());
+        let (types, strings) = (self.types.clone(), self.strings.clone());
+        let (starts, landmarks) = (self.starts.clone(), self.landmarks.clone());
         let base = self.base.clone();
         let (names, finds) = Default::default();
-        Self { words, strings, base, names, finds, starts: self.starts.clone(), ..*self }
+        Self { types, strings, base, names, finds, starts, landmarks, ..*self }
     }
 }
 
@@ -57,10 +63,6 @@ const HEADER_LEN: usize = 24;
 /// bound, a blob whose many names are the ends of one huge string would take quadratic time.
 pub(crate) const MAX_NAME: usize = 4096;
 
-/// Types, from which on not each has its start kept.
-const MANY_TYPES: usize = 1 << 16;
-/// One in so many (as a power of 2) has, then.
-const SPARSE: u32 = 3;
 /// From so many calls of [`Btf::find`] on, an index is worth its making.
 const MANY_FINDS: u32 = 2;
 
@@ -76,34 +78,34 @@ enum Check {
 impl Btf {
     /// Parses a stand-alone blob of either byte order.
     pub fn parse(blob: &[u8]) -> Result<Self, BtfError> {
-        Self::parse_with(&Bytes::Lent(blob), None, Check::All)
+        Self::parse_shared(&Bytes::copy_from_slice(blob))
+    }
+
+    /// [`Btf::parse`] without a copy: the blob's bytes are kept as long as the result is.
+    pub fn parse_shared(blob: &Bytes) -> Result<Self, BtfError> {
+        Self::parse_with(blob, None, Check::All)
     }
 
     /// Parses split BTF: the type ids and string offsets go on where those of `base` end.
     pub fn parse_split(blob: &[u8], base: Arc<Btf>) -> Result<Self, BtfError> {
-        Self::parse_with(&Bytes::Lent(blob), Some(base), Check::All)
+        Self::parse_with(&Bytes::copy_from_slice(blob), Some(base), Check::All)
     }
 
     /// Parses what the running kernel says of its own types: a stand-alone blob or, with a base, a
-    /// module's. Borrowed bytes are not copied, and references are not checked beforehand: one that
+    /// module's. Bytes are not copied, and references are not checked beforehand: one that
     /// leads nowhere leads to `void` or an empty name when it is followed.
     pub fn parse_kernel(
         blob: Cow<'static, [u8]>,
         base: Option<Arc<Btf>>,
     ) -> Result<Self, BtfError> {
-        let bytes = match &blob {
-            Cow::Borrowed(blob) => Bytes::Lasting(blob),
-            Cow::Owned(blob) => Bytes::Lent(blob),
+        let blob = match blob {
+            Cow::Borrowed(blob) => Bytes::from_static(blob),
+            Cow::Owned(blob) => Bytes::from(blob),
         };
-        Self::parse_with(&bytes, base, Check::Records)
+        Self::parse_with(&blob, base, Check::Records)
     }
 
-    fn parse_with(
-        bytes: &Bytes<'_>,
-        base: Option<Arc<Btf>>,
-        check: Check,
-    ) -> Result<Self, BtfError> {
-        let blob = bytes.all();
+    fn parse_with(blob: &Bytes, base: Option<Arc<Btf>>, check: Check) -> Result<Self, BtfError> {
         let truncated = |need: usize| BtfError::Truncated {
             what: "the header",
             need: need as u64,
@@ -125,8 +127,9 @@ impl Btf {
         let body = blob.get(header_len..).ok_or_else(|| truncated(header_len))?;
         let section = |what, offset: u32, len: u32| {
             let start = header_len.saturating_add(offset as usize);
-            let range = start..start.saturating_add(len as usize);
-            bytes.part(range).ok_or(BtfError::Section {
+            let end = start.saturating_add(len as usize);
+            // `Bytes::slice` would panic.
+            (end <= blob.len()).then(|| blob.slice(start..end)).ok_or(BtfError::Section {
                 what,
                 offset: offset.into(),
                 len: len.into(),
@@ -134,7 +137,7 @@ impl Btf {
             })
         };
         let types = section("type", field(8)?, field(12)?)?;
-        let strings = section("string", field(16)?, field(20)?)?.into_bytes();
+        let strings = section("string", field(16)?, field(20)?)?;
         // A module's string section may be empty; a stand-alone one has at least the empty string.
         let bounded = strings.first() == Some(&0) || base.is_some();
         if !bounded || strings.last().is_some_and(|&b| b != 0) {
@@ -142,29 +145,28 @@ impl Btf {
         }
         let first_id = base.as_ref().map_or(1, |b| b.type_count());
         let first_str = base.as_ref().map_or(0, |b| b.string_len());
-        let words = words(types, endian)?;
+        let types = native(types, endian)?;
+        let words = types.as_chunks().0;
         let names: [OnceLock<Entries>; Class::COUNT] = Default::default();
-        let mut highest = Highest::default();
         let scan = match check {
-            Check::All => Scan::new(&words, first_id, check, |_, name, record| {
-                highest.see(name, record);
-            })?,
+            Check::All => Scan::all(words, first_id)?,
             Check::Records => {
-                let mut types = Entries::empty(words.len());
-                let scan = Scan::new(&words, first_id, check, |n, name, _| {
+                let mut entries = Entries::empty(words.len());
+                let scan = Scan::records(words, first_id, |n, name| {
                     let tail = tail(&strings, first_str, &base, name);
-                    types.add(Class::Types, first_id.saturating_add(n), tail);
+                    entries.add(Class::Types, first_id.saturating_add(n), tail);
                 })?;
                 let [of_types, _] = &names;
-                of_types.get_or_init(|| types);
+                of_types.get_or_init(|| entries);
                 scan
             }
         };
         let btf = Self {
-            words,
+            types,
             starts: scan.starts,
             shift: scan.shift,
             count: scan.count,
+            landmarks: scan.landmarks,
             strings,
             base,
             first_id,
@@ -174,23 +176,21 @@ impl Btf {
             finds: AtomicU32::new(0),
         };
         if check == Check::All {
-            btf.check_references(&highest)?;
+            btf.check_references(&scan.highest)?;
         }
         Ok(btf)
     }
 
     /// What a builder made: records and strings of a stand-alone blob.
     pub(crate) fn from_parts(words: &[u32], strings: Vec<u8>) -> Result<Self, BtfError> {
-        let words: Vec<Word> = words.iter().map(|word| word.to_ne_bytes()).collect();
-        let mut highest = Highest::default();
-        let scan = Scan::new(&words, 1, Check::All, |_, name, record| {
-            highest.see(name, record);
-        })?;
+        let types: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let scan = Scan::all(types.as_chunks().0, 1)?;
         let btf = Self {
-            words: words.into(),
+            types: types.into(),
             starts: scan.starts,
             shift: scan.shift,
             count: scan.count,
+            landmarks: scan.landmarks,
             strings: strings.into(),
             base: None,
             first_id: 1,
@@ -199,7 +199,7 @@ impl Btf {
             names: Default::default(),
             finds: AtomicU32::new(0),
         };
-        btf.check_references(&highest)?;
+        btf.check_references(&scan.highest)?;
         Ok(btf)
     }
 
@@ -210,7 +210,7 @@ impl Btf {
 
     /// The blob in the byte order asked for. Of split BTF: its own part.
     pub fn to_bytes_endian(&self, endian: Endian) -> Vec<u8> {
-        blob(self.words.iter().copied().map(u32::from_ne_bytes), &self.strings, endian)
+        blob(self.words().iter().copied().map(u32::from_ne_bytes), &self.strings, endian)
     }
 
     /// A stand-alone blob in which what refers to a key of `targets` refers to its value instead.
@@ -218,7 +218,7 @@ impl Btf {
         &self,
         targets: &std::collections::HashMap<TypeId, TypeId>,
     ) -> Result<Self, BtfError> {
-        let mut words = Vec::with_capacity(self.words.len());
+        let mut words = Vec::with_capacity(self.types.len() / 4);
         for ty in self.types() {
             let start = words.len();
             words.extend(ty.raw());
@@ -240,7 +240,7 @@ impl Btf {
 
     /// Bytes of [`Btf::to_bytes`].
     pub(crate) fn blob_len(&self) -> usize {
-        HEADER_LEN + self.words.len() * 4 + self.strings.len()
+        HEADER_LEN + self.types.len() + self.strings.len()
     }
 
     /// Number of types, `void` and those of the base included: ids run from 0 to this, exclusive.
@@ -283,8 +283,15 @@ impl Btf {
     }
 
     /// Its own records.
+    #[inline]
     pub(crate) fn words(&self) -> &[Word] {
-        &self.words
+        self.types.as_chunks().0
+    }
+
+    /// Its own sections ([`Kind::Datasec`]), and the functions and variables of linkage extern, in id
+    /// order: few among many types. None of what [`Btf::parse_kernel`] has read.
+    pub fn landmarks(&self) -> impl Iterator<Item = Type<'_>> + '_ {
+        self.landmarks.iter().map(|&n| self.ty(TypeId(self.first_id.saturating_add(n))))
     }
 
     /// [`Btf::bytes_at`] for what is to be a name: `None` when it is longer than [`MAX_NAME`].
@@ -323,7 +330,7 @@ impl Btf {
             return Type::void(self);
         }
         let start = btf.starts.get((own >> btf.shift) as usize).copied().unwrap_or(u32::MAX);
-        let mut rest = btf.words.get(start as usize..).unwrap_or(&[]);
+        let mut rest = btf.words().get(start as usize..).unwrap_or(&[]);
         for _ in 0..own & ((1 << btf.shift) - 1) {
             rest = rest.get(record_len(rest)..).unwrap_or(&[]);
         }
@@ -338,7 +345,7 @@ impl Btf {
             return self.ty(TypeId(id)).as_words();
         }
         let start = self.starts.get((id as usize).wrapping_sub(1));
-        let rest = start.and_then(|&start| self.words.get(start as usize..)).unwrap_or(&[]);
+        let rest = start.and_then(|&start| self.words().get(start as usize..)).unwrap_or(&[]);
         rest.get(..record_len(rest)).unwrap_or(&[])
     }
 
@@ -349,7 +356,7 @@ impl Btf {
 
     /// All types that this blob itself defines (not its base's), in id order.
     pub fn types(&self) -> impl ExactSizeIterator<Item = Type<'_>> + '_ {
-        let mut rest = &*self.words;
+        let mut rest = self.words();
         (self.first_id..self.type_count()).map(move |id| {
             let (raw, behind) = rest.split_at_checked(record_len(rest)).unwrap_or((rest, &[]));
             rest = behind;
@@ -366,7 +373,7 @@ impl Btf {
             return self.index().find(kind, name);
         }
         let mut found = None;
-        walk(&self.words, |n, at, info| {
+        walk(self.words(), |n, at, info| {
             let is = info >> 24 & 0x1f == kind as u32 && self.is_at(at, name.as_bytes());
             found = is.then_some(n);
             is
@@ -495,199 +502,19 @@ fn tail<'s>(
     }
 }
 
-/// A blob, and whether it stays.
-enum Bytes<'b> {
-    Lent(&'b [u8]),
-    Lasting(&'static [u8]),
-}
-
-impl Bytes<'_> {
-    fn all(&self) -> &[u8] {
-        match self {
-            Self::Lent(bytes) => bytes,
-            Self::Lasting(bytes) => bytes,
-        }
-    }
-
-    fn part(&self, range: std::ops::Range<usize>) -> Option<Self> {
-        Some(match self {
-            Self::Lent(bytes) => Self::Lent(bytes.get(range)?),
-            Self::Lasting(bytes) => Self::Lasting(bytes.get(range)?),
-        })
-    }
-
-    fn into_bytes(self) -> Cow<'static, [u8]> {
-        match self {
-            Self::Lent(bytes) => Cow::Owned(bytes.to_vec()),
-            Self::Lasting(bytes) => Cow::Borrowed(bytes),
-        }
-    }
-}
-
 /// All fields of all records are 32-bit words.
-fn words(types: Bytes<'_>, endian: Endian) -> Result<Cow<'static, [Word]>, BtfError> {
-    let (words, rest) = types.all().as_chunks::<4>();
+fn native(types: Bytes, endian: Endian) -> Result<Bytes, BtfError> {
+    let (words, rest) = types.as_chunks::<4>();
     if !rest.is_empty() {
-        let have = types.all().len();
+        let have = types.len();
         return Err(BtfError::Truncated {
             what: "a type record",
             need: have.next_multiple_of(4) as u64,
             have: have as u64,
         });
     }
-    Ok(match types {
-        _ if endian != Endian::NATIVE => {
-            words.iter().map(|&word| endian.u32(word).to_ne_bytes()).collect()
-        }
-        Bytes::Lent(_) => words.to_vec().into(),
-        Bytes::Lasting(bytes) => bytes.as_chunks().0.into(),
-    })
-}
-
-/// Words of the record at the start of these; more than there are when it is cut.
-fn record_len(words: &[Word]) -> usize {
-    let info = words.get(1).map_or(0, |&info| u32::from_ne_bytes(info));
-    Shape::of(info).record_len(info)
-}
-
-/// What one pass over all records finds out.
-struct Scan {
-    starts: Vec<u32>,
-    shift: u32,
-    count: u32,
-}
-
-/// The highest numbers in all records.
-#[derive(Default)]
-struct Highest {
-    target: u32,
-    name: u32,
-    linkage: u32,
-}
-
-impl Scan {
-    /// `see` gets number, name and words from the record's head on, of every record or, with
-    /// [`Check::Records`], of named types.
-    #[inline]
-    fn new(
-        words: &[Word],
-        first_id: u32,
-        check: Check,
-        mut see: impl FnMut(u32, u32, &[Word]),
-    ) -> Result<Self, BtfError> {
-        let shift = if words.len() / 4 < MANY_TYPES { 0 } else { SPARSE };
-        let mask = (1 << shift) - 1;
-        let mut starts = Vec::with_capacity((words.len() / 4) >> shift);
-        let mut rest = words;
-        let mut count = 0;
-        while let Some((&[name, info, _], behind)) = rest.split_first_chunk() {
-            if count & mask == 0 {
-                if count as usize >= MAX_TYPES {
-                    let (id, problem) = (count, format!("more than {MAX_TYPES} types"));
-                    return Err(BtfError::Type { id, problem });
-                }
-                starts.push(u32::try_from(words.len() - rest.len()).unwrap_or(u32::MAX));
-            }
-            let (name, info) = (u32::from_ne_bytes(name), u32::from_ne_bytes(info));
-            let shape = Shape::of(info);
-            count += 1;
-            // Most of a kernel's records.
-            if check == Check::Records && shape.is_bare() {
-                rest = behind;
-                continue;
-            }
-            if check == Check::All || shape.is_type() && name != 0 {
-                see(count - 1, name, rest);
-            }
-            let len = shape.record_len(info);
-            if !shape.known() {
-                let (id, at) = (first_id.saturating_add(count - 1), words.len() - rest.len());
-                let kind = info >> 24 & 0x1f;
-                return Err(BtfError::Kind { id, offset: at * 4, kind });
-            }
-            rest = rest.get(len..).ok_or_else(|| cut(words, rest, len))?;
-        }
-        match rest {
-            [] => Ok(Self { starts, shift, count }),
-            _ => Err(cut(words, rest, RECORD_HEAD)),
-        }
-    }
-}
-
-/// Goes over records that are known to be whole; `see` gets number, name and info of each and says
-/// when it is enough.
-#[inline]
-pub(crate) fn walk(words: &[Word], mut see: impl FnMut(u32, u32, u32) -> bool) {
-    let (mut rest, mut count) = (words, 0);
-    while let Some((&[name, info, _], behind)) = rest.split_first_chunk() {
-        let (name, info) = (u32::from_ne_bytes(name), u32::from_ne_bytes(info));
-        if see(count, name, info) {
-            return;
-        }
-        let shape = Shape::of(info);
-        rest = match shape.is_bare() {
-            true => behind,
-            false => rest.get(shape.record_len(info)..).unwrap_or(&[]),
-        };
-        count += 1;
-    }
-}
-
-/// `rest` should hold a record of `len` words.
-#[cold]
-fn cut(words: &[Word], rest: &[Word], len: usize) -> BtfError {
-    BtfError::Truncated {
-        what: "a type record",
-        need: (words.len() - rest.len() + len) as u64 * 4,
-        have: words.len() as u64 * 4,
-    }
-}
-
-impl Highest {
-    #[inline]
-    fn see(&mut self, name: u32, words: &[Word]) {
-        let &[_, info, third, ref rest @ ..] = words else { return };
-        let info = u32::from_ne_bytes(info);
-        // One that is cut is an error anyway.
-        let len = Shape::of(info).record_len(info);
-        let rest = rest.get(..len - RECORD_HEAD).unwrap_or(&[]);
-        let Some(kind) = Kind::of_info(info) else { return };
-        self.name = self.name.max(name);
-        if kind.refers() {
-            self.target = self.target.max(u32::from_ne_bytes(third));
-        }
-        let target = |highest: u32, word: &Word| highest.max(u32::from_ne_bytes(*word));
-        match kind {
-            Kind::Struct | Kind::Union => {
-                for [name, ty, _] in rest.as_chunks().0 {
-                    self.name = target(self.name, name);
-                    self.target = target(self.target, ty);
-                }
-            }
-            Kind::FuncProto => {
-                for [name, ty] in rest.as_chunks().0 {
-                    self.name = target(self.name, name);
-                    self.target = target(self.target, ty);
-                }
-            }
-            Kind::Enum => {
-                let names = rest.as_chunks().0.iter().map(|[name, _]| name);
-                self.name = names.fold(self.name, target);
-            }
-            Kind::Enum64 => {
-                let names = rest.as_chunks().0.iter().map(|[name, _, _]| name);
-                self.name = names.fold(self.name, target);
-            }
-            Kind::Datasec => {
-                let types = rest.as_chunks().0.iter().map(|[ty, _, _]| ty);
-                self.target = types.fold(self.target, target);
-            }
-            Kind::Array => {
-                self.target = rest.iter().take(2).fold(self.target, target);
-            }
-            Kind::Func => self.linkage = self.linkage.max(info & 0xffff),
-            Kind::Var => self.linkage = rest.iter().take(1).fold(self.linkage, target),
-            _ => {}
-        }
+    match endian == Endian::NATIVE {
+        true => Ok(types),
+        false => Ok(words.iter().flat_map(|&word| endian.u32(word).to_ne_bytes()).collect()),
     }
 }

@@ -3,7 +3,8 @@
 
 use crate::Btf;
 use crate::kind::Kind;
-use crate::read::{Word, walk};
+use crate::read::Word;
+use crate::scan::walk;
 
 /// Types inside types, as far as this looks.
 const LEVELS: u8 = 32;
