@@ -19,8 +19,8 @@ use bpfweld_btf::{
     SourceMap, TypeId,
 };
 use bpfweld_object::{
-    AttachType, Extern, ExternId, ExternKind, Function, LineInfo, Linkage, MapDef, Object,
-    ProgramSpec, ProgramType, Reloc, RelocTarget,
+    AttachType, Body, Extern, ExternId, ExternKind, Function, LineInfo, Linkage, MapDef, Object,
+    ProgramSpec, ProgramType, Reloc, RelocTarget, Unread,
 };
 
 use crate::XDP_VERDICTS;
@@ -256,11 +256,7 @@ pub fn generate(root: &Root<'_>) -> Result<Object, RootError> {
                 frags: root.frags,
                 ..ProgramSpec::unknown()
             }),
-            insns,
-            relocs,
-            btf_func: Some(func),
-            lines,
-            core_relocs: Vec::new(),
+            body: Body { insns, relocs, btf_func: Some(func), lines, ..Body::default() }.into(),
         }],
         maps,
         data: Vec::new(),
@@ -268,6 +264,7 @@ pub fn generate(root: &Root<'_>) -> Result<Object, RootError> {
         externs,
         btf: Some(Arc::new(btf)),
         notes: Vec::new(),
+        unread: Unread::default(),
     })
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use bpfweld_btf::BtfError;
+use bpfweld_object::ReadError;
 
 /// A function of an instance, by name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +88,9 @@ pub enum LinkError {
     /// Two instances under one label.
     #[error("two instances are labelled `{0}`; labels tell instances apart, so each needs its own")]
     DuplicateLabel(String),
+    /// What is read of an object when it is linked is broken.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// An instance id of another link.
     #[error("instance {0} does not belong to this link")]
     ForeignInstance(u32),
@@ -385,6 +389,7 @@ impl LinkError {
             Self::TooLong { .. } => "E0221",
             Self::Core { .. } => "E0222",
             Self::DuplicateLabel(_) => "E0223",
+            Self::Read(error) => error.problem.code(),
             Self::BigEndian(_) => "E0224",
             Self::Btf { .. } | Self::BrokenReference { .. } | Self::ForeignInstance(_) => "E0225",
         }

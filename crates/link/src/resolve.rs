@@ -164,6 +164,8 @@ impl Link {
         if instance.object.endian != Endian::Little {
             return Err(LinkError::BigEndian(instance.label));
         }
+        // From here on, nothing looks whether the object is sound.
+        instance.object.check()?;
         self.instances.push(instance);
         Ok(InstanceId(self.instances.len() as u32 - 1))
     }

@@ -8,8 +8,8 @@ use bpfweld_btf::{BtfBuilder, Endian, IntEncoding, Linkage as BtfLinkage, TypeId
 use bpfweld_insn::{CALL, EXIT, Insn, LD_IMM64, pseudo};
 use bpfweld_link::{ImageSet, Link, LinkError, LinkOptions, read_back};
 use bpfweld_object::{
-    AttachType, DataId, DataKind, DataSection, Extern, ExternId, ExternKind, FuncId, Function,
-    Linkage, Object, ProgramSpec, ProgramType, Reloc, RelocTarget,
+    AttachType, Body, DataId, DataKind, DataSection, Extern, ExternId, ExternKind, FuncId,
+    Function, Linkage, Object, ProgramSpec, ProgramType, Reloc, RelocTarget, Unread,
 };
 
 /// An object under construction. Functions take the XDP context and return an int.
@@ -39,6 +39,7 @@ impl Maker {
             externs: Vec::new(),
             btf: None,
             notes: Vec::new(),
+            unread: Unread::default(),
         };
         Self { object, btf: Some(btf), proto }
     }
@@ -100,11 +101,7 @@ impl Maker {
             offset,
             linkage,
             program: xdp.then_some(spec),
-            insns,
-            relocs,
-            btf_func,
-            lines: Vec::new(),
-            core_relocs: Vec::new(),
+            body: Body { insns, relocs, btf_func, ..Body::default() }.into(),
         });
         self
     }

@@ -33,7 +33,20 @@ pub(crate) fn kind(section: &Section<'_>) -> Option<DataKind> {
 /// The data sections of an object and where they are in the file.
 pub(crate) struct Data {
     pub(crate) sections: Vec<DataSection>,
-    by_section: HashMap<usize, DataId>,
+    pub(crate) index: DataIndex,
+}
+
+/// Index in the file and size in bytes of each data section, by rising index.
+#[derive(Default)]
+pub(crate) struct DataIndex(Vec<(usize, u32)>);
+
+impl DataIndex {
+    /// The data section with this index in the file, and its size.
+    pub(crate) fn of_section(&self, section: usize) -> Option<(DataId, u32)> {
+        let at = self.0.binary_search_by_key(&section, |&(index, _)| index).ok()?;
+        let &(_, size) = self.0.get(at)?;
+        Some((DataId(u32::try_from(at).ok()?), size))
+    }
 }
 
 impl Data {
@@ -43,7 +56,7 @@ impl Data {
         places: &Places<'_>,
         notes: &mut Vec<String>,
     ) -> Result<Self, ReadProblem> {
-        let mut data = Self { sections: Vec::new(), by_section: HashMap::default() };
+        let mut data = Self { sections: Vec::new(), index: DataIndex::default() };
         let mut described = HashSet::default();
         for (index, section) in elf.sections.iter().enumerate() {
             let Some(kind) = kind(section) else { continue };
@@ -61,8 +74,7 @@ impl Data {
                 Some(datasec) => variables(datasec, section, index, places, notes)?,
                 None => Vec::new(),
             };
-            let id = DataId(u32::try_from(data.sections.len()).unwrap_or(u32::MAX));
-            data.by_section.insert(index, id);
+            data.index.0.push((index, size));
             data.sections.push(DataSection {
                 name: section.name.to_owned(),
                 kind,
@@ -82,12 +94,6 @@ impl Data {
             });
         }
         Ok(data)
-    }
-
-    /// The data section with this index in the file.
-    pub(crate) fn of_section(&self, section: usize) -> Option<(DataId, &DataSection)> {
-        let id = *self.by_section.get(&section)?;
-        Some((id, self.sections.get(id.index())?))
     }
 }
 

@@ -46,16 +46,28 @@ type RawSymbol = raw::Sym64<Endianness>;
 /// A checked ELF file.
 pub(crate) struct Elf<'a> {
     pub(crate) endian: Endian,
-    raw_endian: Endianness,
+    facts: Facts,
     pub(crate) sections: Vec<Section<'a>>,
     symbols: &'a [RawSymbol],
     symbol_strings: &'a [u8],
     /// `SHT_SYMTAB_SHNDX`: section indices that do not fit into 16 bits.
     wide_indices: &'a [U32Bytes<Endianness>],
+}
+
+/// What was found out about a file, without its bytes. Indices of sections are 0 where there is none.
+#[derive(Clone)]
+pub(crate) struct Facts {
+    endian: Endianness,
     /// (section that is relocated, relocation section), sorted.
     reloc_sections: Vec<(usize, usize)>,
     /// See [`Elf::base`].
     counts_twice: bool,
+    /// The section that holds the names of sections.
+    names: usize,
+    /// The symbol table, the section that holds the names of symbols, and `SHT_SYMTAB_SHNDX`.
+    symbols: usize,
+    strings: usize,
+    wide: usize,
 }
 
 /// A section. [`Section::data`] lies within the file, no two sections share bytes.
@@ -73,6 +85,10 @@ pub(crate) struct Section<'a> {
     pub(crate) align: u64,
     /// `sh_entsize`.
     pub(crate) entry_size: u64,
+    /// Where `data` is in the file.
+    pub(crate) start: usize,
+    /// Offset of the name in the section that holds names.
+    pub(crate) name_off: usize,
 }
 
 impl Section<'_> {
@@ -162,7 +178,7 @@ impl<'a> Elf<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ReadProblem> {
         let header = header(bytes)?;
         let raw_endian = header.endian().map_err(|_| malformed("the byte order is unknown"))?;
-        let endian = if raw_endian.is_little_endian() { Endian::Little } else { Endian::Big };
+        let endian = endian(raw_endian);
         match header.e_machine(raw_endian) {
             EM_BPF => {}
             machine => return Err(ReadProblem::Machine { machine }),
@@ -174,46 +190,81 @@ impl<'a> Elf<'a> {
         let headers = header
             .section_headers(raw_endian, bytes)
             .map_err(|_| malformed("the section headers do not fit into the file"))?;
-        let names = header
-            .shstrndx(raw_endian, bytes)
-            .ok()
-            .and_then(|index| headers.get(usize::try_from(index).ok()?));
-        let names = match names {
+        let names = header.shstrndx(raw_endian, bytes).ok();
+        let names = names.and_then(|index| usize::try_from(index).ok()).unwrap_or(0);
+        let strings = match headers.get(names) {
             Some(section) => contents(section, raw_endian, bytes).unwrap_or_default(),
             None => &[],
         };
-        let sections = sections(headers, names, raw_endian, bytes)?;
+        let sections = sections(headers, strings, raw_endian, bytes)?;
         let mut elf = Self {
             endian,
-            raw_endian,
+            facts: Facts {
+                endian: raw_endian,
+                reloc_sections: Vec::new(),
+                counts_twice: false,
+                names,
+                symbols: 0,
+                strings: 0,
+                wide: 0,
+            },
             sections,
             symbols: &[],
             symbol_strings: &[],
             wide_indices: &[],
-            reloc_sections: Vec::new(),
-            counts_twice: false,
         };
-        let table = elf.read_symbols(headers)?;
-        elf.index_relocs(headers, table)?;
-        elf.counts_twice = elf.finds_offsets_in_place();
+        elf.read_symbols(headers)?;
+        elf.index_relocs(headers)?;
+        elf.facts.counts_twice = elf.finds_offsets_in_place();
         Ok(elf)
+    }
+
+    /// A file that was checked before. Symbols are gone if what holds them is.
+    pub(crate) fn again(sections: Vec<Section<'a>>, facts: &Facts) -> Self {
+        let endian = endian(facts.endian);
+        let (symbols, symbol_strings, wide_indices) = Default::default();
+        let facts = facts.clone();
+        let mut elf = Self { endian, facts, sections, symbols, symbol_strings, wide_indices };
+        // They were taken before.
+        let _ = elf.take_tables();
+        elf
+    }
+
+    /// What was found out about it.
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Is what this section holds of use, now or later? Debugging information is not.
+    pub(crate) fn is_used(&self, section: usize) -> bool {
+        let named =
+            |at: usize, name: &str| self.section(at).is_some_and(|s| s.name.starts_with(name));
+        match self.facts.reloc_sections.iter().find(|&&(_, relocs)| relocs == section) {
+            Some(&(target, _)) => !named(target, ".debug_") && !named(target, ".BTF"),
+            None => !named(section, ".debug_"),
+        }
+    }
+
+    /// Index of the section that holds the names of sections; 0 for none.
+    pub(crate) fn names(&self) -> usize {
+        self.facts.names
     }
 
     /// See [`Elf::base`].
     pub(crate) fn counts_twice(&self) -> bool {
-        self.counts_twice
+        self.facts.counts_twice
     }
 
     /// What the addend of a relocation of data is to be added to. The assembler of binutils before 2.41
     /// has the offset in place although the symbol has it: there the place alone counts.
     pub(crate) fn base(&self, symbol: &Symbol) -> u64 {
-        if self.counts_twice && symbol.names_a_place() { 0 } else { symbol.value }
+        if self.facts.counts_twice && symbol.names_a_place() { 0 } else { symbol.value }
     }
 
     /// With that assembler, the offset in its section of the function that a call by name refers to:
     /// `imm` has it in bytes, less one.
     pub(crate) fn call_in_bytes(&self, symbol: &Symbol, imm: i32) -> Option<u64> {
-        let by_name = self.counts_twice && symbol.names_a_place();
+        let by_name = self.facts.counts_twice && symbol.names_a_place();
         u64::try_from(i64::from(imm) + 1).ok().filter(|_| by_name)
     }
 
@@ -284,7 +335,7 @@ impl<'a> Elf<'a> {
 
     pub(crate) fn symbol(&self, index: usize) -> Option<Symbol> {
         let symbol = self.symbols.get(index)?;
-        let e = self.raw_endian;
+        let e = self.facts.endian;
         let place = match symbol.st_shndx(e) {
             raw::SHN_UNDEF => Place::Undefined,
             raw::SHN_COMMON => Place::Common,
@@ -308,7 +359,7 @@ impl<'a> Elf<'a> {
 
     /// A symbol's name; empty when it has none.
     pub(crate) fn symbol_name(&self, symbol: &Symbol) -> Result<&'a str, ReadProblem> {
-        let offset = self.symbols.get(symbol.index).map_or(0, |s| s.st_name(self.raw_endian));
+        let offset = self.symbols.get(symbol.index).map_or(0, |s| s.st_name(self.facts.endian));
         string(self.symbol_strings, offset)
             .ok_or_else(|| malformed(format!("the name of symbol {} cannot be read", symbol.index)))
     }
@@ -326,8 +377,8 @@ impl<'a> Elf<'a> {
 
     /// The relocations of a section, by rising offset.
     pub(crate) fn relocs(&self, section: usize) -> Vec<Rel> {
-        let from = self.reloc_sections.partition_point(|&(target, _)| target < section);
-        let of_section = self.reloc_sections.get(from..).unwrap_or_default().iter();
+        let from = self.facts.reloc_sections.partition_point(|&(target, _)| target < section);
+        let of_section = self.facts.reloc_sections.get(from..).unwrap_or_default().iter();
         let mut rels = Vec::new();
         for &(_, index) in of_section.take_while(|&&(target, _)| target == section) {
             if let Some(section) = self.section(index) {
@@ -342,7 +393,7 @@ impl<'a> Elf<'a> {
     }
 
     fn read_relocs(&self, section: &Section<'a>, rels: &mut Vec<Rel>) {
-        let e = self.raw_endian;
+        let e = self.facts.endian;
         // Sizes were checked in `index_relocs`.
         if section.kind == raw::SHT_RELA {
             let list = pod::slice_from_all_bytes::<raw::Rela64<Endianness>>(section.data);
@@ -363,33 +414,25 @@ impl<'a> Elf<'a> {
         }
     }
 
-    /// Finds the symbol table. Gives its section index; 0 when there is none.
-    fn read_symbols(&mut self, headers: &'a [RawSection]) -> Result<usize, ReadProblem> {
-        let e = self.raw_endian;
+    /// Finds the symbol table, if there is one.
+    fn read_symbols(&mut self, headers: &'a [RawSection]) -> Result<(), ReadProblem> {
+        let e = self.facts.endian;
         let mut tables =
             headers.iter().enumerate().filter(|(_, h)| h.sh_type(e) == raw::SHT_SYMTAB);
-        let Some((index, header)) = tables.next() else { return Ok(0) };
+        let Some((index, header)) = tables.next() else { return Ok(()) };
         if tables.next().is_some() {
             return Err(malformed("there are two symbol tables"));
         }
-        let data = self.section(index).map(|s| s.data).unwrap_or_default();
-        self.symbols = pod::slice_from_all_bytes(data)
-            .ok()
-            .filter(|_| header.sh_entsize(e) == size_of::<RawSymbol>() as u64)
-            .ok_or_else(|| malformed("the symbol table is not made of 24-byte symbols"))?;
         let strings = usize::try_from(header.sh_link(e)).unwrap_or(usize::MAX);
-        self.symbol_strings = self
-            .section(strings)
-            .filter(|s| s.kind == raw::SHT_STRTAB)
-            .ok_or_else(|| malformed("the symbol table names no string table"))?
-            .data;
-        let wide = headers.iter().zip(&self.sections).find(|(h, s)| {
+        let is_wide = |(h, s): (&RawSection, &Section<'_>)| {
             s.kind == raw::SHT_SYMTAB_SHNDX && usize::try_from(h.sh_link(e)) == Ok(index)
-        });
-        if let Some((_, section)) = wide {
-            self.wide_indices = pod::slice_from_all_bytes(section.data)
-                .map_err(|()| malformed("the table of wide section indices is cut"))?;
+        };
+        let wide = headers.iter().zip(&self.sections).position(is_wide).unwrap_or(0);
+        if header.sh_entsize(e) != size_of::<RawSymbol>() as u64 {
+            return Err(not_symbols());
         }
+        (self.facts.symbols, self.facts.strings, self.facts.wide) = (index, strings, wide);
+        self.take_tables()?;
         for symbol in self.symbols() {
             if let Place::Section(section) = symbol.place
                 && section >= self.sections.len()
@@ -400,11 +443,31 @@ impl<'a> Elf<'a> {
                 )));
             }
         }
-        Ok(index)
+        Ok(())
     }
 
-    fn index_relocs(&mut self, headers: &[RawSection], table: usize) -> Result<(), ReadProblem> {
-        let e = self.raw_endian;
+    /// Takes symbols, their names and wide section indices from the sections that hold them.
+    fn take_tables(&mut self) -> Result<(), ReadProblem> {
+        let Facts { symbols, strings, wide, .. } = self.facts;
+        if symbols == 0 {
+            return Ok(());
+        }
+        let data = |at: usize| self.sections.get(at).map(|s| s.data).unwrap_or_default();
+        let found = pod::slice_from_all_bytes(data(symbols)).map_err(|()| not_symbols())?;
+        let wide_indices = pod::slice_from_all_bytes(data(wide))
+            .map_err(|()| malformed("the table of wide section indices is cut"))?;
+        self.symbol_strings = self
+            .section(strings)
+            .filter(|s| s.kind == raw::SHT_STRTAB)
+            .ok_or_else(|| malformed("the symbol table names no string table"))?
+            .data;
+        (self.symbols, self.wide_indices) = (found, wide_indices);
+        Ok(())
+    }
+
+    fn index_relocs(&mut self, headers: &[RawSection]) -> Result<(), ReadProblem> {
+        let table = self.facts.symbols;
+        let e = self.facts.endian;
         for (index, (header, section)) in headers.iter().zip(&self.sections).enumerate() {
             let name = section.name;
             if UNSUPPORTED_RELOCS.contains(&section.kind) {
@@ -433,11 +496,19 @@ impl<'a> Elf<'a> {
                     "section {name} is not made of {entry}-byte entries"
                 )));
             }
-            self.reloc_sections.push((target, index));
+            self.facts.reloc_sections.push((target, index));
         }
-        self.reloc_sections.sort_unstable();
+        self.facts.reloc_sections.sort_unstable();
         Ok(())
     }
+}
+
+fn endian(endian: Endianness) -> Endian {
+    if endian.is_little_endian() { Endian::Little } else { Endian::Big }
+}
+
+fn not_symbols() -> ReadProblem {
+    malformed("the symbol table is not made of 24-byte symbols")
 }
 
 fn header(bytes: &[u8]) -> Result<&Header, ReadProblem> {
@@ -479,7 +550,7 @@ fn sections<'a>(
             .ok_or_else(|| malformed(format!("the name of section {index} cannot be read")))?;
         let kind = header.sh_type(e);
         let flags = header.sh_flags(e);
-        let mut data: &[u8] = &[];
+        let (mut data, mut start): (&[u8], usize) = (&[], 0);
         // The first header may hold counts that are too large for the file header.
         if kind != raw::SHT_NULL {
             data = contents(header, e, bytes).ok_or_else(|| {
@@ -496,11 +567,24 @@ fn sections<'a>(
             }
             if !data.is_empty() {
                 ranges.push((header.sh_offset(e), data.len() as u64, index));
+                // Data lies within the file, so this is no more than its size.
+                start = usize::try_from(header.sh_offset(e)).unwrap_or(usize::MAX);
             }
         }
         let (size, align) = (header.sh_size(e), header.sh_addralign(e));
         let entry_size = header.sh_entsize(e);
-        sections.push(Section { name, kind, flags, size, data, align, entry_size });
+        let name_off = usize::try_from(header.sh_name(e)).unwrap_or(usize::MAX);
+        sections.push(Section {
+            name,
+            kind,
+            flags,
+            size,
+            data,
+            align,
+            entry_size,
+            start,
+            name_off,
+        });
     }
     // Sections that share bytes would let a small file ask for any amount of work.
     ranges.sort_unstable();

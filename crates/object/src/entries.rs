@@ -1,17 +1,24 @@
 //! Entry programs: which functions the kernel can run by themselves, by the section that they are in.
 
-use crate::functions::Code;
-use crate::maps::Maps;
-use crate::model::{FuncId, Linkage, RelocTarget, SlotValue};
+use crate::model::{FuncId, Function, Linkage, MapDef, RelocTarget, SlotValue};
 use crate::program::ProgramSpec;
 use crate::sections::{SectionName, classify};
 
+/// Does it take all functions' references to tell which are entry programs? So it is with static
+/// functions outside `.text`.
+pub(crate) fn depend_on_references(functions: &[Function]) -> bool {
+    functions.iter().any(|f| f.linkage == Linkage::Static && !is_text(&f.section))
+}
+
 /// Sets [`Function::program`](crate::Function::program) of entry programs: functions outside `.text`
 /// that are not static, or static ones that nothing in the object refers to.
-pub(crate) fn mark(code: &mut Code, maps: &Maps, notes: &mut Vec<String>) {
-    let uses = Uses::of(code, maps);
+pub(crate) fn mark(functions: &mut [Function], maps: &[MapDef], notes: &mut Vec<String>) {
+    let uses = match depend_on_references(functions) {
+        true => Uses::of(functions, maps),
+        false => Uses::default(),
+    };
     let mut current: Option<(usize, ProgramSpec)> = None;
-    for (i, function) in code.functions.iter_mut().enumerate() {
+    for (i, function) in functions.iter_mut().enumerate() {
         if is_text(&function.section) {
             continue;
         }
@@ -59,6 +66,7 @@ fn spec_of(section: &str, notes: &mut Vec<String>) -> ProgramSpec {
 }
 
 /// Which functions something in the object refers to.
+#[derive(Default)]
 struct Uses {
     /// By a call or by its address, from another function.
     referred: Vec<bool>,
@@ -67,10 +75,10 @@ struct Uses {
 }
 
 impl Uses {
-    fn of(code: &Code, maps: &Maps) -> Self {
-        let count = code.functions.len();
+    fn of(functions: &[Function], maps: &[MapDef]) -> Self {
+        let count = functions.len();
         let mut uses = Self { referred: vec![false; count], slots: vec![false; count] };
-        for (i, function) in code.functions.iter().enumerate() {
+        for (i, function) in functions.iter().enumerate() {
             for reloc in &function.relocs {
                 if let RelocTarget::Call(FuncId(id)) | RelocTarget::FuncAddr(FuncId(id)) =
                     reloc.target
@@ -80,7 +88,7 @@ impl Uses {
                 }
             }
         }
-        for (_, value) in maps.defs.iter().flat_map(|def| &def.values) {
+        for (_, value) in maps.iter().flat_map(|def| &def.values) {
             if let SlotValue::Program(id) = value {
                 set(&mut uses.slots, *id);
             }

@@ -4,7 +4,7 @@
 use bpfweld_btf::BtfError;
 
 /// A file could not be read as a BPF object.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadError {
     /// The object: what the caller called it, usually its path.
     pub object: String,
@@ -26,12 +26,17 @@ impl std::error::Error for ReadError {
 }
 
 /// What is wrong with a file.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadProblem {
     /// The operating system could not read it.
-    #[error("cannot be read: {0}")]
-    Io(std::io::Error),
+    #[error("cannot be read: {text}")]
+    Io {
+        /// What kind of error that was.
+        kind: std::io::ErrorKind,
+        /// What the system said.
+        text: String,
+    },
     /// It is a directory.
     #[error("is a directory, not an object file")]
     Directory,
@@ -151,7 +156,7 @@ impl ReadProblem {
     /// The stable code, a section of `docs/errors.md`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Io(_) | Self::Directory | Self::TooLarge { .. } => "E0101",
+            Self::Io { .. } | Self::Directory | Self::TooLarge { .. } => "E0101",
             Self::EmptyFile | Self::NotElf | Self::Elf32 | Self::Machine { .. } => "E0102",
             Self::NotRelocatable { .. } => "E0103",
             Self::Elf(_) => "E0104",

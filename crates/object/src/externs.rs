@@ -15,19 +15,31 @@ const MAX_EXTERNS: usize = 1 << 16;
 
 /// The externs of an object while it is read.
 pub(crate) struct Externs {
-    list: Vec<Candidate>,
-    by_symbol: HashMap<usize, ExternId>,
+    pub(crate) list: Vec<Extern>,
+    pub(crate) index: ExternIndex,
 }
 
-struct Candidate {
-    external: Extern,
+/// Which symbols stand for externs.
+#[derive(Default)]
+pub(crate) struct ExternIndex {
+    /// By symbol.
+    by_symbol: Vec<(usize, ExternId)>,
+    /// Of each extern.
+    uses: Vec<Use>,
+}
+
+/// May an extern be called?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Function,
+    Variable,
     /// BTF says nothing about it: a function if it is called, else a variable.
-    by_use: bool,
+    Unknown,
 }
 
 impl Externs {
     pub(crate) fn read(elf: &Elf<'_>, types: &TypeIndex<'_>) -> Result<Self, ReadProblem> {
-        let mut externs = Self { list: Vec::new(), by_symbol: HashMap::default() };
+        let mut externs = Self { list: Vec::new(), index: ExternIndex::default() };
         let mut by_name: HashMap<&str, ExternId> = HashMap::default();
         for symbol in elf.symbols() {
             let wanted = match symbol.place {
@@ -52,32 +64,48 @@ impl Externs {
                 }
                 None => {
                     let id = ExternId(u32::try_from(externs.list.len()).unwrap_or(u32::MAX));
-                    externs.list.push(classify(name, symbol.is_weak(), types)?);
+                    let (external, is_used) = classify(name, symbol.is_weak(), types)?;
+                    externs.list.push(external);
+                    externs.index.uses.push(is_used);
                     by_name.insert(name, id);
                     id
                 }
             };
-            externs.by_symbol.insert(symbol.index, id);
+            externs.index.by_symbol.push((symbol.index, id));
         }
         Ok(externs)
     }
+}
 
+/// Takes externs for functions that are called and of which nothing else is known.
+pub(crate) fn are_called(list: &mut [Extern], called: &[ExternId]) {
+    for &id in called {
+        if let Some(external) = list.get_mut(id.index()) {
+            external.kind = ExternKind::Function;
+        }
+    }
+}
+
+impl ExternIndex {
     /// The extern that a symbol stands for.
     pub(crate) fn of_symbol(&self, symbol: usize) -> Option<ExternId> {
-        self.by_symbol.get(&symbol).copied()
+        let at = self.by_symbol.binary_search_by_key(&symbol, |&(symbol, _)| symbol).ok()?;
+        self.by_symbol.get(at).map(|&(_, id)| id)
     }
 
-    /// Notes that code calls it. `false` when it is nothing that can be called.
-    pub(crate) fn call(&mut self, id: ExternId) -> bool {
-        let Some(candidate) = self.list.get_mut(id.index()) else { return false };
-        if candidate.by_use {
-            candidate.external.kind = ExternKind::Function;
-        }
-        matches!(candidate.external.kind, ExternKind::Function | ExternKind::KernelFunction)
+    /// Does only how it is used tell what some extern is?
+    pub(crate) fn has_unknown(&self) -> bool {
+        self.uses.contains(&Use::Unknown)
     }
 
-    pub(crate) fn finish(self) -> Vec<Extern> {
-        self.list.into_iter().map(|c| c.external).collect()
+    /// Does only how it is used tell what this one is?
+    pub(crate) fn is_unknown(&self, id: ExternId) -> bool {
+        self.uses.get(id.index()) == Some(&Use::Unknown)
+    }
+
+    /// Is it something that can be called?
+    pub(crate) fn is_callable(&self, id: ExternId) -> bool {
+        matches!(self.uses.get(id.index()), Some(Use::Function | Use::Unknown))
     }
 }
 
@@ -86,12 +114,12 @@ fn is_label(symbol: &Symbol) -> bool {
     symbol.is_untyped() && !symbol.is_local() && symbol.size == 0
 }
 
-fn classify(name: &str, weak: bool, types: &TypeIndex<'_>) -> Result<Candidate, ReadProblem> {
+fn classify(name: &str, weak: bool, types: &TypeIndex<'_>) -> Result<(Extern, Use), ReadProblem> {
     let described = types.external(name).map(|ty| (ty, types.section_of(ty.id()).unwrap_or("")));
     let Some((ty, section)) = described else {
         let kind = ExternKind::Variable;
         let external = Extern { name: name.to_owned(), kind, weak, btf: None, type_id: None };
-        return Ok(Candidate { external, by_use: true });
+        return Ok((external, Use::Unknown));
     };
     let kind = match ty.kind() {
         Kind::Func if section == ".ksyms" => ExternKind::KernelFunction,
@@ -105,7 +133,10 @@ fn classify(name: &str, weak: bool, types: &TypeIndex<'_>) -> Result<Candidate, 
         _ => Some(ty.type_id()),
     };
     let external = Extern { name: name.to_owned(), kind, weak, btf: Some(ty.id()), type_id };
-    Ok(Candidate { external, by_use: false })
+    match kind {
+        ExternKind::Function | ExternKind::KernelFunction => Ok((external, Use::Function)),
+        _ => Ok((external, Use::Variable)),
+    }
 }
 
 /// What a VAR of linkage extern stands for, by the DATASEC that lists it.

@@ -1,14 +1,12 @@
 //! Functions: where they start and end, their instructions and linkage. References are resolved in
 //! [`crate::relocs`].
 
-use std::sync::Arc;
-
 use bpfweld_btf::Endian;
 use bpfweld_insn::{INSN_SIZE, Insn};
 
 use crate::elf::{Elf, Place, Section, Symbol};
 use crate::error::{FunctionProblem, ReadProblem};
-use crate::model::{FuncId, Function, Linkage};
+use crate::model::{FuncId, Function, FunctionBody, Linkage};
 
 /// Instructions in all functions of an object. The kernel takes a million a program; what this and the
 /// next two bound is the work that a small file with many symbols for the same code can ask for.
@@ -18,11 +16,31 @@ const MAX_FUNCTIONS: usize = 1 << 16;
 /// Names of one place.
 const MAX_ALIASES: u32 = 64;
 
-/// The functions of an object, and where to find them by their place in the file.
+/// The functions of an object by their place in the file.
+#[derive(Default)]
 pub(crate) struct Code {
-    pub(crate) functions: Vec<Function>,
-    /// Symbol table index of each function.
-    symbols: Vec<usize>,
+    /// By section and offset.
+    pub(crate) places: Vec<FunctionPlace>,
+}
+
+/// Where a function is.
+#[derive(Clone, Copy)]
+pub(crate) struct FunctionPlace {
+    /// Index of the section.
+    pub(crate) section: usize,
+    /// Where it starts and ends there, in bytes: whole slots, at least one.
+    pub(crate) offset: u64,
+    pub(crate) end: u64,
+    /// Its symbol's index.
+    pub(crate) symbol: usize,
+}
+
+impl FunctionPlace {
+    /// Its bytes.
+    pub(crate) fn bytes<'a>(&self, elf: &Elf<'a>) -> &'a [u8] {
+        let section = elf.section(self.section);
+        section.and_then(|s| slice(s.data, self.offset, self.end)).unwrap_or_default()
+    }
 }
 
 impl Code {
@@ -34,7 +52,7 @@ impl Code {
             }
         }
         sort_symbols(elf, &mut starts);
-        let mut code = Self { functions: Vec::new(), symbols: Vec::new() };
+        let mut code = Self::default();
         let mut total = 0;
         for section in &starts {
             code.read_section(elf, section, &mut total)?;
@@ -42,33 +60,60 @@ impl Code {
         Ok(code)
     }
 
-    /// Indices of the functions of a section, by rising offset.
+    /// The functions of a section, by rising offset.
     pub(crate) fn of_section(&self, section: usize) -> std::ops::Range<usize> {
-        let from = self.functions.partition_point(|f| f.section_index < section);
-        let to = self.functions.partition_point(|f| f.section_index <= section);
+        let from = self.places.partition_point(|f| f.section < section);
+        let to = self.places.partition_point(|f| f.section <= section);
         from..to
     }
 
     /// The function that starts at this place. Of several names for one place: the one of this symbol
     /// if it is among them, else the first.
     pub(crate) fn at(&self, section: usize, offset: u64, symbol: Option<usize>) -> Option<FuncId> {
-        let key = |f: &Function| (f.section_index, f.offset);
-        let first = self.functions.partition_point(|f| key(f) < (section, offset));
-        let here = self.functions.get(first..)?.iter();
+        let key = |f: &FunctionPlace| (f.section, f.offset);
+        let first = self.places.partition_point(|f| key(f) < (section, offset));
+        let here = self.places.get(first..)?.iter();
         let here = here.take_while(|f| key(f) == (section, offset)).count();
-        let named = (first..first + here).find(|&i| self.symbols.get(i).copied() == symbol);
+        let is_named = |&i: &usize| self.places.get(i).map(|f| f.symbol) == symbol;
+        let named = (first..first + here).find(is_named);
         let index = named.or((here > 0).then_some(first))?;
         Some(FuncId(u32::try_from(index).ok()?))
+    }
+
+    /// The functions, nothing being known of them yet but what their symbols say.
+    pub(crate) fn functions(
+        &self,
+        elf: &Elf<'_>,
+        body: impl Fn(usize) -> FunctionBody,
+    ) -> Result<Vec<Function>, ReadProblem> {
+        let mut functions: Vec<Function> = Vec::with_capacity(self.places.len());
+        for (index, place) in self.places.iter().enumerate() {
+            // Each has a symbol, which was looked at.
+            let Some(symbol) = elf.symbol(place.symbol) else { continue };
+            let section = match functions.last() {
+                Some(last) if last.section_index == place.section => last.section.clone(),
+                _ => elf.section(place.section).map_or("", |s| s.name).into(),
+            };
+            functions.push(Function {
+                name: elf.symbol_name(&symbol)?.to_owned(),
+                section,
+                section_index: place.section,
+                offset: place.offset,
+                linkage: linkage(&symbol),
+                program: None,
+                body: body(index),
+            });
+        }
+        Ok(functions)
     }
 
     fn read_section(
         &mut self,
         elf: &Elf<'_>,
         code: &CodeSection<'_>,
-        total: &mut usize,
+        total: &mut u64,
     ) -> Result<(), ReadProblem> {
         let section = code.section;
-        let name: Arc<str> = section.name.into();
         // End of the functions so far, and which of them ends there.
         let mut last: Option<(u64, u64, &str)> = None;
         let mut aliases = 0;
@@ -82,7 +127,7 @@ impl Code {
             };
             let same = last.as_ref().is_some_and(|(start, _, _)| *start == symbol.value);
             aliases = if same { aliases + 1 } else { 0 };
-            if aliases >= MAX_ALIASES || self.functions.len() >= MAX_FUNCTIONS {
+            if aliases >= MAX_ALIASES || self.places.len() >= MAX_FUNCTIONS {
                 return Err(fail(FunctionProblem::TooMany));
             }
             let size = match symbol.size {
@@ -114,31 +159,15 @@ impl Code {
                 }
                 _ => {}
             }
-            let bytes = slice(section.data, symbol.value, end).unwrap_or_default();
-            *total = total.saturating_add(bytes.len() / INSN_SIZE);
-            if *total > MAX_INSNS {
+            *total = total.saturating_add(size / INSN_SIZE as u64);
+            if *total > MAX_INSNS as u64 {
                 return Err(fail(FunctionProblem::TooLong { limit: MAX_INSNS }));
             }
-            let insns = decode(bytes, elf.endian);
-            check_loads(&insns).map_err(|(slot, problem)| ReadProblem::Function {
-                section: section.name.to_owned(),
-                function: function.to_owned(),
-                offset: symbol.value + slot * INSN_SIZE as u64,
-                problem,
-            })?;
-            self.symbols.push(symbol.index);
-            self.functions.push(Function {
-                name: function.to_owned(),
-                section: name.clone(),
-                section_index: code.index,
+            self.places.push(FunctionPlace {
+                section: code.index,
                 offset: symbol.value,
-                linkage: linkage(symbol),
-                program: None,
-                insns,
-                relocs: Vec::new(),
-                btf_func: None,
-                lines: Vec::new(),
-                core_relocs: Vec::new(),
+                end,
+                symbol: symbol.index,
             });
             last = Some((symbol.value, end, function));
         }
@@ -182,7 +211,7 @@ fn sort_symbols(elf: &Elf<'_>, sections: &mut [CodeSection<'_>]) {
     }
 }
 
-fn linkage(symbol: &Symbol) -> Linkage {
+pub(crate) fn linkage(symbol: &Symbol) -> Linkage {
     match symbol {
         s if s.is_local() => Linkage::Static,
         s if s.is_hidden() => Linkage::Hidden,
@@ -191,7 +220,8 @@ fn linkage(symbol: &Symbol) -> Linkage {
     }
 }
 
-fn decode(bytes: &[u8], endian: Endian) -> Vec<Insn> {
+/// Instructions as they are in the file.
+pub(crate) fn decode(bytes: &[u8], endian: Endian) -> Vec<Insn> {
     let (slots, _) = bytes.as_chunks::<INSN_SIZE>();
     match endian {
         Endian::Little => slots.iter().map(|&b| Insn::from_le(b)).collect(),
@@ -200,7 +230,7 @@ fn decode(bytes: &[u8], endian: Endian) -> Vec<Insn> {
 }
 
 /// Both halves of each 64-bit immediate load must be there.
-fn check_loads(insns: &[Insn]) -> Result<(), (u64, FunctionProblem)> {
+pub(crate) fn check_loads(insns: &[Insn]) -> Result<(), (u64, FunctionProblem)> {
     let mut from = 0;
     let is_load = |insn: &Insn| insn.code == bpfweld_insn::LD_IMM64;
     while let Some(at) = insns.get(from..).and_then(|rest| rest.iter().position(is_load)) {
@@ -214,11 +244,6 @@ fn check_loads(insns: &[Insn]) -> Result<(), (u64, FunctionProblem)> {
         }
     }
     Ok(())
-}
-
-/// Where a function ends in its section, in bytes.
-pub(crate) fn end(function: &Function) -> u64 {
-    function.offset + (function.insns.len() * INSN_SIZE) as u64
 }
 
 /// `data[start..end]`, or `None` when outside.

@@ -1,32 +1,31 @@
 //! What `.BTF.ext` says about functions: their types, source lines and CO-RE relocations.
 
 use foldhash::HashMap;
-use std::sync::Arc;
 
-use bpfweld_btf::{ExtSection, Kind, LineRecord, TypeId};
+use bpfweld_btf::{BtfExt, ExtSection, Kind, LineRecord, TypeId};
 use bpfweld_insn::{INSN_SIZE, Insn};
 
+use crate::contents::Reading;
 use crate::error::{ReadProblem, RelocProblem};
-use crate::functions::{Code, end};
-use crate::model::{CoreReloc, Function, LineInfo, Linkage};
-use crate::types::{TypeIndex, TypeInfo};
+use crate::model::{CoreReloc, LineInfo, Linkage};
+use crate::types::FunctionTypes;
 
 /// Gives each function its FUNC, lines and CO-RE relocations.
 pub(crate) fn attach(
-    code: &mut Code,
-    info: &TypeInfo,
-    types: &TypeIndex<'_>,
+    functions: &mut [Reading<'_>],
+    info: &BtfExt,
+    types: &FunctionTypes<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), ReadProblem> {
-    let sections = sections(code, info, notes)?;
-    let places: Vec<_> = code.functions.iter().map(|f| (f.section_index, f.offset)).collect();
+    let sections = sections(functions, info, notes)?;
+    let places: Vec<_> = functions.iter().map(|f| (f.place.section, f.place.offset)).collect();
     let mut dropped = 0;
-    for (i, function) in code.functions.iter_mut().enumerate() {
-        let ext = sections.get(&function.section_index).copied().flatten();
+    for (i, function) in functions.iter_mut().enumerate() {
+        let ext = sections.get(&function.place.section).copied().flatten();
         let near = [i.checked_sub(1), i.checked_add(1)];
-        let here = (function.section_index, function.offset);
+        let here = (function.place.section, function.place.offset);
         let alias = near.into_iter().flatten().any(|j| places.get(j) == Some(&here));
-        function.btf_func = func(function, ext, types, alias);
+        function.body.btf_func = func(function, ext, types, alias);
         if let Some(ext) = ext {
             dropped += add_lines(function, ext);
             add_core_relocs(function, ext)?;
@@ -41,19 +40,19 @@ pub(crate) fn attach(
 /// What `.BTF.ext` says about each section with code, by the section's index. It knows sections by
 /// name only: with two of one name its records are worth nothing.
 fn sections<'a>(
-    code: &Code,
-    info: &'a TypeInfo,
+    functions: &[Reading<'_>],
+    info: &'a BtfExt,
     notes: &mut Vec<String>,
 ) -> Result<HashMap<usize, Option<&'a ExtSection>>, ReadProblem> {
-    let mut by_name: HashMap<&Arc<str>, usize> = HashMap::default();
+    let mut by_name: HashMap<&str, usize> = HashMap::default();
     let mut by_index = HashMap::default();
-    for function in &code.functions {
-        let index = function.section_index;
-        let first = *by_name.entry(&function.section).or_insert(index);
+    for function in functions {
+        let index = function.place.section;
+        let first = *by_name.entry(function.section).or_insert(index);
         if first == index {
-            by_index.entry(index).or_insert_with(|| info.ext.section(&function.section));
+            by_index.entry(index).or_insert_with(|| info.section(function.section));
         } else if by_index.insert(index, None).is_none() {
-            let name = &function.section;
+            let name = function.section;
             match by_index.insert(first, None).flatten() {
                 Some(lost) if !lost.core.is_empty() => {
                     return Err(ReadProblem::Section {
@@ -74,17 +73,17 @@ fn sections<'a>(
 }
 
 fn func(
-    function: &Function,
+    function: &Reading<'_>,
     ext: Option<&ExtSection>,
-    types: &TypeIndex<'_>,
+    types: &FunctionTypes<'_>,
     alias: bool,
 ) -> Option<TypeId> {
     let by_offset = ext.and_then(|ext| {
-        let offset = u32::try_from(function.offset).ok()?;
+        let offset = u32::try_from(function.place.offset).ok()?;
         let at = ext.funcs.binary_search_by_key(&offset, |r| r.insn_off).ok()?;
         Some(ext.funcs.get(at)?.type_id)
     });
-    let by_name = || types.function(&function.name, function.linkage == Linkage::Static);
+    let by_name = || types.get(function.name, function.linkage == Linkage::Static);
     let id = match by_offset {
         // Of several names for the same code func_info knows only one.
         Some(id) if alias => by_name().or(Some(id)),
@@ -96,20 +95,20 @@ fn func(
 }
 
 /// The records of a list that lie in the function.
-fn within<'a, T>(records: &'a [T], function: &Function, at: impl Fn(&T) -> u32) -> &'a [T] {
-    let from = records.partition_point(|r| u64::from(at(r)) < function.offset);
-    let to = records.partition_point(|r| u64::from(at(r)) < end(function));
+fn within<'a, T>(records: &'a [T], function: &Reading<'_>, at: impl Fn(&T) -> u32) -> &'a [T] {
+    let from = records.partition_point(|r| u64::from(at(r)) < function.place.offset);
+    let to = records.partition_point(|r| u64::from(at(r)) < function.place.end);
     records.get(from..to).unwrap_or_default()
 }
 
 /// The instruction that a record is about: its slot, which must be the first of its instruction.
-fn slot(function: &Function, insn_off: u32) -> Result<u32, RelocProblem> {
-    let distance = u64::from(insn_off).saturating_sub(function.offset);
+fn slot(function: &Reading<'_>, insn_off: u32) -> Result<u32, RelocProblem> {
+    let distance = u64::from(insn_off).saturating_sub(function.place.offset);
     if !distance.is_multiple_of(INSN_SIZE as u64) {
         return Err(RelocProblem::Unaligned);
     }
     let slot = u32::try_from(distance / INSN_SIZE as u64).map_err(|_| RelocProblem::Unaligned)?;
-    let before = (slot as usize).checked_sub(1).and_then(|i| function.insns.get(i));
+    let before = (slot as usize).checked_sub(1).and_then(|i| function.body.insns.get(i));
     // A second slot is never taken for a first: its opcode is 0.
     if before.copied().is_some_and(Insn::is_ld_imm64) {
         return Err(RelocProblem::MiddleOfLoad);
@@ -121,13 +120,17 @@ fn slot(function: &Function, insn_off: u32) -> Result<u32, RelocProblem> {
 const SLOT: u32 = 8;
 
 /// Gives the number of records that are of no use: out of place, or two for one instruction.
-fn add_lines(function: &mut Function, ext: &ExtSection) -> usize {
+fn add_lines(function: &mut Reading<'_>, ext: &ExtSection) -> usize {
     let records = within(&ext.lines, function, |r| r.insn_off);
     // Slots of one function are fewer than 2^32, and records lie within it.
-    let start = u32::try_from(function.offset).unwrap_or(u32::MAX);
+    let start = u32::try_from(function.place.offset).unwrap_or(u32::MAX);
     let middle = |distance: u32| {
         let before = (distance / SLOT).wrapping_sub(1);
-        function.insns.get(before as usize).is_some_and(|insn| insn.code == bpfweld_insn::LD_IMM64)
+        function
+            .body
+            .insns
+            .get(before as usize)
+            .is_some_and(|insn| insn.code == bpfweld_insn::LD_IMM64)
     };
     let line = |&LineRecord { insn_off, file_off, line_off, line_col }: &LineRecord| {
         let insn = insn_off.wrapping_sub(start) / SLOT;
@@ -141,7 +144,7 @@ fn add_lines(function: &mut Function, ext: &ExtSection) -> usize {
     }
     // So are all that come from a compiler.
     if usual {
-        function.lines = records.iter().map(line).collect();
+        function.body.lines = records.iter().map(line).collect();
         return 0;
     }
     let mut lines: Vec<LineInfo> = Vec::with_capacity(records.len());
@@ -156,11 +159,11 @@ fn add_lines(function: &mut Function, ext: &ExtSection) -> usize {
         }
     }
     let dropped = records.len() - lines.len();
-    function.lines = lines;
+    function.body.lines = lines;
     dropped
 }
 
-fn add_core_relocs(function: &mut Function, ext: &ExtSection) -> Result<(), ReadProblem> {
+fn add_core_relocs(function: &mut Reading<'_>, ext: &ExtSection) -> Result<(), ReadProblem> {
     let records = within(&ext.core, function, |r| r.insn_off);
     let mut relocs = Vec::with_capacity(records.len());
     for record in records {
@@ -178,6 +181,6 @@ fn add_core_relocs(function: &mut Function, ext: &ExtSection) -> Result<(), Read
             kind: record.kind,
         });
     }
-    function.core_relocs = relocs;
+    function.body.core_relocs = relocs;
     Ok(())
 }

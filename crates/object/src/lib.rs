@@ -7,6 +7,7 @@
 //! | [`sections`] | section names: which program type an entry program has |
 //! | [`error`] | [`ReadError`]: what can be wrong with a file |
 //! | `read` | [`Object::open`], [`Object::parse`]: the steps from bytes to [`Object`] |
+//! | `contents`, `kept` | what is read on first use, and of what |
 //! | `elf` | sections, symbols, relocations as numbers |
 //! | `file` | [`ObjectFile`]: the same for a linker that writes ELF files |
 //! | `types` | what is looked up in BTF |
@@ -19,6 +20,7 @@
 // Bytes from outside come in here: no unchecked index, no silent cut.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+mod contents;
 mod data;
 mod elf;
 mod entries;
@@ -27,6 +29,7 @@ mod externs;
 mod file;
 mod functions;
 mod info;
+mod kept;
 mod maps;
 pub mod model;
 pub mod program;
@@ -40,6 +43,7 @@ mod testing;
 mod tests;
 mod types;
 
+pub use bpfweld_btf::Bytes;
 pub use error::{ReadError, ReadProblem};
 pub use file::{FileReloc, FileSection, FileSymbol, ObjectFile, RelocKind, map_definition};
 pub use model::*;

@@ -29,8 +29,15 @@ const FD_SIZE: u64 = 4;
 #[derive(Default)]
 pub(crate) struct Maps {
     pub(crate) defs: Vec<MapDef>,
-    /// Parallel to `defs`, sorted by section and offset.
+    pub(crate) index: MapIndex,
+}
+
+/// Where map definitions are in the file.
+#[derive(Default)]
+pub(crate) struct MapIndex {
+    /// Of each map, sorted by section and offset.
     sites: Vec<Site>,
+    arena: Option<MapId>,
 }
 
 struct Site {
@@ -97,13 +104,9 @@ impl Maps {
             }
         }
         maps.read_arena(elf)?;
+        let arena = maps.defs.iter().position(|def| def.map_type == map_type::ARENA);
+        maps.index.arena = arena.and_then(|at| u32::try_from(at).ok()).map(MapId);
         Ok(maps)
-    }
-
-    /// The arena that the variables in address space 1 are in.
-    pub(crate) fn arena(&self) -> Option<MapId> {
-        let at = self.defs.iter().position(|def| def.map_type == map_type::ARENA)?;
-        u32::try_from(at).ok().map(MapId)
     }
 
     fn read_arena(&mut self, elf: &Elf<'_>) -> Result<(), ReadProblem> {
@@ -128,12 +131,6 @@ impl Maps {
         }
     }
 
-    /// The map whose definition starts at this place.
-    pub(crate) fn at(&self, section: usize, offset: u64) -> Option<MapId> {
-        let found = self.sites.binary_search_by_key(&(section, offset), |s| (s.section, s.offset));
-        Some(MapId(u32::try_from(found.ok()?).ok()?))
-    }
-
     fn read_described(
         &mut self,
         datasec: Type<'_>,
@@ -149,7 +146,7 @@ impl Maps {
             let offset = u64::from(var.offset);
             let values = values.map(|v| offset + v);
             self.defs.push(def);
-            self.sites.push(Site { section: index, offset, values });
+            self.index.sites.push(Site { section: index, offset, values });
         }
         Ok(())
     }
@@ -188,7 +185,7 @@ impl Maps {
                 map_flags,
                 ..empty(name)
             });
-            self.sites.push(Site { section: index, offset: symbol.value, values: None });
+            self.index.sites.push(Site { section: index, offset: symbol.value, values: None });
         }
         notes.push(format!(
             "section {}: old-style map definitions (struct bpf_map_def), without types",
@@ -239,14 +236,14 @@ impl Maps {
             return Err(fail(RelocProblem::SymbolIndex { index: rel.symbol, count }));
         };
         let key = (index, rel.offset);
-        let behind = self.sites.partition_point(|s| (s.section, s.offset) <= key);
+        let behind = self.index.sites.partition_point(|s| (s.section, s.offset) <= key);
         let owner = behind.checked_sub(1);
         let no_map = || {
             let offset = i64::try_from(rel.offset).unwrap_or(i64::MAX);
             fail(RelocProblem::NoMap { section: section.name.to_owned(), offset })
         };
         let (site, def) = owner
-            .and_then(|i| Some((self.sites.get(i)?, self.defs.get(i)?)))
+            .and_then(|i| Some((self.index.sites.get(i)?, self.defs.get(i)?)))
             .filter(|(site, _)| site.section == index)
             .ok_or_else(no_map)?;
         let Some(distance) = site.values.and_then(|values| rel.offset.checked_sub(values)) else {
@@ -272,6 +269,7 @@ impl Maps {
                         .map(SlotValue::Program)
                         .ok_or_else(|| bad("it refers to something that is no function"))?,
                     _ => self
+                        .index
                         .at(at, offset)
                         .map(SlotValue::Map)
                         .ok_or_else(|| bad("it refers to something that is no map"))?,
@@ -283,6 +281,19 @@ impl Maps {
             def.values.push((number, value));
         }
         Ok(())
+    }
+}
+
+impl MapIndex {
+    /// The arena that the variables in address space 1 are in.
+    pub(crate) fn arena(&self) -> Option<MapId> {
+        self.arena
+    }
+
+    /// The map whose definition starts at this place.
+    pub(crate) fn at(&self, section: usize, offset: u64) -> Option<MapId> {
+        let found = self.sites.binary_search_by_key(&(section, offset), |s| (s.section, s.offset));
+        Some(MapId(u32::try_from(found.ok()?).ok()?))
     }
 }
 

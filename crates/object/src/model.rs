@@ -2,13 +2,15 @@
 //!
 //! References inside the object are symbolic: an index into the list that holds the thing. So a
 //! function's instructions may be copied anywhere; what has to be patched is listed in its
-//! [`Function::relocs`] (calls without an ELF relocation included).
+//! [`Body::relocs`] (calls without an ELF relocation included).
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use bpfweld_btf::{Btf, Endian, TypeId};
 use bpfweld_insn::Insn;
 
+pub use crate::contents::{FunctionBody, Unread};
 use crate::program::ProgramSpec;
 
 macro_rules! index {
@@ -43,7 +45,10 @@ index!(
     ExternId
 );
 
-/// One object file, read and checked. Nothing in it depends on the running kernel.
+/// One object file. Nothing in it depends on the running kernel.
+///
+/// Opening a file reads what there is in it: functions, maps, variables, externs. What functions do
+/// ([`Body`]) is read on first use or, with all that may be wrong with it, by [`Object::check`].
 #[derive(Debug, Clone)]
 pub struct Object {
     /// What messages call it: the path it was read from, or what the caller said.
@@ -67,8 +72,10 @@ pub struct Object {
     /// Its types.
     pub btf: Option<Arc<Btf>>,
     /// What a reader may want to know and what was no error: sections passed over and why, static
-    /// entry programs, …
+    /// entry programs, … See [`Object::check`] for more.
     pub notes: Vec<String>,
+    /// What of the file is read on first use; [`Unread::default`] for an object that comes from no file.
+    pub unread: Unread,
 }
 
 /// Visibility of a function outside its object (ELF symbol binding and visibility).
@@ -99,7 +106,28 @@ pub struct Function {
     pub linkage: Linkage,
     /// Set for an entry program: what its section's name says about it.
     pub program: Option<ProgramSpec>,
-    /// Instructions, as in the file. What [`Function::relocs`] lists is to be patched.
+    /// What it does, read on first use. A [`Function`] dereferences to it: `function.insns`.
+    pub body: FunctionBody,
+}
+
+impl Deref for Function {
+    type Target = Body;
+
+    fn deref(&self) -> &Body {
+        &self.body
+    }
+}
+
+impl DerefMut for Function {
+    fn deref_mut(&mut self) -> &mut Body {
+        &mut self.body
+    }
+}
+
+/// What a function does.
+#[derive(Debug, Clone, Default)]
+pub struct Body {
+    /// Instructions, as in the file. What [`Body::relocs`] lists is to be patched.
     pub insns: Vec<Insn>,
     /// References, by rising instruction index.
     pub relocs: Vec<Reloc>,
@@ -109,6 +137,16 @@ pub struct Function {
     pub lines: Vec<LineInfo>,
     /// CO-RE relocation records, by rising instruction index.
     pub core_relocs: Vec<CoreReloc>,
+}
+
+impl Body {
+    pub(crate) const EMPTY: Self = Self {
+        insns: Vec::new(),
+        relocs: Vec::new(),
+        btf_func: None,
+        lines: Vec::new(),
+        core_relocs: Vec::new(),
+    };
 }
 
 /// A reference from an instruction of a function.

@@ -3,27 +3,28 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
-use bpfweld_btf::Endian;
+use bpfweld_btf::{Btf, Bytes, Endian};
 
+use crate::contents::{FunctionBody, Later, Unread};
 use crate::data::{self, Data, Places};
 use crate::elf::{Elf, Section};
 use crate::entries;
 use crate::error::{ReadError, ReadProblem};
-use crate::externs::Externs;
+use crate::externs::{self, Externs};
 use crate::functions::Code;
-use crate::info;
+use crate::kept::Kept;
 use crate::maps::{self, Maps};
 use crate::model::Object;
-use crate::relocs::{self, Resolver};
 use crate::struct_ops;
-use crate::types::{TypeIndex, TypeInfo};
+use crate::types::TypeIndex;
 
 /// Largest file that is read. Objects with debugging information have a few megabytes.
 const MAX_FILE: u64 = 256 << 20;
 
 impl Object {
-    /// Reads the object file at `path`; [`Object::name`] is the path.
+    /// Opens the object file at `path`; [`Object::name`] is the path.
     ///
     /// # Errors
     ///
@@ -32,72 +33,103 @@ impl Object {
         let path = path.as_ref();
         let name = path.display().to_string();
         match contents(path) {
-            Ok(bytes) => Self::parse(&name, &bytes),
+            Ok(bytes) => Self::parse_shared(&name, bytes.into()),
             Err(problem) => Err(ReadError { object: name, problem: Box::new(problem) }),
         }
     }
 
-    /// Reads the object file whose contents are `bytes`; messages call it `name`.
+    /// Opens the object file whose contents are `bytes`; messages call it `name`. What is read on first
+    /// use is copied; [`Object::parse_shared`] copies nothing.
     ///
     /// # Errors
     ///
-    /// `bytes` is not a relocatable ELF file for BPF, or something in it is broken or refers to
-    /// something that is not there.
+    /// `bytes` is not a relocatable ELF file for BPF, or what is read of it is broken or refers to
+    /// something that is not there. What is wrong with the contents of functions,
+    /// [`Object::check`] tells.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, ReadError> {
-        let problem = match read(name, bytes) {
-            Ok(object) => return Ok(object),
-            Err(problem) => Box::new(problem),
-        };
-        Err(ReadError { object: name.to_owned(), problem })
+        let read = Elf::parse(bytes).and_then(|elf| read(name, &elf, Kept::copied(&elf)));
+        read.map_err(|problem| ReadError { object: name.to_owned(), problem: Box::new(problem) })
+    }
+
+    /// Like [`Object::parse`], with bytes that the object may keep: nothing is copied.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Object::parse`].
+    pub fn parse_shared(name: &str, bytes: Bytes) -> Result<Self, ReadError> {
+        let read = Elf::parse(&bytes).and_then(|elf| {
+            let kept = Kept::shared(&elf, bytes.clone());
+            read(name, &elf, kept)
+        });
+        read.map_err(|problem| ReadError { object: name.to_owned(), problem: Box::new(problem) })
+    }
+
+    /// Reads what is otherwise read on first use, the [`Body`](crate::Body) of every function, and
+    /// checks it and the types. Done once; whoever links an object does it first. Gives what is worth
+    /// knowing and no error: line records left out, and why.
+    ///
+    /// # Errors
+    ///
+    /// An instruction, reference, record or type is broken or refers to something that is not
+    /// there. The functions of such an object are empty.
+    pub fn check(&self) -> Result<&[String], ReadError> {
+        self.unread.check()
     }
 }
 
 /// The pipeline. Each step may rely on what those before it have checked.
-fn read(name: &str, bytes: &[u8]) -> Result<Object, ReadProblem> {
+fn read(name: &str, elf: &Elf<'_>, kept: Kept) -> Result<Object, ReadProblem> {
     let mut notes = Vec::new();
-    let elf = Elf::parse(bytes)?;
     // Sections lie within the file and share no bytes; symbols are in sections that exist.
-    data::refuse_common(&elf)?;
-    let info = TypeInfo::read(&elf)?;
-    // All type ids and string offsets name something, no type contains itself.
-    let types = TypeIndex::new(info.btf.as_deref());
-    let mut code = Code::read(&elf)?;
+    data::refuse_common(elf)?;
+    let btf = types(elf, &kept)?;
+    // All type ids and string offsets name something.
+    let types = TypeIndex::new(btf.as_deref());
+    let code = Code::read(elf)?;
     // Functions lie within their sections, sorted, and overlap only where they are the same.
-    let mut externs = Externs::read(&elf, &types)?;
+    let Externs { list: mut externs, index: extern_index } = Externs::read(elf, &types)?;
     let wanted = |s: &Section<'_>| {
         maps::is_described(s) || data::kind(s).is_some() || struct_ops::is_table(s)
     };
-    let places = Places::read(&elf, wanted)?;
-    let data = Data::read(&elf, &types, &places, &mut notes)?;
-    let mut maps = Maps::read(&elf, &types, &places, &mut notes)?;
+    let places = Places::read(elf, wanted)?;
+    let data = Data::read(elf, &types, &places, &mut notes)?;
+    let mut maps = Maps::read(elf, &types, &places, &mut notes)?;
     // Everything that can be referred to is known.
-    let mut resolver =
-        Resolver { elf: &elf, code: &code, data: &data, maps: &maps, externs: &mut externs };
-    let relocs = resolver.resolve()?;
-    for (function, relocs) in code.functions.iter_mut().zip(relocs) {
-        function.relocs = relocs;
+    maps.fill_slots(elf, &code)?;
+    let struct_ops = struct_ops::read(elf, &types, &places, &code, &mut notes)?;
+    let later = Arc::new(Later {
+        object: name.to_owned(),
+        kept,
+        btf: btf.clone(),
+        code,
+        data: data.index,
+        maps: maps.index,
+        externs: extern_index,
+        contents: OnceLock::new(),
+    });
+    let body = |index| FunctionBody::later(&later, index);
+    let mut functions = later.code.functions(elf, body)?;
+    if later.externs.has_unknown() || entries::depend_on_references(&functions) {
+        let contents = later.contents().map_err(ReadProblem::clone)?;
+        externs::are_called(&mut externs, &contents.called);
     }
-    // No instruction refers to anything but by its entry in `relocs`.
-    maps.fill_slots(&elf, &code)?;
-    relocs::note_data(&elf, &data, &mut notes)?;
-    info::attach(&mut code, &info, &types, &mut notes)?;
-    let struct_ops = struct_ops::read(&elf, &types, &places, &code, &mut notes)?;
-    entries::mark(&mut code, &maps, &mut notes);
-    struct_ops::mark(&mut code, &struct_ops, &types);
-    note_rest(&elf, &mut notes);
+    entries::mark(&mut functions, &maps.defs, &mut notes);
+    struct_ops::mark(&mut functions, &struct_ops, &types);
+    note_rest(elf, &mut notes);
 
     let object = Object {
         name: name.to_owned(),
         endian: elf.endian,
-        license: license(&elf)?,
-        kernel_version: kernel_version(&elf)?,
-        functions: code.functions,
+        license: license(elf)?,
+        kernel_version: kernel_version(elf)?,
+        functions,
         maps: maps.defs,
         data: data.sections,
         struct_ops,
-        externs: externs.finish(),
-        btf: info.btf.clone(),
+        externs,
+        btf,
         notes,
+        unread: Unread::of(later),
     };
     match object.functions.is_empty() && object.maps.is_empty() && object.data.is_empty() {
         true => Err(ReadProblem::Nothing),
@@ -105,15 +137,24 @@ fn read(name: &str, bytes: &[u8]) -> Result<Object, ReadProblem> {
     }
 }
 
+fn types(elf: &Elf<'_>, kept: &Kept) -> Result<Option<Arc<Btf>>, ReadProblem> {
+    let found = elf.sections.iter().position(|s| s.name == ".BTF" && !s.data.is_empty());
+    let Some(index) = found else { return Ok(None) };
+    let btf = Btf::parse_shared(&kept.data(index));
+    let btf = btf.map_err(|error| ReadProblem::Btf { section: ".BTF", error })?;
+    Ok(Some(Arc::new(btf)))
+}
+
 fn contents(path: &Path) -> Result<Vec<u8>, ReadProblem> {
-    let file = File::open(path).map_err(ReadProblem::Io)?;
-    let meta = file.metadata().map_err(ReadProblem::Io)?;
+    let broken = |e: std::io::Error| ReadProblem::Io { kind: e.kind(), text: e.to_string() };
+    let file = File::open(path).map_err(broken)?;
+    let meta = file.metadata().map_err(broken)?;
     if meta.is_dir() {
         return Err(ReadProblem::Directory);
     }
     // What is no regular file tells no size beforehand.
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(MAX_FILE)).unwrap_or(0));
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(ReadProblem::Io)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(broken)?;
     match bytes.len() as u64 {
         size if size > MAX_FILE => {
             Err(ReadProblem::TooLarge { size: meta.len().max(size), limit: MAX_FILE })

@@ -3,40 +3,41 @@
 
 use bpfweld_insn::{INSN_SIZE, Insn, pseudo};
 
-use crate::data::Data;
+use crate::contents::Reading;
+use crate::data::DataIndex;
 use crate::elf::{Elf, Place, Rel, Section, Symbol, reloc_type};
 use crate::error::{ReadProblem, RelocProblem};
-use crate::externs::Externs;
-use crate::functions::{Code, end};
-use crate::maps::{self, Maps};
-use crate::model::{Function, Reloc, RelocTarget};
+use crate::externs::ExternIndex;
+use crate::functions::{Code, FunctionPlace};
+use crate::maps::{self, MapIndex};
+use crate::model::{ExternId, Reloc, RelocTarget};
 
 /// Everything that a reference can lead to.
 pub(crate) struct Resolver<'r, 'a> {
     pub(crate) elf: &'r Elf<'a>,
     pub(crate) code: &'r Code,
-    pub(crate) data: &'r Data,
-    pub(crate) maps: &'r Maps,
-    pub(crate) externs: &'r mut Externs,
+    pub(crate) data: &'r DataIndex,
+    pub(crate) maps: &'r MapIndex,
+    pub(crate) externs: &'r ExternIndex,
+    /// Externs that are called although only that tells what they are.
+    pub(crate) called: Vec<ExternId>,
 }
 
 impl Resolver<'_, '_> {
-    /// The references of all functions, in the order of the functions.
-    pub(crate) fn resolve(&mut self) -> Result<Vec<Vec<Reloc>>, ReadProblem> {
-        let mut all = Vec::with_capacity(self.code.functions.len());
+    /// Finds the references of all functions.
+    pub(crate) fn resolve(&mut self, functions: &mut [Reading<'_>]) -> Result<(), ReadProblem> {
         for (index, section) in self.elf.sections.iter().enumerate() {
             if !section.has_code() {
                 continue;
             }
             let rels = self.elf.relocs(index);
             self.check_places(section, &rels)?;
-            for i in self.code.of_section(index) {
-                if let Some(function) = self.code.functions.get(i) {
-                    all.push(self.function(function, section, &rels)?);
-                }
+            let here = functions.get_mut(self.code.of_section(index)).unwrap_or_default();
+            for function in here {
+                function.body.relocs = self.function(function, section, &rels)?;
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// What is wrong with a relocation wherever it is, in a gap between functions, too.
@@ -61,18 +62,20 @@ impl Resolver<'_, '_> {
 
     fn function(
         &mut self,
-        function: &Function,
+        function: &Reading<'_>,
         section: &Section<'_>,
         rels: &[Rel],
     ) -> Result<Vec<Reloc>, ReadProblem> {
-        let from = rels.partition_point(|r| r.offset < function.offset);
-        let to = rels.partition_point(|r| r.offset < end(function));
+        let FunctionPlace { offset: start, end, .. } = function.place;
+        let insns = &function.body.insns;
+        let from = rels.partition_point(|r| r.offset < start);
+        let to = rels.partition_point(|r| r.offset < end);
         let mut rels = rels.get(from..to).unwrap_or_default().iter();
         let mut found = Vec::with_capacity(to.saturating_sub(from));
-        let offset_of = |slot: usize| function.offset + (slot * INSN_SIZE) as u64;
+        let offset_of = |slot: usize| start + (slot * INSN_SIZE) as u64;
         // Their places were checked.
         let slot_of = |rel: &Rel| {
-            let distance = rel.offset.saturating_sub(function.offset) / INSN_SIZE as u64;
+            let distance = rel.offset.saturating_sub(start) / INSN_SIZE as u64;
             usize::try_from(distance).unwrap_or(usize::MAX)
         };
         let mut rel = rels.next();
@@ -81,10 +84,10 @@ impl Resolver<'_, '_> {
         let refers = |insn: &Insn| matches!(insn.code, bpfweld_insn::LD_IMM64 | bpfweld_insn::CALL);
         loop {
             // Up to the next relocation, only calls and loads can refer to something.
-            let upto = next.min(function.insns.len());
-            let between = function.insns.get(slot..upto).unwrap_or_default();
+            let upto = next.min(insns.len());
+            let between = insns.get(slot..upto).unwrap_or_default();
             slot += between.iter().position(refers).unwrap_or(between.len());
-            let Some(&insn) = function.insns.get(slot) else { break };
+            let Some(&insn) = insns.get(slot) else { break };
             let here = rel.filter(|_| slot == next);
             let target = match here {
                 Some(rel) => self.relocated(insn, rel).map(Some),
@@ -171,7 +174,10 @@ impl Resolver<'_, '_> {
                 if !matches!(addend, 0 | 8) {
                     return Err(RelocProblem::ExternOffset(addend / INSN_SIZE as i64));
                 }
-                return match self.externs.call(id) {
+                if self.externs.is_unknown(id) {
+                    self.called.push(id);
+                }
+                return match self.externs.is_callable(id) {
                     true => Ok(RelocTarget::CallExtern(id)),
                     false => {
                         let name = self.elf.describe(&symbol).unwrap_or_default();
@@ -216,11 +222,11 @@ impl Resolver<'_, '_> {
             let target = in_bounds(section.size).map(|offset| RelocTarget::Arena { map, offset });
             return target.ok_or(outside);
         }
-        let Some((data, content)) = self.data.of_section(index) else {
+        let Some((data, size)) = self.data.of_section(index) else {
             return Err(RelocProblem::WrongSection(name()));
         };
         // One past the end is a place that C lets a pointer go to.
-        match in_bounds(content.size.into()) {
+        match in_bounds(size.into()) {
             Some(offset) => Ok(RelocTarget::Data { data, offset }),
             None => {
                 let size = section.size;
@@ -258,7 +264,7 @@ impl Resolver<'_, '_> {
     /// same section.
     fn bare(
         &self,
-        function: &Function,
+        function: &Reading<'_>,
         insn: Insn,
         offset: u64,
     ) -> Result<Option<RelocTarget>, RelocProblem> {
@@ -278,7 +284,7 @@ impl Resolver<'_, '_> {
         };
         let distance = (i64::from(insn.imm) + 1) * INSN_SIZE as i64;
         let target = offset.checked_add_signed(distance);
-        let index = function.section_index;
+        let index = function.place.section;
         match target.and_then(|target| self.code.at(index, target, None)) {
             Some(id) => Ok(Some(make(id))),
             None => Err(RelocProblem::NoFunction {
@@ -298,7 +304,7 @@ fn shown_offset(symbol: Symbol, addend: i64) -> i64 {
 /// set. Checks that they are in bounds and says so.
 pub(crate) fn note_data(
     elf: &Elf<'_>,
-    data: &Data,
+    data: &DataIndex,
     notes: &mut Vec<String>,
 ) -> Result<(), ReadProblem> {
     for (index, section) in elf.sections.iter().enumerate() {

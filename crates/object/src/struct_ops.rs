@@ -10,7 +10,7 @@ use crate::data::{Placed, Places, variables};
 use crate::elf::{Elf, Place, Rel, Section, reloc_type};
 use crate::error::{ReadProblem, RelocProblem};
 use crate::functions::{Code, slice};
-use crate::model::StructOps;
+use crate::model::{Function, StructOps};
 use crate::program::ProgramType;
 use crate::types::TypeIndex;
 
@@ -127,9 +127,9 @@ fn fill(
 
 /// Tells the functions in tables what they implement: `STRUCT.MEMBER` as
 /// [`attach_to`](crate::ProgramSpec::attach_to), whatever their section's name says.
-pub(crate) fn mark(code: &mut Code, tables: &[StructOps], types: &TypeIndex<'_>) {
+pub(crate) fn mark(functions: &mut [Function], tables: &[StructOps], types: &TypeIndex<'_>) {
     let of_struct_ops = |p: &crate::ProgramSpec| p.prog_type == ProgramType::STRUCT_OPS;
-    for function in &mut code.functions {
+    for function in &mut *functions {
         if let Some(program) = function.program.as_mut().filter(|p| of_struct_ops(p)) {
             program.attach_to = None;
         }
@@ -140,7 +140,7 @@ pub(crate) fn mark(code: &mut Code, tables: &[StructOps], types: &TypeIndex<'_>)
         for &(offset, id) in &table.functions {
             let at = |m: &bpfweld_btf::Member<'_>| m.bit_offset == offset.saturating_mul(8);
             let Some(member) = ty.members().find(at) else { continue };
-            let function = code.functions.get_mut(id.index());
+            let function = functions.get_mut(id.index());
             let program = function.and_then(|f| f.program.as_mut()).filter(|p| of_struct_ops(p));
             // In several tables: the kernel has it in one place only, and the first counts.
             if let Some(program) = program.filter(|p| p.attach_to.is_none()) {

@@ -3,7 +3,7 @@
 use bpfweld_btf::{Btf, BtfBuilder, Endian, IntEncoding, MemberSpec, TypeId};
 use bpfweld_insn::Insn;
 
-use crate::error::ReadProblem;
+use crate::error::{ReadError, ReadProblem};
 use crate::{Object, RelocTarget};
 
 pub(crate) const PROGBITS: u32 = 1;
@@ -253,13 +253,21 @@ impl Builder {
     }
 
     pub(crate) fn parse(self) -> Object {
-        Object::parse("test.o", &self.finish()).unwrap()
+        checked(&self.finish()).unwrap()
     }
 
     /// The error that reading ends in.
     pub(crate) fn fails(self) -> ReadProblem {
-        *Object::parse("test.o", &self.finish()).unwrap_err().problem
+        *checked(&self.finish()).unwrap_err().problem
     }
+}
+
+/// Opened and read.
+pub(crate) fn checked(bytes: &[u8]) -> Result<Object, ReadError> {
+    let mut object = Object::parse("test.o", bytes)?;
+    let notes = object.check()?.to_vec();
+    object.notes.extend(notes);
+    Ok(object)
 }
 
 fn encode(insn: Insn, endian: Endian) -> [u8; 8] {

@@ -41,7 +41,7 @@ fn map_problem(problem: P) -> (Option<String>, M) {
 }
 
 fn parse_error(bytes: &[u8]) -> String {
-    Object::parse("test.o", bytes).unwrap_err().to_string()
+    checked(bytes).unwrap_err().to_string()
 }
 #[test]
 fn files_that_are_no_bpf_objects() {

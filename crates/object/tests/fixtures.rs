@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bpfweld_btf::Endian;
 use bpfweld_insn::Insn;
 use bpfweld_object::{
-    DataKind, ExternKind, Function, KconfigType, Linkage, Object, RelocTarget, SlotValue,
+    DataKind, ExternKind, Function, KconfigType, Linkage, Object, ReadError, RelocTarget, SlotValue,
 };
 use proptest::prelude::*;
 
@@ -19,7 +19,16 @@ fn cases() -> PathBuf {
 }
 
 fn open(name: &str) -> Object {
-    Object::open(cases().join("reader").join(name)).unwrap()
+    let object = Object::open(cases().join("reader").join(name)).unwrap();
+    object.check().unwrap();
+    object
+}
+
+/// Opened, and everything read.
+fn checked(name: &str, bytes: &[u8]) -> Result<Object, ReadError> {
+    let object = Object::parse(name, bytes)?;
+    object.check()?;
+    Ok(object)
 }
 
 /// A reference, with names for ids.
@@ -246,7 +255,7 @@ fn fixtures() -> Vec<(String, Vec<u8>)> {
 fn every_fixture_is_read_or_refused() {
     let mut read = 0;
     for (name, bytes) in fixtures() {
-        match Object::parse(&name, &bytes) {
+        match checked(&name, &bytes) {
             Ok(object) => {
                 check(&object);
                 read += 1;
@@ -259,6 +268,19 @@ fn every_fixture_is_read_or_refused() {
         }
     }
     assert!(read > 20, "only {read} fixtures");
+}
+
+#[test]
+fn kept_bytes_and_copied_ones_say_the_same() {
+    for (name, bytes) in fixtures() {
+        let copied = checked(&name, &bytes);
+        let shared = Object::parse_shared(&name, bytes.into()).and_then(|object| {
+            object.check()?;
+            Ok(object)
+        });
+        // What is not in the derived text is what neither knows of the other.
+        assert_eq!(format!("{copied:?}"), format!("{shared:?}"), "{name}");
+    }
 }
 
 /// What the rest of bpfweld relies on, whatever the file.
@@ -402,7 +424,7 @@ proptest! {
             apply(&mut bytes, one);
         }
         let start = Instant::now();
-        let result = Object::parse(&name, &bytes);
+        let result = checked(&name, &bytes);
         prop_assert!(start.elapsed() < Duration::from_secs(5));
         match result {
             Ok(object) => check(&object),

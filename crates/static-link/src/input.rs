@@ -274,7 +274,7 @@ pub(crate) struct Shared {
 impl Input {
     /// Takes an object apart.
     ///
-    /// An object is read in full ([`Object::parse`]) if anything about it is new or unusual: that finds
+    /// An object is read in full ([`Object::check`]) if anything about it is new or unusual: that finds
     /// all that can be wrong with a file, and tells it with its name. What [`Known`] passes is like what
     /// was read in full before.
     pub(crate) fn read(
@@ -297,14 +297,14 @@ impl Input {
             let ext = find(".BTF.ext").map(|s| s.data);
             if let Err(error) = input.add_types(section.data, ext, shared) {
                 // Who reads all of it says it better.
-                Object::parse(label, bytes)?;
+                Object::parse(label, bytes)?.check()?;
                 return Err(broken(ReadProblem::Btf { section: ".BTF", error }));
             }
         }
         input.cut();
         let types = shared.types.type_count();
         if !read_licence || !shared.known.covers(&input, types, &shared.names, file.endian) {
-            Object::parse(label, bytes)?;
+            Object::parse(label, bytes)?.check()?;
             shared.known.learn(&input, types);
         }
         input.mark_entries(file.endian);

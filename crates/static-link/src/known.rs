@@ -2,7 +2,7 @@
 //! another object of the link, or plain enough to be seen to be whole here. A link of many objects would
 //! spend most of its time on checking once more what it has seen.
 //!
-//! Whatever is not plain is not known: then [`bpfweld_object::Object::parse`] decides, and tells what is
+//! Whatever is not plain is not known: then [`bpfweld_object::Object::check`] decides, and tells what is
 //! wrong. Should something slip through here, it is found when the output is read back.
 
 use crate::hash::HashSet;

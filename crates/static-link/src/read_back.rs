@@ -30,7 +30,10 @@ impl Expected {
 pub(crate) fn check(bytes: &[u8], expected: &Expected) -> Result<(), LinkError> {
     const NAME: &str = "output";
     let object = match Object::parse(NAME, bytes) {
-        Ok(object) => Some(object),
+        Ok(object) => {
+            object.check().map_err(|e| LinkError::ReadBack(e.problem))?;
+            Some(object)
+        }
         // Types and symbols alone are for others to link.
         Err(error) if matches!(*error.problem, ReadProblem::Nothing) => None,
         Err(error) => return Err(LinkError::ReadBack(error.problem)),

@@ -10,6 +10,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use bpfweld::object::Bytes;
 use bpfweld::{InstanceId, Kernel, Link, LinkOptions, LoadOptions, Object};
 use clap::ValueEnum;
 use libbpf_sys as sys;
@@ -73,7 +74,9 @@ pub fn run(work: Work, party: Party, rounds: usize, objects: &[PathBuf]) -> Resu
 }
 
 fn one(work: Work, party: Party, rounds: usize, path: &Path) -> Result<Outcome> {
+    // Neither side has to copy the file.
     let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+    let bytes = Bytes::from(bytes);
     let name = path.display().to_string();
     let mut outcome = Outcome { error: None, records: 0, times: Vec::new(), peak: 0 };
     for _ in 0..rounds {
@@ -116,8 +119,8 @@ impl Drop for Theirs {
     }
 }
 
-fn open_ours(name: &str, bytes: &[u8]) -> Result<Arc<Object>, String> {
-    Object::parse(name, bytes).map(Arc::new).map_err(|e| e.to_string())
+fn open_ours(name: &str, bytes: &Bytes) -> Result<Arc<Object>, String> {
+    Object::parse_shared(name, bytes.clone()).map(Arc::new).map_err(|e| e.to_string())
 }
 
 fn open_theirs(name: &str, bytes: &[u8]) -> Result<Theirs, String> {
@@ -133,7 +136,7 @@ fn open_theirs(name: &str, bytes: &[u8]) -> Result<Theirs, String> {
     }
 }
 
-fn prepare_ours(name: &str, bytes: &[u8]) -> Result<Kept, String> {
+fn prepare_ours(name: &str, bytes: &Bytes) -> Result<Kept, String> {
     let object = open_ours(name, bytes)?;
     // A kernel anew each time: what it remembers is part of the work.
     let kernel = Kernel::new();

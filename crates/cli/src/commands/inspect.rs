@@ -105,7 +105,9 @@ struct Variable {
 
 /// `bpfweld inspect`.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
-    let object = Object::open(&args.object)?;
+    let mut object = Object::open(&args.object)?;
+    let notes = object.check()?.to_vec();
+    object.notes.extend(notes);
     let inspection = Inspection::of(&object);
     let stdout = io::stdout();
     let style = Style::of(&stdout);

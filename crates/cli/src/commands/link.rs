@@ -104,7 +104,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error: io::Error| {
         Failure::from(bpfweld::ReadError {
             object: path.display().to_string(),
-            problem: Box::new(bpfweld::object::ReadProblem::Io(error)),
+            problem: Box::new(bpfweld::object::ReadProblem::Io {
+                kind: error.kind(),
+                text: error.to_string(),
+            }),
         })
     };
     let size = fs::metadata(path).map_err(failed)?.len();

@@ -19,7 +19,7 @@ impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         let failure = Self::new(error.to_string()).code(error.problem.code());
         match &*error.problem {
-            ReadProblem::Io(io) if io.kind() == std::io::ErrorKind::NotFound => {
+            ReadProblem::Io { kind: std::io::ErrorKind::NotFound, .. } => {
                 let near = neighbours(std::path::Path::new(&error.object));
                 match nearest(&error.object, near) {
                     near if near.is_empty() => failure,

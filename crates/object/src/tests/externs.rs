@@ -42,7 +42,7 @@ fn extern_kind(
     let mut b = program(&[EXIT]);
     b.undefined("x");
     b.btf(&types.finish().unwrap());
-    match Object::parse("test.o", &b.finish()) {
+    match checked(&b.finish()) {
         Ok(object) => Ok(object.externs[0].kind),
         Err(error) => Err(*error.problem),
     }

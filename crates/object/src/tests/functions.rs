@@ -191,3 +191,24 @@ fn broken_btf_is_an_error() {
     b.section(".BTF.ext", PROGBITS, 0, &[1; 30]);
     assert!(matches!(b.fails(), P::Btf { section: ".BTF.ext", .. }));
 }
+
+#[test]
+fn what_functions_do_is_read_on_first_use() {
+    let broken = program(&[call(7), EXIT]).finish();
+    let object = Object::parse("test.o", &broken).unwrap();
+    assert_eq!((object.functions[0].name.as_str(), object.functions[0].insns.len()), ("prog", 0));
+    let error = object.check().unwrap_err();
+    assert!(matches!(*error.problem, P::Reloc { offset: 0, .. }), "{error}");
+    assert_eq!(object.check().unwrap_err(), error, "and again");
+    // Which functions are entry programs cannot be told without it.
+    let mut b = program(&[call(7), EXIT]);
+    let other = b.code("tc", &[EXIT]);
+    b.symbol("more", (LOCAL, FUNC), other, (0, 8));
+    assert_eq!(*Object::parse("test.o", &b.finish()).unwrap_err().problem, *error.problem);
+
+    let object = Object::parse("test.o", &program(&[EXIT]).finish()).unwrap();
+    assert_eq!(object.check().unwrap(), [""; 0]);
+    let mut changed = object.clone();
+    changed.functions[0].insns.push(EXIT);
+    assert_eq!((object.functions[0].insns.len(), changed.functions[0].insns.len()), (1, 2));
+}

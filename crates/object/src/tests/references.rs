@@ -125,7 +125,7 @@ fn relocations_in_the_wrong_place() {
         let text = b.code(".text", &[EXIT]);
         let f = b.func("f", text, 0, 8);
         b.rel(1, offset, f, kind);
-        match Object::parse("test.o", &b.finish()) {
+        match checked(&b.finish()) {
             Ok(_) => None,
             Err(error) => Some(reloc_problem(*error.problem)),
         }
