@@ -1,11 +1,13 @@
 //! From a list of members to a loaded chain: the root generated, everything linked as ever, loaded, maps
 //! that exist taken over.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use bpfweld::kernel::Map;
+use bpfweld::kernel::{Map, Sys};
 use bpfweld::link::chain_root::{self, COUNTERS_MAP, Member, ROOT_NAME, Root};
 use bpfweld::link::fuse::Policy;
 use bpfweld::link::{ExistingMaps, InstanceId};
@@ -27,6 +29,29 @@ pub(crate) struct Built {
     /// The root's, unless one program runs alone.
     pub(crate) root: Option<InstanceId>,
     pub(crate) warnings: Vec<String>,
+    /// Pins of maps that ask for it by name.
+    pub(crate) new_pins: NewPins,
+}
+
+/// Pins that a change made outside the chain's own directory; removed unless it comes to its end.
+pub(crate) struct NewPins {
+    sys: Arc<dyn Sys>,
+    paths: RefCell<Vec<PathBuf>>,
+}
+
+impl NewPins {
+    pub(crate) fn keep(&self) {
+        self.paths.take();
+    }
+}
+
+impl Drop for NewPins {
+    fn drop(&mut self) {
+        for path in self.paths.take() {
+            // Nothing more can be done about one that cannot be removed.
+            let _ = self.sys.remove_file(&path);
+        }
+    }
 }
 
 /// Maps to use instead of new ones, by member's place in the state.
@@ -77,7 +102,11 @@ pub(crate) fn build(
     let loaded = host.kernel.load_fused(&images, options, fuse)?.loaded;
     let mut warnings = images.warnings;
     warnings.extend_from_slice(loaded.warnings());
-    Ok(Built { loaded, instances, root, warnings })
+    let new_pins = NewPins {
+        sys: host.kernel.features().sys().clone(),
+        paths: RefCell::new(loaded.pins().to_vec()),
+    };
+    Ok(Built { loaded, instances, root, warnings, new_pins })
 }
 
 /// Generates the root and adds it; its counters are those that exist, if they do.

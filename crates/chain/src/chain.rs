@@ -21,6 +21,7 @@ use crate::swap::{Attachment, Swapped};
 
 mod adopt;
 mod device;
+mod orphan;
 mod sharing;
 
 /// How often a change is built again when somebody else was faster.
@@ -253,21 +254,27 @@ impl<'h> Chain<'h> {
             if let Some(id) = ids.iter().find(|id| !known.contains(id) && Some(**id) != alone) {
                 return Err(chain.no_member(format!("with id {id}")));
             }
-            let mut proposal = chain.unchanged()?;
-            let stays = |m: &Proposed| !ids.contains(&m.opened.entry.id) && alone.is_none();
-            proposal.members.retain(stays);
-            Ok(proposal)
+            chain.without(ids)
         })
+    }
+
+    fn without(&self, ids: &[u32]) -> Result<Proposal, ChainError> {
+        let mut proposal = self.unchanged()?;
+        let stays = |m: &Proposed| !ids.contains(&m.opened.entry.id) && !self.state.alone;
+        proposal.members.retain(stays);
+        Ok(proposal)
     }
 
     /// Takes a program out by its name.
     pub fn unload_named(&mut self, name: &str, options: &Options) -> Result<Change, ChainError> {
-        let id = self.named(name)?.id;
-        self.unload(&[id], options)
+        self.change(options, |chain| chain.without(&[chain.named(name)?.id]))
     }
 
     /// Takes everything off the interface and forgets the chain.
     pub fn unload_all(&mut self, options: &Options) -> Result<Change, ChainError> {
+        if let Some(change) = self.unload_orphan(options)? {
+            return Ok(change);
+        }
         self.change(options, |chain| match chain.state.program {
             0 => Err(ChainError::Nothing { interface: chain.interface.name.clone() }),
             _ => Ok(Proposal { members: Vec::new(), ..chain.empty_proposal() }),
@@ -419,7 +426,7 @@ impl<'h> Chain<'h> {
             bytes: Some(new.bytes.clone()),
             shared: new.maps.clone(),
             inherited: ExistingMaps::new(),
-            pin_path: new.pin_path.clone(),
+            pin_path: Some(new.pin_path.clone()),
         });
         Ok(())
     }
@@ -451,6 +458,13 @@ impl<'h> Chain<'h> {
             return Ok(());
         }
         let described = describe(self.host, id);
+        if self.found.orphan == Some(id) {
+            return Err(ChainError::Orphan {
+                interface: self.interface.name.clone(),
+                program: described,
+                state: self.files.state.clone(),
+            });
+        }
         let program = format!("{described}, {} mode", mode.name());
         Err(ChainError::Foreign { interface: self.interface.name.clone(), program })
     }
@@ -506,9 +520,12 @@ impl<'h> Chain<'h> {
         let mut warnings = self.frags(&members)?;
         warnings.extend(redirects(&members));
         let shared = self.shared_maps(&members)?;
-        // Pins outlive a change that is not made.
-        let pin_root = members.iter().filter(|_| !options.dry_run).find_map(|m| m.pin_path.clone());
-        let load = LoadOptions { pin_root, device, ..options.load.clone() };
+        let pin_roots = members.iter().filter(|_| !options.dry_run).filter_map(|m| {
+            // Of new ones.
+            Some((m.opened.entry.name.clone(), m.pin_path.clone()?))
+        });
+        let pin_roots = pin_roots.collect();
+        let load = LoadOptions { pin_roots, device, ..options.load.clone() };
         let opened: Vec<Opened> = members.iter().map(|m| m.opened.clone()).collect();
         let built = build(self.host, &self.files, &state, &opened, &shared, &load, options.fuse)
             .map_err(|error| self.device_refused(device, error))?;
@@ -580,6 +597,9 @@ impl<'h> Chain<'h> {
             // From here on, `next` is what runs: should this fail, whoever comes next finds it.
             self.files.commit(sys)?;
         }
+        if let Some(built) = &prepared.built {
+            built.new_pins.keep();
+        }
         self.refresh()?;
         Ok(Some(self.outcome(&prepared)))
     }
@@ -587,6 +607,10 @@ impl<'h> Chain<'h> {
     fn put_on(&self, prepared: &Prepared, built: &Built) -> Result<Swapped, ChainError> {
         let sys = self.host.sys();
         let (files, state) = (&self.files, &prepared.state);
+        if prepared.takes_over.is_some() && self.found.orphan == prepared.takes_over {
+            // Its maps' pins go by ids that begin anew; the program keeps the maps.
+            files.sweep(sys, &Found::default())?;
+        }
         files.make(sys)?;
         for member in &prepared.members {
             if let Some(bytes) = &member.bytes {

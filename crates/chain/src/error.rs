@@ -41,6 +41,20 @@ pub enum ChainError {
         /// The program: name, id, tag, mode.
         program: String,
     },
+    /// A chain is on the interface, and what was remembered of it is gone.
+    #[error(
+        "{interface} runs a chain ({program}) whose state in {} is gone; `bpfweld xdp adopt {interface}` makes \
+         it the first program of a new chain, `bpfweld xdp unload {interface} -a` takes it off",
+        state.display()
+    )]
+    Orphan {
+        /// The interface.
+        interface: String,
+        /// The program: name, id, tag.
+        program: String,
+        /// Where its state was.
+        state: PathBuf,
+    },
     /// A program that was loaded alone is on the interface.
     #[error(
         "{interface} runs one program by itself (`{program}`), outside a chain; unload it first"
@@ -298,7 +312,10 @@ impl ChainError {
             Self::Load(error) => error.code(),
             Self::KernelBtf { .. } => "E0226",
             Self::NoInterface { .. } | Self::NetNs { .. } | Self::Netlink { .. } => "E0701",
-            Self::Foreign { .. } | Self::Alone { .. } | Self::Adopt { .. } => "E0702",
+            Self::Foreign { .. }
+            | Self::Orphan { .. }
+            | Self::Alone { .. }
+            | Self::Adopt { .. } => "E0702",
             Self::NoProgram { .. }
             | Self::NoMember { .. }
             | Self::NameTaken { .. }

@@ -125,10 +125,18 @@ impl<'k> Chains<'k> {
                 continue;
             }
             let here = state.as_ref().is_some_and(|s| s.netns == self.netns && s.boot == self.boot);
-            let there = match (&state, here) {
-                (Some(state), true) => netlink::by_index(self.sys(), state.ifindex)
-                    .map_err(netlink_error(&state.interface))?,
+            let index = match (&state, here) {
+                (Some(state), true) => Some(state.ifindex),
+                // Its state may be lost, and the chain still run.
+                (None, _) if read.is_ok() => self.index_of(key),
                 _ => None,
+            };
+            let there = match index {
+                Some(index) => {
+                    let named = name.as_deref().unwrap_or(key);
+                    netlink::by_index(self.sys(), index).map_err(netlink_error(named))?
+                }
+                None => None,
             };
             let gone = match there {
                 // Opening puts it straight.
@@ -203,6 +211,12 @@ impl<'k> Chains<'k> {
 
     pub(crate) fn sys(&self) -> &'k dyn Sys {
         &**self.kernel.features().sys()
+    }
+
+    /// The interface's index in the name of a directory, if it is of this namespace.
+    fn index_of(&self, key: &str) -> Option<u32> {
+        let (namespace, index) = key.split_once('-')?;
+        (namespace == self.netns.1.to_string()).then(|| index.parse().ok())?
     }
 
     /// The files of an interface of this namespace.

@@ -12,6 +12,9 @@ use crate::run_config::RunConfig;
 use crate::state::Entry;
 use crate::variables;
 
+/// Where maps that ask to be pinned by name are, unless asked otherwise: libbpf's default.
+const PIN_PATH: &str = "/sys/fs/bpf";
+
 /// Which program of an object.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Select {
@@ -70,7 +73,7 @@ pub struct NewMember {
     pub(crate) name: Option<String>,
     pub(crate) sets: Vec<(String, String)>,
     pub(crate) maps: Vec<(String, SharedMap)>,
-    pub(crate) pin_path: Option<PathBuf>,
+    pub(crate) pin_path: PathBuf,
     pub(crate) dev_bound: bool,
 }
 
@@ -108,7 +111,7 @@ impl NewMember {
             name: None,
             sets: Vec::new(),
             maps: Vec::new(),
-            pin_path: None,
+            pin_path: PIN_PATH.into(),
             dev_bound: false,
         })
     }
@@ -147,9 +150,10 @@ impl NewMember {
         self
     }
 
-    /// Where maps that ask to be pinned by name are shared, a directory on a BPF file system.
+    /// Where maps that ask to be pinned by name are shared, a directory on a BPF file system; without,
+    /// `/sys/fs/bpf`. Such pins stay when the program goes.
     pub fn pin_path(mut self, path: impl Into<PathBuf>) -> Self {
-        self.pin_path = Some(path.into());
+        self.pin_path = path.into();
         self
     }
 

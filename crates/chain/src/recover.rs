@@ -1,11 +1,29 @@
 //! Which of the remembered chains the interface runs, asked of the kernel; the rest is put away.
 
+use std::os::fd::AsFd;
+
 use bpfweld::kernel::netlink::Interface;
+use bpfweld::kernel::sys::ObjectKind;
+use bpfweld::link::chain_root::ROOT_NAME;
 
 use crate::error::ChainError;
 use crate::host::Chains;
 use crate::state::{Files, Found, State, file};
 use crate::swap::Attachment;
+
+/// Is the program on the interface a chain, by what is pinned, though nothing is remembered of it?
+fn is_orphan(host: &Chains<'_>, files: &Files, interface: &Interface, runs: u32) -> bool {
+    if runs == 0 || !files.pins.exists() {
+        return false;
+    }
+    if (Attachment { host, files, interface }).holds(runs) {
+        return true;
+    }
+    // Over netlink there is no link, and the name has to do.
+    let sys = host.sys();
+    let info = sys.fd_by_id(ObjectKind::Prog, runs).and_then(|fd| sys.prog_info(fd.as_fd()));
+    info.is_ok_and(|info| info.name == ROOT_NAME)
+}
 
 /// Puts the state of an interface straight. The states as they are then, and what there is to tell.
 pub(crate) fn recover(
@@ -17,6 +35,16 @@ pub(crate) fn recover(
     let (_, runs) = interface.program();
     let mut notices = Vec::new();
     let mut found = files.read(sys)?;
+    if found.all().next().is_none() && is_orphan(host, files, interface, runs) {
+        let name = &interface.name;
+        notices.push(format!(
+            "{name}: it runs a chain (program id {runs}) whose state in {} is gone; `bpfweld xdp adopt {name}` \
+             makes it the first program of a new chain, `bpfweld xdp unload {name} -a` takes it off",
+            files.state.display()
+        ));
+        found.orphan = Some(runs);
+        return Ok((found, notices));
+    }
     if found.all().next().is_none() {
         files.sweep(sys, &found)?;
         host.forget_pins();

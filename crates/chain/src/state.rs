@@ -239,6 +239,8 @@ pub(crate) struct Found {
     pub(crate) current: Option<State>,
     pub(crate) next: Option<State>,
     pub(crate) previous: Option<State>,
+    /// The program on the interface, where it is a chain whose state is lost.
+    pub(crate) orphan: Option<u32>,
 }
 
 impl Found {
@@ -293,6 +295,7 @@ impl Files {
             current: read(sys, &self.current())?,
             next: read(sys, &self.next())?,
             previous: read(sys, &self.previous())?,
+            orphan: None,
         })
     }
 

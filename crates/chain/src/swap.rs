@@ -40,16 +40,10 @@ impl Attachment<'_> {
     /// are those of another mount namespace, the one that the kernel knows.
     fn link(&self, program: u32) -> Result<Option<OwnedFd>, ChainError> {
         let sys = self.sys();
-        let ours = |info: LinkInfo| {
-            info.link_type == LinkInfo::XDP
-                && info.ifindex == self.interface.index
-                && info.prog_id == program
-        };
-        if let Ok(link) = sys.pinned(&self.files.link())
-            && sys.link_info(link.as_fd()).is_ok_and(ours)
-        {
+        if let Some(link) = self.pinned(program) {
             return Ok(Some(link));
         }
+        let ours = |info| self.is_of(info, program);
         let mut id = 0;
         while let Ok(Some(next)) = sys.next_id(ObjectKind::Link, id) {
             id = next;
@@ -59,6 +53,24 @@ impl Attachment<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The pinned link, if this program is on the interface through it.
+    fn pinned(&self, program: u32) -> Option<OwnedFd> {
+        let link = self.sys().pinned(&self.files.link()).ok()?;
+        let info = self.sys().link_info(link.as_fd()).ok()?;
+        self.is_of(info, program).then_some(link)
+    }
+
+    fn is_of(&self, info: LinkInfo, program: u32) -> bool {
+        info.link_type == LinkInfo::XDP
+            && info.ifindex == self.interface.index
+            && info.prog_id == program
+    }
+
+    /// Is this program on the interface through the pinned link?
+    pub(crate) fn holds(&self, program: u32) -> bool {
+        self.pinned(program).is_some()
     }
 
     /// Puts the first program on an interface that has none. The mode that it runs in.

@@ -8,6 +8,7 @@
 //! * after [`Prepared::finish`]: prog arrays are filled. What was not finished leaves nothing behind:
 //!   file descriptors close, pins that were made on the way are removed.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub struct LoadOptions {
     /// Directory on a BPF file system where maps that ask to be pinned by name are shared; without
     /// one they are not pinned.
     pub pin_root: Option<PathBuf>,
+    /// The same for the maps of single instances, by label.
+    pub pin_roots: BTreeMap<String, PathBuf>,
     /// What is to be different about maps.
     pub maps: Vec<MapOption>,
     /// The device that the programs are for; without one, any.
@@ -66,6 +69,7 @@ impl Default for LoadOptions {
             kconfig: None,
             kernel_btf: None,
             pin_root: None,
+            pin_roots: BTreeMap::new(),
             maps: Vec::new(),
             device: None,
         }
@@ -141,7 +145,11 @@ impl<'a> Prepared<'a> {
                 type_id: &|id| upload.type_id(id),
                 running: &running,
                 kernel_btf: options.kernel_btf.as_deref(),
-                pin_root: options.pin_root.as_deref(),
+                pin_root: options
+                    .pin_roots
+                    .get(&map.label)
+                    .or(options.pin_root.as_ref())
+                    .map(PathBuf::as_path),
                 ifindex: match options.device {
                     Some(Device::Offload(index)) => index,
                     _ => 0,

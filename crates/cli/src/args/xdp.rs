@@ -220,7 +220,7 @@ pub(crate) struct XdpProgramArgs {
     /// chain are bound, or none.
     #[arg(long)]
     pub(crate) dev_bound: bool,
-    /// Pin maps that ask for it by name under this directory (on a BPF file system)
+    /// Pin maps that ask for it by name under this directory (default: /sys/fs/bpf)
     #[arg(short, long, value_name = "PIN_PATH")]
     pub(crate) pin_path: Option<PathBuf>,
 }
