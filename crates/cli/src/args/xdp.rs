@@ -29,10 +29,10 @@ pub(crate) enum XdpCommand {
     Replace(XdpReplaceArgs),
     /// Go back to the generation of a chain before the last change
     #[command(after_help = AFTER_ROLLBACK)]
-    Rollback(XdpRollbackArgs),
+    Rollback(XdpInterfaceArgs),
     /// Take somebody else's program on an interface into a chain, without its object
     #[command(after_help = AFTER_ADOPT)]
-    Adopt(XdpAdoptArgs),
+    Adopt(XdpInterfaceArgs),
     /// Make chains what a file says, on all its interfaces or on none
     #[command(after_help = AFTER_APPLY)]
     Apply(XdpApplyArgs),
@@ -301,21 +301,9 @@ pub(crate) struct XdpReplaceArgs {
     pub(crate) common: XdpCommon,
 }
 
-/// `xdp rollback`.
+/// `xdp rollback`, `xdp adopt`: a change of which nothing more has to be said.
 #[derive(Args, Debug)]
-pub(crate) struct XdpRollbackArgs {
-    /// The interface
-    #[arg(value_name = "IFACE")]
-    pub(crate) interface: String,
-    #[command(flatten)]
-    pub(crate) change: XdpChangeArgs,
-    #[command(flatten)]
-    pub(crate) common: XdpCommon,
-}
-
-/// `xdp adopt`.
-#[derive(Args, Debug)]
-pub(crate) struct XdpAdoptArgs {
+pub(crate) struct XdpInterfaceArgs {
     /// The interface
     #[arg(value_name = "IFACE")]
     pub(crate) interface: String,
@@ -430,8 +418,8 @@ impl XdpCommand {
             Self::Load(XdpLoadArgs { common, .. })
             | Self::Unload(XdpUnloadArgs { common, .. })
             | Self::Replace(XdpReplaceArgs { common, .. })
-            | Self::Rollback(XdpRollbackArgs { common, .. })
-            | Self::Adopt(XdpAdoptArgs { common, .. })
+            | Self::Rollback(XdpInterfaceArgs { common, .. })
+            | Self::Adopt(XdpInterfaceArgs { common, .. })
             | Self::Apply(XdpApplyArgs { common, .. })
             | Self::Diff(XdpDiffArgs { common, .. })
             | Self::Status(XdpStatusArgs { common, .. })

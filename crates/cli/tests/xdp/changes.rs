@@ -1,5 +1,8 @@
 //! What one command after the other does.
 
+use std::io::BufReader;
+use std::process::Stdio;
+
 use crate::world::{HERE, World, tool};
 
 /// A member that leaves its id in the map `order` of the first.
@@ -194,8 +197,30 @@ fn verdicts_are_counted_across_changes() {
     let text = world.does(&format!("stats {HERE} --prometheus"));
     let line = "bpfweld_xdp_verdicts_total{interface=\"here0\",program=\"s1\",id=\"1\",verdict=\"pass\"} 5";
     assert!(text.lines().any(|l| l == line), "{text}");
+    let table = world.does(&format!("stats {HERE}"));
+    let row = table.lines().find(|l| l.contains("s1")).unwrap();
+    let row: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(row, ["1", "s1", "0", "0", "5", "0", "0", "0"], "{table}");
+    watched(&world);
     world.does(&format!("unload {HERE} -a"));
     world.nothing_is_left();
+}
+
+/// Counters that are printed again and again, rising, until interrupted or the chain is gone.
+fn watched(world: &World) {
+    let mut command = world.command(&format!("stats {HERE} --watch 1 --json"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let mut reports = serde_json::Deserializer::from_reader(out).into_iter::<serde_json::Value>();
+    let mut passed = || reports.next().unwrap().unwrap()["programs"][1]["pass"].as_u64().unwrap();
+    assert_eq!(passed(), 5);
+    assert_eq!(world.send(4), 4);
+    while passed() < 9 {}
+    // It holds no lock meanwhile.
+    world.does(&format!("load {HERE} chain/bare.o -P 90"));
+    assert_eq!(passed(), 9);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

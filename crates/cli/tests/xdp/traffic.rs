@@ -69,3 +69,38 @@ fn eight_at_once() {
     world.does(&format!("unload {HERE} -a"));
     world.nothing_is_left();
 }
+
+#[test]
+fn ping_and_tcp_go_through() {
+    const BYTES: u64 = 4 << 20;
+    let Some(world) = World::new() else { return };
+    let _echo = world.tcp_echo();
+    for how in ["", " -m skb"] {
+        world.does(&format!("load {HERE} chain/step.o --name first{how} --stats"));
+        world.does(&format!("load {HERE} chain/bare.o --name second{how}"));
+        if let Some(all) = world.ping(3, 30) {
+            assert!(all);
+            assert!(world.value("first", "seen", 0) >= 3);
+        }
+        // Over a connection that lasts while the chain changes, not a byte is lost or another.
+        let until = world.temp("enough");
+        let sender = world.tcp_sender(BYTES, &until);
+        for _ in 0..10 {
+            world.does(&format!("load {HERE} chain/step.o --name third -P 10{how}"));
+            world.does(&format!("unload {HERE} --name third"));
+        }
+        std::fs::write(&until, "").unwrap();
+        let back = sender.wait();
+        assert!(back >= BYTES);
+        std::fs::remove_file(&until).unwrap();
+        // Some 1,500 bytes a packet, or up to 64 KiB of them where the stack puts them together first.
+        assert!(world.value("first", "seen", 0) > back / (64 << 10));
+        // A chain that drops them.
+        world.does(&format!("load {HERE} chain/step.o --name drop --set verdict=1{how}"));
+        assert_ne!(world.ping(1, 1), Some(true));
+        world.does(&format!("unload {HERE} --name drop"));
+        assert_ne!(world.ping(1, 30), Some(false));
+        world.does(&format!("unload {HERE} -a"));
+        world.nothing_is_left();
+    }
+}

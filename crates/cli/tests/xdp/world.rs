@@ -1,8 +1,8 @@
 //! Two network namespaces with a pair of interfaces between them, a BPF file system and a state directory
 //! of their own; all of it goes with the value.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::UdpSocket;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -230,6 +230,34 @@ impl World {
         Role::start(&self.there, "send", &[("PACKETS", packets.to_string()), ("UNTIL", until)])
     }
 
+    /// Pings the interface with the chain so many times; did all of them come back? `None`, and a word about
+    /// it, where there is no ping(8).
+    pub(crate) fn ping(&self, times: u32, seconds: u32) -> Option<bool> {
+        let mut ping = Command::new("ip");
+        ping.args(["netns", "exec", &self.there, "ping", "-q", "-i", "0.2"]);
+        ping.args(["-c", &times.to_string(), "-W", &seconds.to_string(), ADDRESS]);
+        let output = ping.output().unwrap();
+        match output.status.code() {
+            Some(0) => Some(true),
+            Some(1) => Some(false),
+            _ => {
+                println!("SKIPPED chains: ping: {}", String::from_utf8_lossy(&output.stderr));
+                None
+            }
+        }
+    }
+
+    /// Begins to answer on a TCP port, with what it gets.
+    pub(crate) fn tcp_echo(&self) -> Role {
+        Role::start(&self.here, "tcp_echo", &[])
+    }
+
+    /// Begins to send so many bytes over TCP and to compare what comes back.
+    pub(crate) fn tcp_sender(&self, bytes: u64, until: &Path) -> Role {
+        let until = until.display().to_string();
+        Role::start(&self.there, "tcp_send", &[("PACKETS", bytes.to_string()), ("UNTIL", until)])
+    }
+
     pub(crate) fn temp(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -246,12 +274,47 @@ impl World {
     }
 }
 
+/// Nothing is left behind: no program on an interface, no pin, no state; then no namespace and no mount.
 impl Drop for World {
     fn drop(&mut self) {
+        let left = (!std::thread::panicking()).then(|| self.left());
         for ns in [&self.here, &self.there] {
             let _ = Command::new("ip").args(["netns", "del", ns]).output();
         }
         let _ = Command::new("umount").arg(self.pin_root()).output();
+        let Some(left) = left else { return };
+        assert!(left.is_empty(), "left: {left:?}");
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        assert!(!mounts.contains(self.pin_root().to_str().unwrap()), "{mounts}");
+        for ns in [&self.here, &self.there] {
+            assert!(!Path::new("/run/netns").join(ns).exists(), "{ns} is left");
+        }
+    }
+}
+
+impl World {
+    /// What a test has left.
+    fn left(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        let text = self.output("status --json").stdout;
+        let all: Value = serde_json::from_slice(&text).unwrap();
+        let running = all.as_array().unwrap().iter().filter(|i| !i["program"].is_null());
+        left.extend(running.map(ToString::to_string));
+        let mut dirs = vec![self.pin_root(), self.state(), self.temp("elsewhere")];
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap();
+                // What the kernel itself has on a BPF file system lists programs and maps.
+                if !(name == "lock" || name.ends_with(".debug")) {
+                    left.push(path.display().to_string());
+                }
+                if path.is_dir() {
+                    dirs.push(path);
+                }
+            }
+        }
+        left
     }
 }
 
@@ -311,6 +374,46 @@ fn role_echo() {
         let (len, from) = socket.recv_from(&mut packet).unwrap();
         socket.send_to(&packet[..len], from).unwrap();
     }
+}
+
+/// Sends back what comes over TCP.
+#[test]
+fn role_tcp_echo() {
+    if setting("ROLE").is_empty() {
+        return; // As above.
+    }
+    let listener = TcpListener::bind((ADDRESS, PORT)).unwrap();
+    println!("ready");
+    for stream in listener.incoming() {
+        let mut stream = stream.unwrap();
+        let mut from = stream.try_clone().unwrap();
+        std::io::copy(&mut from, &mut stream).unwrap();
+    }
+}
+
+/// Sends blocks over TCP and wants each back as it was.
+#[test]
+fn role_tcp_send() {
+    if setting("ROLE").is_empty() {
+        return; // As above.
+    }
+    const BLOCK: usize = 16 << 10;
+    let address = (ADDRESS.parse::<std::net::IpAddr>().unwrap(), PORT).into();
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(60)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    println!("ready");
+    let bytes: u64 = setting("PACKETS").parse().unwrap();
+    let until = setting("UNTIL");
+    let mut back = 0u64;
+    while back < bytes || !Path::new(&until).exists() {
+        let block: Vec<u8> = (0..BLOCK).map(|i| (back as usize + i * 7) as u8).collect();
+        stream.write_all(&block).unwrap();
+        let mut answer = vec![0; BLOCK];
+        stream.read_exact(&mut answer).unwrap();
+        assert!(answer == block, "behind {back} bytes");
+        back += BLOCK as u64;
+    }
+    println!("came back: {back}");
 }
 
 /// Sends numbered packets, a few at a time, and waits for each to come back.

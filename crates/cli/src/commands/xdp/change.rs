@@ -1,12 +1,14 @@
-//! `xdp load`, `unload`, `replace`, `rollback`.
+//! `xdp load`, `unload`, `replace`, `rollback`, `adopt`, `apply`.
 
 use bpfweld::{Kernel, LoadOptions};
-use bpfweld_chain::{Chains, Change, NewMember, Options, Plan, Select, SharedMap, XdpMode};
+use bpfweld_chain::{
+    Chain, ChainError, Chains, Change, NewMember, Options, Plan, Select, SharedMap, XdpMode,
+};
 
 use super::{open, tell_of_all, without};
 use crate::args::xdp::{
-    XdpAdoptArgs, XdpApplyArgs, XdpChangeArgs, XdpLoadArgs, XdpProgramArgs, XdpReplaceArgs,
-    XdpRollbackArgs, XdpUnloadArgs,
+    XdpApplyArgs, XdpChangeArgs, XdpInterfaceArgs, XdpLoadArgs, XdpProgramArgs, XdpReplaceArgs,
+    XdpUnloadArgs,
 };
 use crate::error::Failure;
 use crate::output;
@@ -87,24 +89,28 @@ pub(super) fn replace(
 pub(super) fn rollback(
     chains: &Chains<'_>,
     kernel: &Kernel,
-    args: &XdpRollbackArgs,
+    args: &XdpInterfaceArgs,
 ) -> Result<(), Failure> {
-    without(kernel, &args.change.without)?;
-    let mut chain = open(chains, &args.interface)?;
-    let options = options(&args.change, args.common.verbose);
-    let change = chain.rollback(&options)?;
-    tell(&args.interface, &change, args.common.verbose, args.change.dry_run);
-    Ok(())
+    on_interface(chains, kernel, args, |chain, options| chain.rollback(options))
 }
 
 pub(super) fn adopt(
     chains: &Chains<'_>,
     kernel: &Kernel,
-    args: &XdpAdoptArgs,
+    args: &XdpInterfaceArgs,
+) -> Result<(), Failure> {
+    on_interface(chains, kernel, args, |chain, options| chain.adopt(options))
+}
+
+fn on_interface(
+    chains: &Chains<'_>,
+    kernel: &Kernel,
+    args: &XdpInterfaceArgs,
+    change: impl Fn(&mut Chain<'_>, &Options) -> Result<Change, ChainError>,
 ) -> Result<(), Failure> {
     without(kernel, &args.change.without)?;
     let mut chain = open(chains, &args.interface)?;
-    let change = chain.adopt(&options(&args.change, args.common.verbose))?;
+    let change = change(&mut chain, &options(&args.change, args.common.verbose))?;
     tell(&args.interface, &change, args.common.verbose, args.change.dry_run);
     Ok(())
 }
