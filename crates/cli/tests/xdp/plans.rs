@@ -116,3 +116,30 @@ fn what_a_plan_cannot_say() {
     }
     world.nothing_is_left();
 }
+
+#[test]
+fn programs_of_a_plan_share_maps_without_btf() {
+    let Some(world) = World::new() else { return };
+    let _echo = world.echo();
+    let object = World::object("chain/legacy.o");
+    let text = format!(
+        "[[interface]]\nname = \"here0\"\n\
+         [[interface.program]]\nobject = \"{object}\"\nname = \"one\"\n\
+         [[interface.program]]\nobject = \"{object}\"\nname = \"two\"\nmap = {{ tally = \"one:tally\" }}\n\
+         [[interface.program]]\nobject = \"{object}\"\nname = \"apart\"\n"
+    );
+    let path = plan(&world, &text);
+    world.does(&format!("apply {path}"));
+    assert_eq!(world.send(2), 2);
+    let counted = |name: &str| world.value(name, "tally", 0);
+    assert_eq!((counted("one"), counted("two"), counted("apart")), (4, 4, 2));
+    // It stays shared when the chain is built anew, and when its owner goes.
+    world.does("load here0 chain/step.o");
+    assert_eq!(world.send(1), 1);
+    assert_eq!((counted("one"), counted("two"), counted("apart")), (6, 6, 3));
+    world.does("unload here0 --name one");
+    assert_eq!(world.send(1), 1);
+    assert_eq!((counted("two"), counted("apart")), (7, 4));
+    world.does("unload here0 -a");
+    world.nothing_is_left();
+}

@@ -305,8 +305,10 @@ impl World {
             for entry in std::fs::read_dir(dir).into_iter().flatten() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap();
-                // What the kernel itself has on a BPF file system lists programs and maps.
-                if !(name == "lock" || name.ends_with(".debug")) {
+                // What the kernel itself has on a BPF file system lists programs and maps; and ip(8) makes
+                // directories on whichever it finds first.
+                let ip = matches!(name, "ip" | "tc" | "xdp" | "globals") && path.is_dir();
+                if !(name == "lock" || name.ends_with(".debug") || ip) {
                     left.push(path.display().to_string());
                 }
                 if path.is_dir() {
