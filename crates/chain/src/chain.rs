@@ -517,7 +517,7 @@ impl<'h> Chain<'h> {
         }
         self.host.check_pins()?;
         let device = self.device(&members, mode)?;
-        let mut warnings = self.frags(&members)?;
+        let mut warnings = self.frags(&members, mode)?;
         warnings.extend(redirects(&members));
         let shared = self.shared_maps(&members)?;
         let pin_roots = members.iter().filter(|_| !options.dry_run).filter_map(|m| {
@@ -556,12 +556,13 @@ impl<'h> Chain<'h> {
         }
     }
 
-    /// Multi-buffer packets: the chain takes them where all members do.
-    fn frags(&self, members: &[Proposed]) -> Result<Vec<String>, ChainError> {
+    /// Multi-buffer packets: the chain takes them where all members do. In skb mode the stack puts the
+    /// buffers of a packet together for a chain that does not.
+    fn frags(&self, members: &[Proposed], mode: XdpMode) -> Result<Vec<String>, ChainError> {
         let with = |wanted: bool| members.iter().find(move |m| m.opened.frags() == wanted);
         let (Some(takes), Some(not)) = (with(true), with(false)) else { return Ok(Vec::new()) };
         let program = not.opened.entry.name.clone();
-        if self.interface.mtu.saturating_add(LINK_HEADER) > ONE_BUFFER {
+        if mode != XdpMode::Skb && self.interface.mtu.saturating_add(LINK_HEADER) > ONE_BUFFER {
             let (interface, mtu) = (self.interface.name.clone(), self.interface.mtu);
             return Err(ChainError::Frags { interface, mtu, program });
         }

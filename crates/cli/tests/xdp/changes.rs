@@ -333,4 +333,29 @@ fn frags_where_the_mtu_needs_them() {
     assert_eq!(world.names(), ["frags"]);
     world.does(&format!("unload {HERE} -a"));
     world.nothing_is_left();
+    // In skb mode the stack puts packets together for a chain that takes one buffer.
+    world.does(&format!("load {HERE} chain/frags.o -m skb"));
+    let told = world.does(&format!("load {HERE} chain/step.o -m skb"));
+    assert!(told.contains("`frags` takes multi-buffer packets (xdp.frags) and `step` does not"));
+    world.does(&format!("unload {HERE} -a"));
+    // An adopted program takes them or not, as the kernel says of it; the others have to agree.
+    let on = |object: &str, section: &str| {
+        let object = World::object(object);
+        tool(&format!("ip -n {} link set {HERE} xdpdrv obj {object} sec {section}", world.here));
+    };
+    on("chain/frags.o", "xdp.frags");
+    world.does(&format!("adopt {HERE}"));
+    world.fails(&format!("load {HERE} chain/step.o"), 1, "`step` does not take those");
+    world.does(&format!("load {HERE} chain/frags.o --name more"));
+    assert_eq!(world.names(), ["frags", "more"]);
+    world.does(&format!("unload {HERE} -a"));
+    tool(&format!("ip -n {} link set {HERE} mtu 1500", world.here));
+    on("chain/bare.o", "xdp");
+    world.does(&format!("adopt {HERE}"));
+    let told = world.does(&format!("load {HERE} chain/frags.o"));
+    let says =
+        "`frags` takes multi-buffer packets (xdp.frags) and `bare` does not: the chain does not";
+    assert!(told.contains(says), "{told}");
+    world.does(&format!("unload {HERE} -a"));
+    world.nothing_is_left();
 }

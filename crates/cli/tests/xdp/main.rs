@@ -8,6 +8,7 @@
 //! | `members` | members that move the head, tail-call, have no BTF, share maps |
 //! | `devices` | programs bound to an interface, programs for a card |
 //! | `plans` | apply and diff |
+//! | `examples` | the plan, the unit and the DaemonSet of `examples/` |
 //! | `recognised` | lost state, restarts, what others did; maps pinned by name |
 //! | `traffic` | not a packet lost while the chain changes; many changes at once |
 //! | `crashes` | `kill -9` at every system call of a change |
@@ -17,6 +18,7 @@
 mod changes;
 mod crashes;
 mod devices;
+mod examples;
 mod members;
 mod plans;
 mod recognised;

@@ -1,0 +1,139 @@
+//! What is in `examples/`: the plan, the systemd unit and the DaemonSet, run as they say.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_yaml_ng::Value;
+
+use crate::world::{World, tool};
+
+/// Where the examples expect the command and the plan.
+const COMMAND: &str = "/usr/bin/bpfweld";
+const PLAN: &str = "/etc/bpfweld/xdp.toml";
+
+fn example(name: &str) -> String {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    std::fs::read_to_string(dir.join(name)).unwrap()
+}
+
+/// The interfaces and objects that the plan names, and the plan beside them.
+fn planned(world: &World) -> PathBuf {
+    world.pair("eth0", "eth2");
+    world.pair("eth1", "eth3");
+    let dir = world.temp("etc");
+    std::fs::create_dir(&dir).unwrap();
+    for name in ["filter.o", "count.o"] {
+        std::fs::copy(World::object("chain/step.o"), dir.join(name)).unwrap();
+    }
+    // The stand-in's variable has another name.
+    let text = example("xdp.toml");
+    assert!(text.contains("rate = 1000"));
+    std::fs::write(dir.join("xdp.toml"), text.replace("rate = 1000", "id = 1000")).unwrap();
+    dir.join("xdp.toml")
+}
+
+const MADE: &str = "eth0: front[id=1000] step; eth1: step";
+
+/// A command in the world's namespace with its directories, and no more capabilities than these.
+fn restricted(world: &World, capabilities: &[&str], line: &[&str]) -> Command {
+    let names = capabilities.iter().map(|c| format!(",+{}", c.to_lowercase()));
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &world.here, "setpriv", "--no-new-privs"]);
+    command.arg(format!("--bounding-set=-all{}", names.collect::<String>()));
+    command.args(line);
+    command.env("BPFWELD_STATE_DIR", world.state()).env("BPFWELD_PIN_DIR", world.pins());
+    command
+}
+
+fn run(mut command: Command) {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {text}");
+}
+
+fn unload_all(world: &World) {
+    world.does("unload eth0 -a");
+    world.does("unload eth1 -a");
+    world.nothing_is_left();
+}
+
+#[test]
+fn systemd_unit() {
+    let Some(world) = World::new() else { return };
+    let plan = planned(&world);
+    let plan = plan.to_str().unwrap();
+    let command = env!("CARGO_BIN_EXE_bpfweld");
+    let unit = example("bpfweld-xdp.service");
+    let of = |key: &str| -> &str {
+        let line = unit.lines().find_map(|l| l.strip_prefix(&format!("{key}=")));
+        line.unwrap_or_else(|| panic!("no {key}"))
+    };
+    let capabilities: Vec<_> =
+        of("CapabilityBoundingSet").split(' ').map(|c| c.strip_prefix("CAP_").unwrap()).collect();
+    for key in ["ExecStart", "ExecReload"] {
+        let line = of(key).replace(COMMAND, command).replace(PLAN, plan);
+        assert!(line.contains(command) && line.contains(plan));
+        run(restricted(&world, &capabilities, &line.split(' ').collect::<Vec<_>>()));
+        assert_eq!(world.shape(&["eth0", "eth1"]), MADE);
+    }
+    assert_eq!(world.status_of("eth0")["generation"], 1);
+    assert_eq!(world.status_of("eth1")["mode"], "skb");
+    unload_all(&world);
+    // What systemd itself thinks of it, with paths that are there.
+    let path = world.temp("bpfweld-xdp.service");
+    let there = unit.replace(COMMAND, command).replace(PLAN, plan);
+    let there = there.lines().filter(|l| !l.starts_with("Documentation=")).collect::<Vec<_>>();
+    std::fs::write(&path, there.join("\n")).unwrap();
+    match Command::new("systemd-analyze").arg("verify").arg(&path).output() {
+        Err(e) => println!("SKIPPED chains: systemd-analyze: {e}"),
+        Ok(output) => {
+            let says = String::from_utf8_lossy(&output.stderr).into_owned();
+            let about = says.lines().find(|l| l.contains("bpfweld-xdp"));
+            assert!(output.status.success() && about.is_none(), "{says}");
+        }
+    }
+}
+
+#[test]
+fn daemon_set() {
+    let Some(world) = World::new() else { return };
+    let plan = planned(&world);
+    let set: Value = serde_yaml_ng::from_str(&example("daemonset.yaml")).unwrap();
+    assert_eq!((&set["apiVersion"], &set["kind"]), (&"apps/v1".into(), &"DaemonSet".into()));
+    let (selector, template) = (&set["spec"]["selector"], &set["spec"]["template"]);
+    assert_eq!(selector["matchLabels"], template["metadata"]["labels"]);
+    let pod = &template["spec"];
+    assert_eq!(pod["hostNetwork"], true);
+    let list = |value: &Value| value.as_sequence().unwrap().clone();
+    let volumes: Vec<_> = list(&pod["volumes"]).iter().map(|v| v["name"].clone()).collect();
+    let containers = list(&pod["containers"]);
+    assert_eq!(containers.len(), 1);
+    for container in &containers {
+        let mounts = list(&container["volumeMounts"]);
+        assert!(mounts.iter().all(|m| volumes.contains(&m["name"])), "{mounts:?}");
+        // The defaults of the command, and the plan.
+        let paths: Vec<_> = mounts.iter().map(|m| m["mountPath"].as_str().unwrap()).collect();
+        assert_eq!(paths, ["/etc/bpfweld", "/sys/fs/bpf", "/run/bpfweld"]);
+        let added = list(&container["securityContext"]["capabilities"]["add"]);
+        let added: Vec<_> = added.iter().map(|c| c.as_str().unwrap()).collect();
+        // Once around the loop, with a shell that finds the command.
+        let command = list(&container["command"]);
+        let command: Vec<_> = command
+            .iter()
+            .map(|word| word.as_str().unwrap().replace(PLAN, plan.to_str().unwrap()))
+            .map(|word| word.replace("sleep 30", "exit 0"))
+            .collect();
+        assert!(command.iter().any(|w| w.contains("exit 0")), "{command:?}");
+        let mut run_it =
+            restricted(&world, &added, &command.iter().map(String::as_str).collect::<Vec<_>>());
+        let bin = PathBuf::from(env!("CARGO_BIN_EXE_bpfweld"));
+        let path = std::env::var("PATH").unwrap();
+        run_it.env("PATH", format!("{}:{path}", bin.parent().unwrap().display()));
+        run(run_it);
+        assert_eq!(world.shape(&["eth0", "eth1"]), MADE);
+    }
+    tool(&format!("ip -n {} link del eth1", world.here));
+    world.does("unload eth0 -a");
+    world.does("clean");
+    world.nothing_is_left();
+}
