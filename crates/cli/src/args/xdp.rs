@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 /// `xdp`.
 #[derive(Args, Debug)]
+#[command(version, propagate_version = true)]
 pub(crate) struct XdpArgs {
     #[command(subcommand)]
     pub(crate) command: XdpCommand,
@@ -261,7 +262,9 @@ pub(crate) struct XdpLoadArgs {
 
 /// `xdp unload`.
 #[derive(Args, Debug)]
-#[command(group(clap::ArgGroup::new("which").required(true).args(["id", "name", "all"])))]
+#[command(group(
+    clap::ArgGroup::new("which").required(true).multiple(true).args(["id", "name", "all"])
+))]
 pub(crate) struct XdpUnloadArgs {
     /// The interface
     #[arg(value_name = "IFACE")]
@@ -270,9 +273,9 @@ pub(crate) struct XdpUnloadArgs {
     #[arg(short, long)]
     pub(crate) id: Option<u32>,
     /// The program of this name
-    #[arg(long)]
+    #[arg(long, conflicts_with = "id")]
     pub(crate) name: Option<String>,
-    /// All programs
+    /// All programs, whatever else is said
     #[arg(short, long)]
     pub(crate) all: bool,
     #[command(flatten)]

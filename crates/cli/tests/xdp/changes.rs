@@ -172,8 +172,10 @@ fn what_is_refused_changes_nothing() {
     world.does(&step(2, " --dry-run"));
     assert_eq!(world.names(), ["s1"]);
     assert_eq!(world.status_of(HERE)["generation"], 1);
-    world.does(&format!("unload {HERE} -a"));
+    // As xdp-loader has it: all, whatever else is said.
+    world.does(&format!("unload {HERE} -i 77 -a"));
     world.nothing_is_left();
+    assert!(world.does("load --version").contains(env!("CARGO_PKG_VERSION")));
 }
 
 #[test]

@@ -64,6 +64,7 @@ pub(super) fn unload(
     let mut chain = open(chains, &args.interface)?;
     let options = options(&args.change, args.common.verbose);
     let change = match (args.id, &args.name) {
+        _ if args.all => chain.unload_all(&options)?,
         (Some(id), _) => chain.unload(&[id], &options)?,
         (_, Some(name)) => chain.unload_named(name, &options)?,
         _ => chain.unload_all(&options)?,
