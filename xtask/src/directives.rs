@@ -56,6 +56,7 @@ pub(crate) const KNOWN_TO_RUNNER: &[&str] = &[
     "kconfig",
     "lines",
     "linked",
+    "loaded",
     "needs",
     "no-memlock",
     "object",

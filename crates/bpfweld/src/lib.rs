@@ -56,4 +56,4 @@ pub use backend::{Backend, BackendChoice, BackendError, MapRef, Outcome, RunErro
 pub use fused::Fused;
 pub use kernel_side::{Kernel, add_loaded, kernel_btf};
 pub use tracing::Traced;
-pub use weld::{Error, Request, Wire, weld};
+pub use weld::{Error, Request, Switch, Wire, weld};

@@ -23,6 +23,10 @@ pub struct Request {
     pub entry: Option<String>,
     /// All linked functions go in as static ones.
     pub static_functions: bool,
+    /// Maps to be made or not, whatever their objects say ([`Link::set_autocreate`]).
+    pub maps: Vec<Switch>,
+    /// Entry programs to be loaded or not, whatever their sections say ([`Link::set_autoload`]).
+    pub programs: Vec<Switch>,
     /// The kernel's BTF, where not the running kernel's is meant.
     pub kernel_btf: Option<Arc<Btf>>,
 }
@@ -38,6 +42,17 @@ pub struct Wire {
     pub to: usize,
     /// The function; see [`Link::bind`] for what stands in for a missing one.
     pub function: Option<String>,
+}
+
+/// Something of an object that is switched on or off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switch {
+    /// The instance, by its place in [`Request::objects`]; without one, all that have it.
+    pub of: Option<usize>,
+    /// Its name.
+    pub name: String,
+    /// On?
+    pub on: bool,
 }
 
 /// Why a request failed, by phase.
@@ -93,6 +108,31 @@ pub fn weld(
     Ok((images, loaded))
 }
 
+impl Switch {
+    /// `turn` says whether an instance has it.
+    fn turn(
+        &self,
+        all: &[InstanceId],
+        mut turn: impl FnMut(InstanceId) -> Result<(), LinkError>,
+    ) -> Result<(), LinkError> {
+        if let Some(of) = self.of {
+            let id = all.get(of).copied().ok_or(LinkError::ForeignInstance(of as u32))?;
+            return turn(id);
+        }
+        let mut first = Ok(());
+        let mut turned = false;
+        for &id in all {
+            match turn(id) {
+                Ok(()) => turned = true,
+                Err(e) if first.is_ok() => first = Err(e),
+                Err(_) => {}
+            }
+        }
+        // What the root has is the likeliest to be meant.
+        if turned { Ok(()) } else { first }
+    }
+}
+
 impl Request {
     /// The root: the first object.
     pub const ROOT: InstanceId = InstanceId(0);
@@ -116,6 +156,12 @@ impl Request {
         for wire in &self.bindings {
             let id = |at: usize| ids.get(at).copied().ok_or(LinkError::ForeignInstance(at as u32));
             link.bind(id(wire.from)?, &wire.name, id(wire.to)?, wire.function.as_deref())?;
+        }
+        for switch in &self.maps {
+            switch.turn(&ids, |id| link.set_autocreate(id, &switch.name, switch.on))?;
+        }
+        for switch in &self.programs {
+            switch.turn(&ids, |id| link.set_autoload(id, &switch.name, switch.on))?;
         }
         Ok(link)
     }

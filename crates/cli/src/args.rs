@@ -548,16 +548,44 @@ pub(crate) struct LinkArgs {
     #[arg(
         long = "map",
         value_name = "M",
-        help = "Change a map: [INSTANCE:]MAP=entries:N, =value-size:N or =reuse:PIN",
-        long_help = "Change a map: [INSTANCE:]MAP=entries:N, =value-size:N or =reuse:PIN\n\n\
+        help = "Change a map: [INSTANCE:]MAP=entries:N, =value-size:N, =reuse:PIN, =off or =on",
+        long_help = "Change a map: [INSTANCE:]MAP=entries:N, =value-size:N, =reuse:PIN, =off or =on\n\n\
                      `entries` sets the number of its entries, `value-size` the bytes of a value; of \
                      variables (MAP is their section: .data, .rodata, …) those of the section, which \
                      can only grow. `reuse` takes the map that is pinned at PIN instead of making one; \
-                     it must be as the object defines it. Without INSTANCE, maps of that name of all \
+                     it must be as the object defines it. `off` makes no map: a program that comes to \
+                     use it is refused. `on` makes a table of a section `?.struct_ops`, which is not \
+                     made otherwise. Without INSTANCE, maps of that name of all \
                      instances are meant. May be given several times.",
         help_heading = "Maps"
     )]
     pub(crate) map_changes: Vec<String>,
+    // As attributes: rustdoc would take the brackets for links.
+    #[arg(
+        long = "program",
+        value_name = "P",
+        help = "Load an entry program or do not: [INSTANCE:]PROG=on or =off",
+        long_help = "Load an entry program or do not: [INSTANCE:]PROG=on or =off\n\n\
+                     Where no --entry says which, `check` and `load` take all of the root, but for those \
+                     of sections whose names begin with `?`. What is off stays out of prog arrays and \
+                     struct_ops tables too. May be given several times.",
+        help_heading = "Link"
+    )]
+    pub(crate) programs: Vec<String>,
+    // As attributes: rustdoc would take the brackets for links.
+    #[arg(
+        long = "attach-target",
+        value_name = "T",
+        help = "What a program attaches to: [INSTANCE:]PROG=id:ID[:FUNCTION], =pin:PIN[:FUNCTION] or =kernel:NAME",
+        long_help = "What a program attaches to: [INSTANCE:]PROG=id:ID[:FUNCTION], =pin:PIN[:FUNCTION] or =kernel:NAME\n\n\
+                     A program of a section `freplace` replaces a function of another program, which only \
+                     this option names: by its id, or by where it is pinned. One of `fentry` or `fexit` \
+                     may watch such a function. Without FUNCTION, the one that the section names behind \
+                     the `/` is meant, else the program itself. `kernel` stands for what is behind the \
+                     `/`. May be given several times.",
+        help_heading = "Kernel"
+    )]
+    pub(crate) targets: Vec<String>,
     /// Ask for the verifier's log: 1 states at branches, 2 every instruction, +4 statistics
     ///
     /// The log goes to standard error. Without the option, a log is made only when a program is

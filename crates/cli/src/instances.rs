@@ -325,6 +325,8 @@ mod tests {
             log_level: 0,
             pin_root: None,
             map_changes: Vec::new(),
+            programs: Vec::new(),
+            targets: Vec::new(),
             without: Vec::new(),
         })
     }

@@ -20,12 +20,12 @@ mod capture;
 mod commands;
 mod error;
 mod instances;
-mod map_option;
 mod output;
 mod packets;
 mod routes;
 mod session;
 mod values;
+mod wishes;
 
 use std::io;
 use std::process::ExitCode;

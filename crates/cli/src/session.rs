@@ -14,8 +14,8 @@ use flate2::read::GzDecoder;
 use crate::args::{LinkArgs, OutputArgs};
 use crate::error::Failure;
 use crate::instances::{Wiring, nearest};
-use crate::map_option;
 use crate::output::Style;
+use crate::wishes::Wishes;
 
 /// Bytes of a `--kconfig` file that are looked at: real ones take 300 KiB.
 const MAX_KCONFIG: u64 = 16 << 20;
@@ -47,8 +47,7 @@ impl Session {
             None => None,
         };
         let kconfig = args.kconfig.as_deref().map(kconfig).transpose()?;
-        let maps = args.map_changes.iter().map(|text| map_option::parse(text, &wiring, &kernel));
-        let maps = maps.collect::<Result<Vec<_>, _>>()?;
+        let wishes = Wishes::new(args, &wiring, &kernel)?;
         let objects = wiring.instances.into_iter().map(|i| (i.label, i.path));
         let bindings = wiring.bindings.into_iter().map(|wire| Wire {
             from: wire.caller,
@@ -62,6 +61,8 @@ impl Session {
                 bindings: bindings.collect(),
                 entry: args.entry.clone(),
                 static_functions: args.static_functions,
+                maps: wishes.maps,
+                programs: wishes.programs,
                 kernel_btf: kernel_btf.clone(),
             },
             kernel,
@@ -70,7 +71,8 @@ impl Session {
                 kconfig,
                 kernel_btf,
                 pin_root: args.pin_root.clone(),
-                maps,
+                maps: wishes.map_options,
+                targets: wishes.targets,
                 ..LoadOptions::default()
             },
         })

@@ -1,5 +1,7 @@
 //! What a program attaches to, of those types that want to know when they are loaded: a type of the
-//! kernel's BTF.
+//! kernel's BTF, or of another program's.
+
+use std::os::fd::BorrowedFd;
 
 use bpfweld_btf::{Btf, Kind};
 use bpfweld_link::Image;
@@ -10,6 +12,7 @@ use crate::facts::{attach_type, prog_type};
 use crate::features::{Feature, Features};
 use crate::modules::Module;
 use crate::running::{KernelType, Running, without_flavour};
+use crate::target::{self, AttachTarget};
 
 /// What `BPF_PROG_LOAD` is told.
 #[derive(Default, Debug)]
@@ -18,6 +21,8 @@ pub(crate) struct Attach<'r> {
     pub(crate) btf_id: u32,
     /// The module that has the type, if it is not the kernel itself.
     pub(crate) module: Option<&'r Module>,
+    /// The program that has it.
+    pub(crate) program: Option<BorrowedFd<'r>>,
     /// `expected_attach_type`, where it is not what the section's name says.
     pub(crate) attach_type: Option<u32>,
 }
@@ -27,6 +32,7 @@ pub(crate) fn find<'r>(
     running: &'r Running,
     kernel_btf: Option<&'r Btf>,
     image: &Image,
+    wanted: Option<&'r AttachTarget>,
 ) -> Result<Attach<'r>, LoadError> {
     let error = |problem: String| LoadError::Target {
         program: image.name.clone(),
@@ -36,7 +42,22 @@ pub(crate) fn find<'r>(
     let sys = &**features.sys();
     let section = &image.section;
     let attach = image.program.attach_type.map_or(0, |a| a.0);
-    let target = image.program.attach_to.as_deref().unwrap_or("");
+    let mut target = image.program.attach_to.as_deref().unwrap_or("");
+    match wanted {
+        Some(AttachTarget::Program { program, function }) => {
+            if !matches!(image.program.prog_type.0, prog_type::EXT | prog_type::TRACING) {
+                return Err(error(format!(
+                    "programs of section `{section}` do not attach to functions of others"
+                )));
+            }
+            let name = function.as_deref().or((!target.is_empty()).then_some(target));
+            let found = target::function(sys, program, name).map_err(error)?;
+            let (btf_id, program) = (found.btf_id, Some(found.program));
+            return Ok(Attach { btf_id, program, ..Attach::default() });
+        }
+        Some(AttachTarget::Kernel(name)) => target = name,
+        None => {}
+    }
     let (kind, name) = match (image.program.prog_type.0, attach) {
         (prog_type::UNSPEC, _) => {
             return Err(error(format!(
@@ -51,8 +72,8 @@ pub(crate) fn find<'r>(
         (prog_type::TRACING, _) => (Kind::Func, target.to_owned()),
         (prog_type::LSM, _) => (Kind::Func, format!("bpf_lsm_{target}")),
         (prog_type::EXT, _) => {
-            let problem = "programs that replace functions of others (freplace) cannot be \
-                           loaded by this loader: bind the function instead";
+            let problem = "it replaces a function of another program (freplace), and which \
+                           program that is has to be said when it is loaded (--attach-target)";
             return Err(error(problem.into()));
         }
         (prog_type::STRUCT_OPS, _) => {
@@ -80,7 +101,7 @@ pub(crate) fn find<'r>(
         None => running.find(sys, kernel_btf, kind, &name),
     };
     match found.map_err(|e| error(e.to_string()))? {
-        Some(found) => Ok(Attach { btf_id: found.id.0, module: found.module, attach_type: None }),
+        Some(found) => Ok(Attach { btf_id: found.id.0, module: found.module, ..Attach::default() }),
         None => Err(error(format!(
             "it attaches to `{target}`, but neither the kernel's BTF nor those of its modules have \
              `{name}`"
@@ -115,7 +136,8 @@ fn struct_ops<'r>(
     let index = index.and_then(|at| u32::try_from(at).ok()).ok_or_else(|| {
         format!("it implements `{target}`, but the kernel's struct `{name}` has no such member")
     })?;
-    Ok(Attach { btf_id: found.id.0, module: found.module, attach_type: Some(index) })
+    let module = found.module;
+    Ok(Attach { btf_id: found.id.0, module, attach_type: Some(index), ..Attach::default() })
 }
 
 #[cfg(test)]

@@ -70,6 +70,7 @@ features! {
     FuncPointers = "func-pointers", "5.13", "BPF functions as callbacks";
     BpfLoop = "bpf-loop", "5.17", "loops by callback (bpf_loop)";
     Kfuncs = "kfuncs", "5.16", "calls of kernel functions";
+    Extensions = "extensions", "5.6", "programs that replace functions of others (freplace)";
     MixedTailCalls = "mixed-tail-calls", "5.10", "tail calls from BPF functions";
     XdpFrags = "xdp-frags", "5.18", "XDP programs that take packets in several buffers";
     XdpDevBound = "xdp-dev-bound", "6.3", "XDP programs bound to an interface, whose driver answers them";
@@ -111,7 +112,7 @@ impl Feature {
             Self::BtfTagKflag => Self::BtfTypeTag,
             Self::BtfFuncGlobal | Self::FuncInfo => Self::BtfFunc,
             Self::GlobalFunctions => Self::BtfFuncGlobal,
-            Self::ArgCtxTag => Self::GlobalFunctions,
+            Self::ArgCtxTag | Self::Extensions => Self::GlobalFunctions,
             Self::FuncPointers | Self::MixedTailCalls | Self::KernelCore => Self::FuncInfo,
             Self::BpfLoop => Self::FuncPointers,
             Self::Kfuncs => Self::FdArray,

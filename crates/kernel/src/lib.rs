@@ -10,6 +10,7 @@
 //! | [`programs`] | programs: patched, loaded; the log of one that is refused |
 //! | `arg_ctx` | tagged context arguments, for kernels that do not know the tag |
 //! | `attach` | what a program attaches to |
+//! | `target` | what the user says that a program attaches to |
 //! | `upload` | the BTF as the kernel takes it |
 //! | [`modules`] | the types of the kernel's modules |
 //! | `running` | the running kernel's configuration, version, BTF and symbols |
@@ -41,6 +42,7 @@ pub mod run;
 mod running;
 mod struct_ops;
 pub mod sys;
+mod target;
 #[cfg(test)]
 mod testing;
 mod upload;
@@ -58,3 +60,4 @@ pub use programs::Program;
 pub use run::{Outcome, RunError, Runner};
 pub use running::{KERNEL_BTF, KernelBtfError};
 pub use sys::{RealSys, Sys};
+pub use target::{AttachOption, AttachTarget};

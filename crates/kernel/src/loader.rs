@@ -26,6 +26,7 @@ use crate::programs::{Program, ProgramLoader};
 use crate::running::Running;
 use crate::struct_ops::{KernelTable, Ready};
 use crate::sys::{Log, Sys};
+use crate::target::{self, AttachOption};
 use crate::upload::Upload;
 
 /// The device that programs are loaded for, by the index of its interface.
@@ -59,6 +60,8 @@ pub struct LoadOptions {
     pub maps: Vec<MapOption>,
     /// The device that the programs are for; without one, any.
     pub device: Option<Device>,
+    /// What programs attach to, where not to what their sections' names say.
+    pub targets: Vec<AttachOption>,
 }
 
 impl Default for LoadOptions {
@@ -72,6 +75,7 @@ impl Default for LoadOptions {
             pin_roots: BTreeMap::new(),
             maps: Vec::new(),
             device: None,
+            targets: Vec::new(),
         }
     }
 }
@@ -126,6 +130,7 @@ impl<'a> Prepared<'a> {
         let mut pins = Pins::default();
         let mut maps = Vec::with_capacity(set.maps.len());
         map_options::check(&options.maps, set)?;
+        target::check(&options.targets, set)?;
         for map in &set.maps {
             let map = &*map_options::apply(&options.maps, sys, map)?;
             let kconfig = match (&map.content, &map.existing) {
@@ -177,6 +182,7 @@ impl<'a> Prepared<'a> {
             features: &self.features,
             running: &self.running,
             kernel_btf: self.options.kernel_btf.as_deref(),
+            targets: &self.options.targets,
             maps: &self.maps,
             btf: self.btf.as_ref().map(AsFd::as_fd),
             types: &self.set.btf,

@@ -131,6 +131,33 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             let call = ins(CALL, 0, pseudo::KFUNC_CALL, 0, 0);
             load(sys, &[mov(0, 0), ins(0x15, 0, 0, 1, 0), call, exit()])
         }
+        Feature::Extensions => {
+            // One that replaces a whole XDP program: both are `int main(struct xdp_md *)`.
+            let mut b = Types::new();
+            let context = b.add("xdp_md", Kind::Struct, 0, 24, &[]);
+            let pointer = b.add("", Kind::Ptr, 0, context, &[]);
+            let name = b.string("ctx");
+            let proto = b.add("", Kind::FuncProto, 1, INT, &[name, pointer]);
+            let main = b.add("main", Kind::Func, 1, proto, &[]);
+            let btf = sys.load_btf(&b.blob(), None)?;
+            let (insns, func_info) = (encode(&[mov(0, 0), exit()]), words(&[0, main]));
+            let program = ProgLoad {
+                prog_type: prog_type::XDP,
+                btf: Some(btf.as_fd()),
+                func_info: &func_info,
+                ..filter(&insns)
+            };
+            let replaced = sys.load_program(&program, None)?;
+            done(sys.load_program(
+                &ProgLoad {
+                    prog_type: prog_type::EXT,
+                    attach_btf_id: main,
+                    attach_prog: Some(replaced.as_fd()),
+                    ..program
+                },
+                None,
+            ))
+        }
         Feature::MixedTailCalls => {
             let map = sys.create_map(&MapCreate { map_type: map_type::PROG_ARRAY, ..ARRAY })?;
             let [first, second] = ld_imm64(2, pseudo::MAP_FD, map.as_raw_fd());

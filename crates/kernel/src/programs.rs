@@ -22,6 +22,7 @@ use crate::privilege::{self, Privilege};
 use crate::probes::{encode, words};
 use crate::running::{self, KernelType, Running, without_flavour};
 use crate::sys::{Log, ProgInfo, ProgLoad, Sys};
+use crate::target::{self, AttachOption};
 use crate::upload::Upload;
 
 /// How often a load is tried again that the kernel broke off (a signal was pending).
@@ -102,6 +103,7 @@ pub(crate) struct ProgramLoader<'a> {
     pub(crate) features: &'a Features,
     pub(crate) running: &'a Running,
     pub(crate) kernel_btf: Option<&'a Btf>,
+    pub(crate) targets: &'a [AttachOption],
     pub(crate) maps: &'a [Map],
     pub(crate) btf: Option<BorrowedFd<'a>>,
     /// The images' BTF.
@@ -145,7 +147,8 @@ impl ProgramLoader<'_> {
     pub(crate) fn load(&self, image: &Image) -> Result<Loaded, LoadError> {
         let mut warnings = Vec::new();
         self.check_features(image)?;
-        let attach = attach::find(self.features, self.running, self.kernel_btf, image)?;
+        let wanted = target::of(self.targets, image);
+        let attach = attach::find(self.features, self.running, self.kernel_btf, image, wanted)?;
         let mut modules = ModuleFds::default();
         let insns = encode(&self.patch(image, &mut modules)?);
         let (func_info, line_info) = self.debug_info(image);
@@ -177,7 +180,7 @@ impl ProgramLoader<'_> {
             func_info: &func_info,
             line_info: &line_info,
             attach_btf_id: attach.btf_id,
-            attach_prog: attach.module.map(|module| module.fd.as_fd()),
+            attach_prog: attach.program.or(attach.module.map(|module| module.fd.as_fd())),
             fd_array: &modules.0,
             ..Default::default()
         };

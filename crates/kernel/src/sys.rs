@@ -160,6 +160,11 @@ pub enum Command<'a> {
         /// The BTF object.
         fd: BorrowedFd<'a>,
     },
+    /// `BPF_OBJ_GET_INFO_BY_FD` of a BTF object, for its contents. Replies with [`Reply::Bytes`].
+    BtfBlob {
+        /// The BTF object.
+        fd: BorrowedFd<'a>,
+    },
     /// `BPF_PROG_GET_NEXT_ID` and its like. Replies with [`Reply::Number`].
     NextId {
         /// Of which list.
@@ -250,7 +255,7 @@ pub enum Reply {
     Btf(BtfInfo),
     /// Facts on a link.
     Link(LinkInfo),
-    /// What came over a socket, or out of a file.
+    /// What came over a socket, or out of a file; the contents of a BTF object.
     Bytes(Vec<u8>),
     /// The outcome of a test run.
     TestRun(TestRunReply),
@@ -586,6 +591,14 @@ impl dyn Sys + '_ {
     pub fn btf_info(&self, fd: BorrowedFd<'_>) -> io::Result<BtfInfo> {
         match self.call(Command::BtfInfo { fd })? {
             Reply::Btf(info) => Ok(info),
+            reply => unexpected(reply),
+        }
+    }
+
+    /// [`Command::BtfBlob`].
+    pub fn btf_blob(&self, fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+        match self.call(Command::BtfBlob { fd })? {
+            Reply::Bytes(blob) => Ok(blob),
             reply => unexpected(reply),
         }
     }

@@ -182,6 +182,16 @@ pub enum LinkError {
         /// Entry programs that it does have, those of a like name first.
         nearest: Vec<String>,
     },
+    /// A map that is not there.
+    #[error("{instance} has no map `{name}`")]
+    UnknownMap {
+        /// Label of the instance.
+        instance: String,
+        /// The name.
+        name: String,
+        /// Maps that it does have, those of a like name first.
+        nearest: Vec<String>,
+    },
     /// Externs that nothing stands behind: all of them.
     #[error("{} unresolved: {}", count(.0.len(), "extern"), names(.0))]
     Unresolved(Vec<UnresolvedExtern>),
@@ -375,6 +385,7 @@ impl LinkError {
             Self::NoEntry { .. } => "E0207",
             Self::SeveralEntries { .. } => "E0208",
             Self::UnknownEntry { .. } => "E0209",
+            Self::UnknownMap { .. } => "E0227",
             Self::TwoDefinitions { .. } => "E0210",
             Self::Mismatch { .. } => "E0211",
             Self::Cycle { .. } => "E0212",

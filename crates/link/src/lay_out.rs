@@ -9,12 +9,12 @@ use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
 use bpfweld_object::{ExternId, ExternKind, Function, RelocTarget};
 
 use crate::core_reloc::{Applied, CoreError, Relocator, set_immediate};
-use crate::error::LinkError;
+use crate::error::{LinkError, Site};
 use crate::image::{
     Image, ImageFunction, ImageLine, ImageReloc, ImageSet, ImageTarget, InstanceId, KernelRef,
     MapIndex, Poisoned,
 };
-use crate::maps::{MapTable, Reached, reach};
+use crate::maps::{MapTable, Reached, map_of, reach};
 use crate::plan::{EdgeKind, Plan};
 use crate::program::{merge_licences, merge_specs};
 use crate::resolve::{Entry, Instance, Linked, Resolution, check_data, get};
@@ -32,6 +32,8 @@ const ARENA: u32 = 33;
 /// helper has such a number: a path that reaches the call is refused by the verifier, one that it
 /// prunes (`if (f)` with `f` = 0) is not looked at.
 pub const POISONED_CALL: i32 = 0x0bad_0000;
+/// The same in the place of a map that is not made.
+pub const POISONED_MAP: i32 = 0x0bae_0000;
 
 impl Linked {
     /// Lays out the images of some entry programs. They share maps and BTF.
@@ -194,6 +196,13 @@ impl<'a, 'l> Emitter<'a, 'l> {
                 }
                 None => reloc.target,
             };
+            if let Some((of, key)) = map_of(self.linked, planned.instance, &target)
+                && !self.linked.makes(of, key)
+            {
+                let map = key.name(&get(&self.linked.instances, of)?.object);
+                self.poison_map(instance.site(function, reloc.insn), map, at);
+                continue;
+            }
             let target = match target {
                 RelocTarget::Map(id) => {
                     self.maps.defined(planned.instance, id).map(ImageTarget::Map)
@@ -222,6 +231,19 @@ impl<'a, 'l> Emitter<'a, 'l> {
             self.image.relocs.push(ImageReloc { insn: at, target });
         }
         Ok(())
+    }
+
+    /// Replaces the load of a map that is not made; a verifier that prunes the way to it does not
+    /// mind.
+    fn poison_map(&mut self, site: Site, map: &str, at: u32) {
+        let reason = format!("{site} uses map `{map}`, which is switched off");
+        // Both slots: the second of a load means nothing by itself.
+        for at in [at, at + 1] {
+            if let Some(slot) = self.image.insns.get_mut(at as usize) {
+                *slot = Insn { code: CALL, imm: POISONED_MAP, ..Insn::default() };
+                self.image.poisoned.push(Poisoned { insn: at, reason: reason.clone() });
+            }
+        }
     }
 
     /// Patches a reference to code.

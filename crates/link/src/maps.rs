@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bpfweld_object::{
-    DataId, Extern, ExternId, ExternKind, KconfigType, MapDef, MapId, RelocTarget, SlotValue,
-    StructOps,
+    DataId, Extern, ExternId, ExternKind, KconfigType, MapDef, MapId, Object, RelocTarget,
+    SlotValue, StructOps,
 };
 
 use crate::error::LinkError;
@@ -29,6 +29,56 @@ pub(crate) enum Key {
     /// A struct_ops table, by its index in the object.
     StructOps(usize),
     Kconfig,
+}
+
+impl Key {
+    /// The map of this name: defined, a section of variables, or a struct_ops table.
+    pub(crate) fn of(object: &Object, name: &str) -> Option<Self> {
+        let defined = (0..).zip(&object.maps).find(|(_, m)| m.name == name);
+        let data = || (0..).zip(&object.data).find(|(_, d)| d.name == name);
+        let table = || (0..).zip(&object.struct_ops).find(|(_, t)| t.name == name);
+        defined
+            .map(|(at, _)| Self::Defined(MapId(at)))
+            .or_else(|| data().map(|(at, _)| Self::Data(DataId(at))))
+            .or_else(|| table().map(|(at, _)| Self::StructOps(at)))
+    }
+
+    /// Its name.
+    pub(crate) fn name(self, object: &Object) -> &str {
+        let name = match self {
+            Self::Defined(id) => object.maps.get(id.index()).map(|m| &m.name),
+            Self::Data(id) => object.data.get(id.index()).map(|d| &d.name),
+            Self::StructOps(at) => object.struct_ops.get(at).map(|t| &t.name),
+            Self::Kconfig => return KCONFIG,
+        };
+        name.map_or("?", String::as_str)
+    }
+
+    /// All names that [`of`](Self::of) finds.
+    pub(crate) fn names(object: &Object) -> Vec<String> {
+        let maps = object.maps.iter().map(|m| &m.name);
+        let data = object.data.iter().map(|d| &d.name);
+        let tables = object.struct_ops.iter().map(|t| &t.name);
+        maps.chain(data).chain(tables).cloned().collect()
+    }
+}
+
+/// The map of an instance that an instruction refers to.
+pub(crate) fn map_of(
+    linked: &Linked,
+    at: InstanceId,
+    target: &RelocTarget,
+) -> Option<(InstanceId, Key)> {
+    match *target {
+        RelocTarget::Map(id) | RelocTarget::Arena { map: id, .. } => Some((at, Key::Defined(id))),
+        RelocTarget::Data { data, .. } => Some((at, Key::Data(data))),
+        RelocTarget::ExternAddr { id, .. } => match linked.resolution(at, id)? {
+            Resolution::Map(to, map) => Some((*to, Key::Defined(*map))),
+            Resolution::Variable(to, data, _) => Some((*to, Key::Data(*data))),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// The maps that the code of each instance refers to.
@@ -242,30 +292,20 @@ pub(crate) fn reach(linked: &Linked, plan: &Plan, reached: &mut Reached) -> Vec<
         // Also of an instance without maps: kconfig externs are looked for in all of them.
         reached.entry(at).or_default();
         let function = linked.instances[at.index()].function(planned.func);
-        work.extend(function.into_iter().flat_map(|f| &f.relocs).filter_map(|r| match r.target {
-            RelocTarget::Map(id) | RelocTarget::Arena { map: id, .. } => {
-                Some((at, Key::Defined(id)))
-            }
-            RelocTarget::Data { data, .. } => Some((at, Key::Data(data))),
-            RelocTarget::ExternAddr { id, .. } => match linked.resolution(at, id)? {
-                Resolution::Map(to, map) => Some((*to, Key::Defined(*map))),
-                Resolution::Variable(to, data, _) => Some((*to, Key::Data(*data))),
-                _ => None,
-            },
-            _ => None,
-        }));
+        let relocs = function.into_iter().flat_map(|f| &f.relocs);
+        work.extend(relocs.filter_map(|r| map_of(linked, at, &r.target)));
     }
     // A program of a struct_ops table brings the table, and that its other programs: the kernel takes
     // tables as wholes.
     let entry = plan.functions.first().map(|entry| (entry.instance, entry.func));
     if let Some((at, function)) = entry {
         let tables = linked.instances[at.index()].object.struct_ops.iter().enumerate();
-        let holds = |t: &&StructOps| t.autocreate && t.functions.iter().any(|f| f.1 == function);
+        let holds = |t: &StructOps| t.functions.iter().any(|f| f.1 == function);
         work.extend(tables.filter(|(_, t)| holds(t)).map(|(index, _)| (at, Key::StructOps(index))));
     }
     let mut programs = Vec::new();
     while let Some((at, key)) = work.pop() {
-        if !reached.entry(at).or_default().insert(key) {
+        if !linked.makes(at, key) || !reached.entry(at).or_default().insert(key) {
             continue;
         }
         let instance = &linked.instances[at.index()];
@@ -273,7 +313,8 @@ pub(crate) fn reach(linked: &Linked, plan: &Plan, reached: &mut Reached) -> Vec<
             && let Some(table) = instance.object.struct_ops.get(index)
         {
             let entry = |&(_, function): &(u32, _)| Entry { instance: at, function };
-            programs.extend(table.functions.iter().map(entry));
+            let wanted = |e: &Entry| linked.loads_by_wish(at, e.function) != Some(false);
+            programs.extend(table.functions.iter().map(entry).filter(wanted));
         }
         // The slots of a map that exists are as they are.
         let Key::Defined(id) = key else { continue };
@@ -284,7 +325,11 @@ pub(crate) fn reach(linked: &Linked, plan: &Plan, reached: &mut Reached) -> Vec<
         for (_, value) in &map.values {
             match *value {
                 SlotValue::Map(id) => work.push((at, Key::Defined(id))),
-                SlotValue::Program(function) => programs.push(Entry { instance: at, function }),
+                SlotValue::Program(function) => {
+                    if linked.loads_by_wish(at, function) != Some(false) {
+                        programs.push(Entry { instance: at, function });
+                    }
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ use bpfweld_object::{
 
 use crate::error::{FunctionRef, LinkError, Site, SourceLine, UnresolvedExtern};
 use crate::image::{Binding, InstanceId, Origin};
+use crate::maps::Key;
 
 /// Maps of an instance that is loaded already, by name (data sections by section name, the kconfig
 /// map as `.kconfig`).
@@ -96,6 +97,16 @@ fn visible(f: &Function) -> bool {
 pub struct Link {
     instances: Vec<Instance>,
     bindings: BTreeMap<(InstanceId, ExternId), (InstanceId, FuncId)>,
+    wishes: Wishes,
+}
+
+/// What the caller wants otherwise than the objects say.
+#[derive(Debug, Clone, Default)]
+struct Wishes {
+    /// Maps to be made or not.
+    autocreate: BTreeMap<(InstanceId, Key), bool>,
+    /// Entry programs to be loaded or not.
+    autoload: BTreeMap<(InstanceId, FuncId), bool>,
 }
 
 impl Link {
@@ -212,6 +223,45 @@ impl Link {
         }
     }
 
+    /// Says whether a map is made: a map, a struct_ops table, or variables by their section's name.
+    /// What refers to one that is not made is replaced by an instruction that the verifier refuses
+    /// where it comes by; slots that would hold it stay empty.
+    ///
+    /// Without a word, all are made that code refers to, but for tables of sections that begin with
+    /// `?`.
+    pub fn set_autocreate(
+        &mut self,
+        instance: InstanceId,
+        map: &str,
+        wanted: bool,
+    ) -> Result<(), LinkError> {
+        let at = get(&self.instances, instance)?;
+        let key = Key::of(&at.object, map).ok_or_else(|| LinkError::UnknownMap {
+            instance: at.label.clone(),
+            name: map.into(),
+            nearest: nearest(map, Key::names(&at.object)),
+        })?;
+        self.wishes.autocreate.insert((instance, key), wanted);
+        Ok(())
+    }
+
+    /// Says whether an entry program is among [`Linked::entries`] and in the slots and tables that name
+    /// it.
+    ///
+    /// Without a word, those of sections that begin with `?` are not, and those of struct_ops tables
+    /// with their tables.
+    pub fn set_autoload(
+        &mut self,
+        instance: InstanceId,
+        program: &str,
+        wanted: bool,
+    ) -> Result<(), LinkError> {
+        let at = get(&self.instances, instance)?;
+        let entry = named_entry(at, program)?;
+        self.wishes.autoload.insert((instance, entry), wanted);
+        Ok(())
+    }
+
     /// Resolves every extern of every instance. What is missing or ambiguous is an error only where
     /// an image comes to need it, see [`Linked::images`].
     pub fn link(self, options: &LinkOptions) -> Result<Linked, LinkError> {
@@ -233,7 +283,8 @@ impl Link {
             resolutions.push(of_instance);
         }
         let options = options.clone();
-        Ok(Linked { instances: self.instances, resolutions, warnings, options })
+        let wishes = self.wishes;
+        Ok(Linked { instances: self.instances, resolutions, warnings, options, wishes })
     }
 }
 
@@ -275,6 +326,7 @@ pub struct Linked {
     pub(crate) resolutions: Vec<Vec<Resolution>>,
     pub(crate) warnings: Vec<String>,
     pub(crate) options: LinkOptions,
+    wishes: Wishes,
 }
 
 impl Linked {
@@ -287,14 +339,7 @@ impl Linked {
     pub fn entry(&self, instance: InstanceId, name: Option<&str>) -> Result<Entry, LinkError> {
         let at = get(&self.instances, instance)?;
         let function = match name {
-            Some(name) => {
-                let found = at.entries().find(|(_, f)| f.name == name);
-                found.map(|(id, _)| id).ok_or_else(|| LinkError::UnknownEntry {
-                    instance: at.label.clone(),
-                    name: name.into(),
-                    nearest: nearest(name, at.entry_names()),
-                })?
-            }
+            Some(name) => named_entry(at, name)?,
             None => only_entry(at)?,
         };
         Ok(Entry { instance, function })
@@ -303,12 +348,49 @@ impl Linked {
     /// All entry programs of an instance that are loaded unless asked not to.
     pub fn entries(&self, instance: InstanceId) -> Result<Vec<Entry>, LinkError> {
         let at = get(&self.instances, instance)?;
-        let wanted = at.entries().filter(|(_, f)| f.program.as_ref().is_some_and(|p| p.autoload));
+        let wanted = at.entries().filter(|(id, _)| self.loads(instance, *id));
         let entries: Vec<_> = wanted.map(|(function, _)| Entry { instance, function }).collect();
         match entries.is_empty() {
             true => Err(LinkError::NoEntry { instance: at.label.clone() }),
             false => Ok(entries),
         }
+    }
+
+    /// Is this entry program loaded without being asked for?
+    fn loads(&self, instance: InstanceId, function: FuncId) -> bool {
+        let Some(at) = self.instances.get(instance.index()) else { return false };
+        let Some(spec) = at.function(function).and_then(|f| f.program.as_ref()) else {
+            return false;
+        };
+        if let Some(wish) = self.loads_by_wish(instance, function) {
+            return wish;
+        }
+        // What is in tables goes by these.
+        let tables = (0..).zip(&at.object.struct_ops);
+        let mut of = tables.filter(|(_, t)| t.functions.iter().any(|(_, f)| *f == function));
+        match of.next() {
+            Some(first) => std::iter::once(first)
+                .chain(of)
+                .any(|(t, _)| self.makes(instance, Key::StructOps(t))),
+            None => spec.autoload,
+        }
+    }
+
+    /// What the caller said of it.
+    pub(crate) fn loads_by_wish(&self, instance: InstanceId, function: FuncId) -> Option<bool> {
+        self.wishes.autoload.get(&(instance, function)).copied()
+    }
+
+    /// Is this map made when something refers to it?
+    pub(crate) fn makes(&self, instance: InstanceId, key: Key) -> bool {
+        let by_itself = || match key {
+            Key::StructOps(at) => {
+                let instance = self.instances.get(instance.index());
+                instance.and_then(|i| i.object.struct_ops.get(at)).is_some_and(|t| t.autocreate)
+            }
+            _ => true,
+        };
+        self.wishes.autocreate.get(&(instance, key)).copied().unwrap_or_else(by_itself)
     }
 
     /// The instances and their function bindings, explicit and by name.
@@ -439,6 +521,15 @@ fn default_target(target: &Instance, extern_name: &str) -> Result<FuncId, LinkEr
             entries: target.entry_names(),
         },
         other => other,
+    })
+}
+
+fn named_entry(at: &Instance, name: &str) -> Result<FuncId, LinkError> {
+    let found = at.entries().find(|(_, f)| f.name == name);
+    found.map(|(id, _)| id).ok_or_else(|| LinkError::UnknownEntry {
+        instance: at.label.clone(),
+        name: name.into(),
+        nearest: nearest(name, at.entry_names()),
     })
 }
 

@@ -87,12 +87,6 @@ fn failures() -> Vec<Failure> {
         })
         .into(),
         LoadError::Program { program: pid(), instance: "root.o".into(), source: refused() }.into(),
-        LoadError::Target {
-            program: pid(),
-            instance: "root.o".into(),
-            problem: "the kernel has no function `tcp_v9_connect`".into(),
-        }
-        .into(),
         rejected("this is new", 0),
         rejected("BPF program is too large. Processed 1000001 insn", 100),
         LoadError::Image {

@@ -102,6 +102,9 @@ fn link_error(error: LinkError) -> Failure {
         LinkError::UnknownEntry { nearest, .. } => {
             offer(Failure::new(error.to_string()), "entry programs it has", nearest)
         }
+        LinkError::UnknownMap { nearest, .. } => {
+            offer(Failure::new(error.to_string()), "maps it has", nearest)
+        }
         LinkError::NoDefaultTarget { instance, name, entries } => {
             let failure = offer(Failure::new(error.to_string()), "entry programs", entries);
             let function = entries.first().map_or("FUNCTION", String::as_str);

@@ -28,11 +28,15 @@ pub(crate) fn check(run: &Run, place: &Place, machine: &Machine) -> Result<(), S
     if run.stdout.is_empty() {
         args.push("--json".into());
     }
-    let mount = match run.subcommand() {
-        "load" => Some(BpfFs::mount(&scratch.path().join("bpffs"))?),
-        _ => None,
+    let loads = run.subcommand() == "load";
+    let mount = match loads || !run.loaded.is_empty() {
+        true => Some(BpfFs::mount(&scratch.path().join("bpffs"))?),
+        false => None,
     };
     if let Some(mount) = &mount {
+        load_first(run, place, &scratch, mount)?;
+    }
+    if let Some(mount) = mount.as_ref().filter(|_| loads) {
         args.extend(["--pin".into(), mount.dir.join("pins").to_string_lossy().into_owned()]);
     }
     let output = call(run, place, &args)?;
@@ -59,6 +63,20 @@ pub(crate) fn link_first(run: &Run, place: &Place, scratch: &Scratch) -> Result<
     for (name, how) in &run.linked {
         let out = scratch.path().join(name).to_string_lossy().into_owned();
         let mut args = vec!["link".to_string(), "-o".into(), out];
+        args.extend(how.iter().map(|a| scratch.expand(a)));
+        let output = call(run, place, &args)?;
+        if !output.status.success() {
+            return Err(format!("--- bpfweld {}\n{}", args.join(" "), told(&output)));
+        }
+    }
+    Ok(())
+}
+
+/// Loads and pins what `loaded:` names.
+fn load_first(run: &Run, place: &Place, scratch: &Scratch, mount: &BpfFs) -> Result<(), String> {
+    for (name, how) in &run.loaded {
+        let pins = mount.dir.join(name).to_string_lossy().into_owned();
+        let mut args = vec!["load".to_string(), "--pin".into(), pins];
         args.extend(how.iter().map(|a| scratch.expand(a)));
         let output = call(run, place, &args)?;
         if !output.status.success() {

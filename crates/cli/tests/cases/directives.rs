@@ -26,6 +26,8 @@ pub(crate) struct Run {
     pub(crate) packets: Vec<Packets>,
     /// (name, arguments of `link`): objects that are linked first.
     pub(crate) linked: Vec<(String, Vec<String>)>,
+    /// (name, arguments of `load`): what is loaded first and pinned below `$TMP/bpffs/NAME`.
+    pub(crate) loaded: Vec<(String, Vec<String>)>,
     /// (name, how to make it).
     pub(crate) files: Vec<(String, String)>,
     pub(crate) needs: Vec<String>,
@@ -132,10 +134,11 @@ impl Run {
                 let (name, how) = value.split_once('=').ok_or("wants NAME = HOW")?;
                 self.files.push((name.trim().into(), how.trim().into()));
             }
-            "linked" => {
+            "linked" | "loaded" => {
                 let (name, how) = value.split_once('=').ok_or("wants NAME = ARGUMENTS")?;
                 let how = how.split_whitespace().map(String::from).collect();
-                self.linked.push((name.trim().into(), how));
+                let first = if key == "linked" { &mut self.linked } else { &mut self.loaded };
+                first.push((name.trim().into(), how));
             }
             "needs" => self.needs.extend(words()),
             "stdin-closed" => self.stdin_closed = true,

@@ -18,6 +18,7 @@ pub(crate) fn wanted(run: &Run) -> bool {
         // The engine's answers are other ones, unless it is about the trace alone.
         && (!run.needs.iter().any(|need| need == "kernel") || run.args.iter().any(|a| a == "--trace"))
         && !run.unprivileged
+        && run.loaded.is_empty()
         && !run.stdin_closed
 }
 

@@ -113,6 +113,7 @@ impl Sys for RealSys {
             Command::MapInfo { fd } => map_info(fd).map(Reply::Map),
             Command::ProgInfo { fd } => prog_info(fd).map(Reply::Prog),
             Command::BtfInfo { fd } => btf_info(fd).map(Reply::Btf),
+            Command::BtfBlob { fd } => btf_blob(fd).map(Reply::Bytes),
             Command::NextId { kind, after } => {
                 let mut attr = IdAttr { id: after, ..Default::default() };
                 let cmd = match kind {
@@ -480,6 +481,15 @@ fn btf_info(fd: BorrowedFd<'_>) -> io::Result<BtfInfo> {
         name: String::from_utf8_lossy(name.get(..len).unwrap_or_default()).into_owned(),
         kernel: raw.kernel_btf != 0,
     })
+}
+
+fn btf_blob(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    // Without room for it, the kernel says how much it wants. The contents never change.
+    let size = info_into(fd, RawBtfInfo::default())?.btf_size;
+    let mut blob = vec![0u8; size as usize];
+    let wanted = RawBtfInfo { btf: addr_mut(&mut blob), btf_size: size, ..Default::default() };
+    info_into(fd, wanted)?;
+    Ok(blob)
 }
 
 fn map_info(fd: BorrowedFd<'_>) -> io::Result<MapInfo> {

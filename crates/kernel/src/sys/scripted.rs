@@ -109,6 +109,7 @@ impl Command<'_> {
             Self::MapInfo { .. } => "MapInfo",
             Self::ProgInfo { .. } => "ProgInfo",
             Self::BtfInfo { .. } => "BtfInfo",
+            Self::BtfBlob { .. } => "BtfBlob",
             Self::NextId { .. } => "NextId",
             Self::FdById { .. } => "FdById",
             Self::FillMemory { .. } => "FillMemory",

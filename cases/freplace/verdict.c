@@ -1,0 +1,8 @@
+#include "weld.h"
+
+int verdict(struct xdp_md *ctx)
+{
+	return XDP_DROP;
+}
+
+LICENSE("GPL");
