@@ -85,6 +85,7 @@ features! {
     KernelCore = "kernel-core", "5.17", "CO-RE relocation by the kernel";
     RingBuffer = "ring-buffer", "5.8", "ring buffer maps";
     Arena = "arena", "6.9", "arenas: memory shared with user space";
+    FarOffsets = "far-offsets", "7.0", "addresses of 512 MiB and more behind a map's start";
     BpfCookie = "bpf-cookie", "5.15", "cookies of attachments";
     UprobeMulti = "uprobe-multi", "6.6", "many uprobes attached at once";
     IsaV2 = "isa-v2", "4.14", "instruction set v2: all comparisons";
@@ -117,6 +118,7 @@ impl Feature {
             Self::BpfLoop => Self::FuncPointers,
             Self::Kfuncs => Self::FdArray,
             Self::UprobeMulti => Self::BpfLink,
+            Self::FarOffsets => Self::Arena,
             Self::TestRunContext => Self::TestRunXdp,
             _ => Self::Bpf,
         })

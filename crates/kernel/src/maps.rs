@@ -31,6 +31,7 @@ pub struct Map {
     kind: MapKind,
     /// Bytes of a value as user space sees it: one for every CPU in per-CPU maps.
     value_len: usize,
+    variables_at: u32,
 }
 
 /// What a map is for.
@@ -90,6 +91,13 @@ impl Map {
     /// it. In per-CPU maps, one value, rounded up to 8 bytes, for every possible CPU.
     pub fn value_len(&self) -> usize {
         self.value_len
+    }
+
+    /// Of an arena with variables: how far from its start they are, in bytes. At its end where the kernel
+    /// lets programs have addresses of all of it, so that its first pages are free for the program's
+    /// purposes; else at its start. 0 for any other map.
+    pub fn variables_at(&self) -> u32 {
+        self.variables_at
     }
 
     /// The value of `key`, as bytes; `None` when there is none.
@@ -187,6 +195,12 @@ impl MapMaker<'_> {
         let error = |source| call_failed(map, "describe", source);
         let sys = self.features.sys().clone();
         let info = sys.map_info(fd.as_fd()).map_err(error)?;
+        let variables_at = match &map.content {
+            MapContent::Defined(spec) if spec.map_type == map_type::ARENA => {
+                self.variables_at(spec, info.max_entries).map_err(error)?
+            }
+            _ => 0,
+        };
         let value_len = match is_per_cpu(info.map_type) {
             true => {
                 let cpus = possible_cpus(&*sys).map_err(error)?;
@@ -203,6 +217,7 @@ impl MapMaker<'_> {
             info,
             kind,
             value_len,
+            variables_at,
         })
     }
 
@@ -351,6 +366,8 @@ impl MapMaker<'_> {
     ) -> Result<(), LoadError> {
         let sys = &**self.features.sys();
         let page = sys.page_size().map_err(|e| call_failed(map, "size", e))?;
+        let at = self.variables_at(spec, spec.max_entries);
+        let at = at.map_err(|e| call_failed(map, "size", e))?;
         let len = u64::from(page) * u64::from(spec.max_entries);
         if spec.arena_data.len() as u64 > len {
             let problem = format!(
@@ -360,8 +377,20 @@ impl MapMaker<'_> {
             );
             return Err(map_error(map, MapProblem::Definition(problem)));
         }
-        sys.fill_memory(fd, spec.map_extra, len, &spec.arena_data)
+        sys.fill_memory(fd, spec.map_extra, len, at.into(), &spec.arena_data)
             .map_err(|e| call_failed(map, "map the memory of", e))
+    }
+
+    /// Where an arena of so many pages has its variables, in bytes.
+    fn variables_at(&self, spec: &MapSpec, pages: u32) -> io::Result<u32> {
+        if spec.arena_data.is_empty() || !self.features.get(Feature::FarOffsets) {
+            return Ok(0);
+        }
+        let page = u64::from(self.features.sys().page_size()?);
+        let len = (spec.arena_data.len() as u64).next_multiple_of(page.max(1));
+        let at = (page * u64::from(pages)).saturating_sub(len);
+        // Arenas have 4 GiB at most.
+        u32::try_from(at).map_err(io::Error::other)
     }
 
     fn create(

@@ -256,6 +256,21 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             max_entries: 1,
             ..Default::default()
         })),
+        Feature::FarOffsets => {
+            // The kernel gives an arena no memory before it is used.
+            const FAR: u32 = 1 << 29;
+            let arena = sys.create_map(&MapCreate {
+                map_type: map_type::ARENA,
+                map_flags: map_flag::MMAPABLE,
+                max_entries: FAR / sys.page_size()?.max(1) + 1,
+                // Programs want it to have an address.
+                map_extra: 1 << 44,
+                ..Default::default()
+            })?;
+            let [first, second] = ld_imm64(1, pseudo::MAP_VALUE, arena.as_raw_fd());
+            let second = Insn { imm: FAR.cast_signed(), ..second };
+            load(sys, &[first, second, mov(0, 0), exit()])
+        }
         Feature::BpfCookie => {
             let insns = encode(&[call_helper(helper::GET_ATTACH_COOKIE), mov(0, 0), exit()]);
             let prog_type = prog_type::TRACEPOINT;

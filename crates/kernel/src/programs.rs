@@ -234,7 +234,8 @@ impl ProgramLoader<'_> {
                         });
                     }
                     let fd = self.map_fd(image, map.index())?;
-                    let offset = offset.cast_signed();
+                    let start = self.maps.get(map.index()).map_or(0, Map::variables_at);
+                    let offset = start.wrapping_add(*offset).cast_signed();
                     set_imm64(image, at, place, pseudo::MAP_VALUE, fd, offset)?;
                 }
                 ImageTarget::KernelFunction(wanted) => {

@@ -105,16 +105,18 @@ pub enum Command<'a> {
         /// The map.
         map: BorrowedFd<'a>,
     },
-    /// mmap(2) of all of an arena's memory, the start of which is filled; then munmap(2). The address
+    /// mmap(2) of all of an arena's memory, a part of which is filled; then munmap(2). The address
     /// stays the arena's.
     FillMemory {
         /// The map.
         map: BorrowedFd<'a>,
         /// Where in this process; 0 leaves it to the kernel.
         address: u64,
-        /// Bytes, at least those of `contents`.
+        /// Bytes.
         len: u64,
-        /// What is written to its start.
+        /// Where in them `contents` go; these do not reach beyond the end.
+        at: u64,
+        /// What is written there.
         contents: &'a [u8],
     },
     /// `BPF_PROG_LOAD`. Replies with the fd.
@@ -534,9 +536,10 @@ impl dyn Sys + '_ {
         map: BorrowedFd<'_>,
         address: u64,
         len: u64,
+        at: u64,
         contents: &[u8],
     ) -> io::Result<()> {
-        self.done(Command::FillMemory { map, address, len, contents })
+        self.done(Command::FillMemory { map, address, len, at, contents })
     }
 
     /// [`Command::ProgLoad`].

@@ -592,6 +592,14 @@ fn variables_in_an_arena() {
     };
     let loaded = load(&set(1, &[9, 0, 0, 0, 5, 0, 0, 0]), &features).unwrap();
     assert_eq!(verdict(&loaded.programs()[0]), 5);
+    assert_eq!(loaded.maps()[0].variables_at(), 0);
+    let large = load(&set(300_000, &[9, 0, 0, 0, 6, 0, 0, 0]), &features).unwrap();
+    assert_eq!(verdict(&large.programs()[0]), 6);
+    let end = match features.get(Feature::FarOffsets) {
+        true => 299_999 * 4096,
+        false => 0,
+    };
+    assert_eq!(large.maps()[0].variables_at(), end);
     let too_small = load(&set(1, &[0; 70000]), &features).unwrap_err().to_string();
     assert!(too_small.contains("70000"), "{too_small}");
 }

@@ -89,8 +89,8 @@ impl Sys for RealSys {
                 elem(cmd::MAP_GET_NEXT_KEY, map, key.map_or(0, addr), addr_mut(next), 0)
             }
             Command::MapFreeze { map } => elem(cmd::MAP_FREEZE, map, 0, 0, 0),
-            Command::FillMemory { map, address, len, contents } => {
-                fill_memory(map, address, len, contents).map(|()| Reply::Done)
+            Command::FillMemory { map, address, len, at, contents } => {
+                fill_memory(map, address, len, at, contents).map(|()| Reply::Done)
             }
             Command::ProgLoad { program, log } => prog_load(program, log).map(Reply::Fd),
             Command::BtfLoad { blob, log } => btf_load(blob, log).map(Reply::Fd),
@@ -209,9 +209,16 @@ fn raw(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().unsigned_abs()
 }
 
-fn fill_memory(map: BorrowedFd<'_>, address: u64, len: u64, contents: &[u8]) -> io::Result<()> {
+fn fill_memory(
+    map: BorrowedFd<'_>,
+    address: u64,
+    len: u64,
+    start: u64,
+    contents: &[u8],
+) -> io::Result<()> {
     let len = usize::try_from(len).map_err(io::Error::other)?;
-    if contents.len() > len {
+    let start = usize::try_from(start).map_err(io::Error::other)?;
+    if start.checked_add(contents.len()).is_none_or(|end| end > len) {
         return Err(invalid("more contents than memory"));
     }
     let at = usize::try_from(address).map_err(io::Error::other)? as *mut libc::c_void;
@@ -224,9 +231,11 @@ fn fill_memory(map: BorrowedFd<'_>, address: u64, len: u64, contents: &[u8]) -> 
     if mapped == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the mapping is `len` bytes, no fewer than `contents`, and nothing else knows of it.
+    // SAFETY: the mapping is `len` bytes, into which `contents` fit from `start` on, and nothing else
+    // knows of it.
     unsafe {
-        std::ptr::copy_nonoverlapping(contents.as_ptr(), mapped.cast::<u8>(), contents.len())
+        let to = mapped.cast::<u8>().add(start);
+        std::ptr::copy_nonoverlapping(contents.as_ptr(), to, contents.len())
     };
     // SAFETY: the mapping just made, and no reference into it.
     match unsafe { libc::munmap(mapped, len) } {
