@@ -1,34 +1,17 @@
 //! Sections of global variables.
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashSet;
 
 use bpfweld_btf::{Kind, Linkage, Type, TypeId};
 
-use crate::elf::{Elf, Place, Section};
+use crate::elf::{Elf, Section};
 use crate::error::{ReadProblem, VariableProblem};
-use crate::model::{DataId, DataKind, DataSection, DataVar};
+use crate::model::{DataId, DataSection, DataVar};
+use crate::roles::{Role, Symbols};
 use crate::types::TypeIndex;
 
 /// Largest section of variables. A section without contents (`.bss`) costs nothing in the file.
 const MAX_SIZE: u64 = 1 << 30;
-
-/// What kind of data section this name and header mean; `None` for any other section.
-pub(crate) fn kind(section: &Section<'_>) -> Option<DataKind> {
-    let is = |name: &str| {
-        let rest = section.name.strip_prefix(name);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    if !section.is_allocated() || section.has_code() || section.size == 0 {
-        return None;
-    }
-    match section.kind {
-        object::elf::SHT_NOBITS if is(".bss") || is(".data") => Some(DataKind::Bss),
-        object::elf::SHT_PROGBITS if is(".rodata") => Some(DataKind::Rodata),
-        // A `.bss` with contents is data.
-        object::elf::SHT_PROGBITS if is(".data") || is(".bss") => Some(DataKind::Data),
-        _ => None,
-    }
-}
 
 /// The data sections of an object and where they are in the file.
 pub(crate) struct Data {
@@ -59,7 +42,7 @@ impl Data {
         let mut data = Self { sections: Vec::new(), index: DataIndex::default() };
         let mut described = HashSet::default();
         for (index, section) in elf.sections.iter().enumerate() {
-            let Some(kind) = kind(section) else { continue };
+            let Role::Data(kind) = section.role else { continue };
             let size = u32::try_from(section.size).ok().filter(|_| section.size <= MAX_SIZE);
             let size = size.ok_or_else(|| ReadProblem::Section {
                 section: section.name.to_owned(),
@@ -98,37 +81,50 @@ impl Data {
 }
 
 /// Offsets of variables by section and name, from the symbol table.
-pub(crate) struct Places<'a> {
-    /// `None` where several symbols bear the name.
-    by_name: HashMap<(usize, &'a str), Option<u64>>,
-    hidden: HashSet<(usize, &'a str)>,
-}
+pub(crate) struct Places<'a>(Vec<Named<'a>>);
 
 impl<'a> Places<'a> {
-    /// Of the symbols in sections for which `wanted` says so.
-    pub(crate) fn read(
-        elf: &Elf<'a>,
-        wanted: impl Fn(&Section<'a>) -> bool,
-    ) -> Result<Self, ReadProblem> {
-        let wanted: Vec<bool> = elf.sections.iter().map(wanted).collect();
-        let (mut by_name, mut hidden) = (HashMap::default(), HashSet::default());
-        for symbol in elf.symbols() {
-            let Place::Section(section) = symbol.place else { continue };
-            if wanted.get(section) != Some(&true) || !symbol.names_a_place() {
-                continue;
-            }
-            let name = elf.symbol_name(&symbol)?;
-            let place = by_name.entry((section, name)).or_insert(Some(symbol.value));
-            *place = place.filter(|&value| value == symbol.value);
-            if symbol.is_hidden() {
-                hidden.insert((section, name));
-            }
+    pub(crate) fn read(elf: &Elf<'a>, symbols: &Symbols) -> Result<Self, ReadProblem> {
+        let mut named = Vec::with_capacity(symbols.variables.len());
+        for (section, symbol) in &symbols.variables {
+            let name = elf.symbol_name(symbol)?;
+            named.push(Named {
+                section: *section,
+                name,
+                offset: Some(symbol.value),
+                hidden: symbol.is_hidden(),
+            });
         }
-        Ok(Self { by_name, hidden })
+        named.sort_unstable_by(|a, b| a.key().cmp(&b.key()));
+        named.dedup_by(|other, kept| {
+            let same = other.key() == kept.key();
+            if same {
+                kept.offset = kept.offset.filter(|_| kept.offset == other.offset);
+                kept.hidden |= other.hidden;
+            }
+            same
+        });
+        Ok(Self(named))
     }
 
-    fn of(&self, section: usize, name: &str) -> Option<u64> {
-        self.by_name.get(&(section, name)).copied().flatten()
+    fn of(&self, section: usize, name: &str) -> Option<&Named<'a>> {
+        let at = self.0.binary_search_by(|named| named.key().cmp(&(section, name))).ok()?;
+        self.0.get(at)
+    }
+}
+
+/// What the symbol table says about a variable, or several of one name.
+struct Named<'a> {
+    section: usize,
+    name: &'a str,
+    /// `None` where they are in different places.
+    offset: Option<u64>,
+    hidden: bool,
+}
+
+impl<'a> Named<'a> {
+    fn key(&self) -> (usize, &'a str) {
+        (self.section, self.name)
     }
 }
 
@@ -159,20 +155,22 @@ pub(crate) fn variables<'a>(
         }
         // A static variable whose name is not unique has its offset in place: its relocation is
         // against the section.
-        let offset = places.of(index, var.name()).unwrap_or_else(|| entry.offset.into());
+        let name = var.name();
+        let named = places.of(index, name);
+        let offset = named.and_then(|n| n.offset).unwrap_or_else(|| entry.offset.into());
         let size = u64::from(entry.size);
         match u32::try_from(offset) {
             Ok(offset) if u64::from(offset) + size <= section.size => vars.push(Placed {
-                name: var.name(),
+                name,
                 type_id: entry.type_id,
                 offset,
                 size: entry.size,
-                hidden: places.hidden.contains(&(index, var.name())),
+                hidden: named.is_some_and(|n| n.hidden),
             }),
             _ => {
                 return Err(ReadProblem::Variable {
                     section: section.name.to_owned(),
-                    variable: var.name().to_owned(),
+                    variable: name.to_owned(),
                     problem: VariableProblem::OutOfSection {
                         offset,
                         size,
@@ -202,8 +200,8 @@ pub(crate) fn variables<'a>(
 }
 
 /// A tentative definition has no place in any section.
-pub(crate) fn refuse_common(elf: &Elf<'_>) -> Result<(), ReadProblem> {
-    match elf.symbols().find(|s| s.place == Place::Common) {
+pub(crate) fn refuse_common(elf: &Elf<'_>, symbols: &Symbols) -> Result<(), ReadProblem> {
+    match symbols.common {
         Some(symbol) => Err(ReadProblem::Variable {
             section: "COMMON".to_owned(),
             variable: elf.symbol_name(&symbol)?.to_owned(),

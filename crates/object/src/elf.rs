@@ -1,6 +1,8 @@
 //! The ELF layer: sections, symbols and relocations of a 64-bit file of either byte order, checked
 //! and as plain numbers. What they mean for BPF is decided elsewhere.
 
+use std::ffi::CStr;
+
 use object::elf as raw;
 use object::pod;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
@@ -9,6 +11,7 @@ use object::{Endian as _, Endianness, U32Bytes};
 use bpfweld_btf::Endian;
 
 use crate::error::ReadProblem;
+use crate::roles::Role;
 
 /// Relocation types of the BPF ABI (LLVM's `ELFRelocs/BPF.def`).
 pub(crate) mod reloc_type {
@@ -36,6 +39,10 @@ const EM_BPF: u16 = 247;
 /// Compressed relocations (`SHT_CREL`) and relative ones (`SHT_RELR`): passing over them in silence
 /// would lose references.
 const UNSUPPORTED_RELOCS: [u32; 2] = [0x4000_0014, 19];
+/// Largest file that is read. Objects with debugging information have a few megabytes.
+pub(crate) const MAX_FILE: u64 = 256 << 20;
+/// So that the place of a section in the file and its index fit one number: a header takes 64 bytes.
+const INDEX_BITS: u32 = 24;
 /// No compiler makes longer names; the limit keeps look-ups cheap in hostile string tables.
 const MAX_NAME: usize = 4096;
 
@@ -49,7 +56,7 @@ pub(crate) struct Elf<'a> {
     facts: Facts,
     pub(crate) sections: Vec<Section<'a>>,
     symbols: &'a [RawSymbol],
-    symbol_strings: &'a [u8],
+    symbol_strings: Strings<'a>,
     /// `SHT_SYMTAB_SHNDX`: section indices that do not fit into 16 bits.
     wide_indices: &'a [U32Bytes<Endianness>],
 }
@@ -85,6 +92,8 @@ pub(crate) struct Section<'a> {
     pub(crate) align: u64,
     /// `sh_entsize`.
     pub(crate) entry_size: u64,
+    /// What it is for.
+    pub(crate) role: Role,
     /// Where `data` is in the file.
     pub(crate) start: usize,
     /// Offset of the name in the section that holds names.
@@ -93,7 +102,7 @@ pub(crate) struct Section<'a> {
 
 impl Section<'_> {
     pub(crate) fn has_code(&self) -> bool {
-        self.kind == raw::SHT_PROGBITS && self.flags & u64::from(raw::SHF_EXECINSTR) != 0
+        self.role == Role::Code
     }
 
     pub(crate) fn is_allocated(&self) -> bool {
@@ -176,6 +185,9 @@ fn malformed(what: impl Into<String>) -> ReadProblem {
 
 impl<'a> Elf<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ReadProblem> {
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(ReadProblem::TooLarge { size: bytes.len() as u64, limit: MAX_FILE });
+        }
         let header = header(bytes)?;
         let raw_endian = header.endian().map_err(|_| malformed("the byte order is unknown"))?;
         let endian = endian(raw_endian);
@@ -196,6 +208,7 @@ impl<'a> Elf<'a> {
             Some(section) => contents(section, raw_endian, bytes).unwrap_or_default(),
             None => &[],
         };
+        let strings = Strings::new(strings);
         let sections = sections(headers, strings, raw_endian, bytes)?;
         let mut elf = Self {
             endian,
@@ -210,7 +223,7 @@ impl<'a> Elf<'a> {
             },
             sections,
             symbols: &[],
-            symbol_strings: &[],
+            symbol_strings: Strings::default(),
             wide_indices: &[],
         };
         elf.read_symbols(headers)?;
@@ -237,11 +250,11 @@ impl<'a> Elf<'a> {
 
     /// Is what this section holds of use, now or later? Debugging information is not.
     pub(crate) fn is_used(&self, section: usize) -> bool {
-        let named =
-            |at: usize, name: &str| self.section(at).is_some_and(|s| s.name.starts_with(name));
+        let is_debug = |at: usize| self.section(at).is_some_and(|s| s.role == Role::Debug);
+        let is_btf = |at: usize| self.section(at).is_some_and(|s| s.name.starts_with(".BTF"));
         match self.facts.reloc_sections.iter().find(|&&(_, relocs)| relocs == section) {
-            Some(&(target, _)) => !named(target, ".debug_") && !named(target, ".BTF"),
-            None => !named(section, ".debug_"),
+            Some(&(target, _)) => !is_debug(target) && !is_btf(target),
+            None => !is_debug(section),
         }
     }
 
@@ -336,16 +349,7 @@ impl<'a> Elf<'a> {
     pub(crate) fn symbol(&self, index: usize) -> Option<Symbol> {
         let symbol = self.symbols.get(index)?;
         let e = self.facts.endian;
-        let place = match symbol.st_shndx(e) {
-            raw::SHN_UNDEF => Place::Undefined,
-            raw::SHN_COMMON => Place::Common,
-            raw::SHN_XINDEX => match self.wide_indices.get(index) {
-                Some(wide) => Place::Section(usize::try_from(wide.get(e)).unwrap_or(usize::MAX)),
-                None => Place::Nowhere,
-            },
-            reserved if reserved >= raw::SHN_LORESERVE => Place::Nowhere,
-            section => Place::Section(section.into()),
-        };
+        let place = self.place(index, symbol);
         Some(Symbol {
             index,
             kind: symbol.st_type(),
@@ -357,10 +361,25 @@ impl<'a> Elf<'a> {
         })
     }
 
+    fn place(&self, index: usize, symbol: &RawSymbol) -> Place {
+        let e = self.facts.endian;
+        match symbol.st_shndx(e) {
+            raw::SHN_UNDEF => Place::Undefined,
+            raw::SHN_COMMON => Place::Common,
+            raw::SHN_XINDEX => match self.wide_indices.get(index) {
+                Some(wide) => Place::Section(usize::try_from(wide.get(e)).unwrap_or(usize::MAX)),
+                None => Place::Nowhere,
+            },
+            reserved if reserved >= raw::SHN_LORESERVE => Place::Nowhere,
+            section => Place::Section(section.into()),
+        }
+    }
+
     /// A symbol's name; empty when it has none.
     pub(crate) fn symbol_name(&self, symbol: &Symbol) -> Result<&'a str, ReadProblem> {
         let offset = self.symbols.get(symbol.index).map_or(0, |s| s.st_name(self.facts.endian));
-        string(self.symbol_strings, offset)
+        self.symbol_strings
+            .get(offset)
             .ok_or_else(|| malformed(format!("the name of symbol {} cannot be read", symbol.index)))
     }
 
@@ -433,11 +452,11 @@ impl<'a> Elf<'a> {
         }
         (self.facts.symbols, self.facts.strings, self.facts.wide) = (index, strings, wide);
         self.take_tables()?;
-        for symbol in self.symbols() {
-            if let Place::Section(section) = symbol.place
+        for (symbol, found) in self.symbols.iter().enumerate().skip(1) {
+            if let Place::Section(section) = self.place(symbol, found)
                 && section >= self.sections.len()
             {
-                let (symbol, count) = (symbol.index, self.sections.len());
+                let count = self.sections.len();
                 return Err(malformed(format!(
                     "symbol {symbol} is in section {section}, there are only {count}"
                 )));
@@ -456,11 +475,11 @@ impl<'a> Elf<'a> {
         let found = pod::slice_from_all_bytes(data(symbols)).map_err(|()| not_symbols())?;
         let wide_indices = pod::slice_from_all_bytes(data(wide))
             .map_err(|()| malformed("the table of wide section indices is cut"))?;
-        self.symbol_strings = self
+        let names = self
             .section(strings)
             .filter(|s| s.kind == raw::SHT_STRTAB)
-            .ok_or_else(|| malformed("the symbol table names no string table"))?
-            .data;
+            .ok_or_else(|| malformed("the symbol table names no string table"))?;
+        self.symbol_strings = Strings::new(names.data);
         (self.symbols, self.wide_indices) = (found, wide_indices);
         Ok(())
     }
@@ -539,14 +558,15 @@ fn contents<'a>(section: &RawSection, e: Endianness, bytes: &'a [u8]) -> Option<
 
 fn sections<'a>(
     headers: &[RawSection],
-    names: &'a [u8],
+    names: Strings<'a>,
     e: Endianness,
     bytes: &'a [u8],
 ) -> Result<Vec<Section<'a>>, ReadProblem> {
     let mut sections = Vec::with_capacity(headers.len());
-    let mut ranges = Vec::with_capacity(headers.len());
+    let mut starts = Vec::with_capacity(headers.len());
     for (index, header) in headers.iter().enumerate() {
-        let name = string(names, header.sh_name(e))
+        let name = names
+            .get(header.sh_name(e))
             .ok_or_else(|| malformed(format!("the name of section {index} cannot be read")))?;
         let kind = header.sh_type(e);
         let flags = header.sh_flags(e);
@@ -566,8 +586,8 @@ fn sections<'a>(
                 return Err(malformed(format!("section {name} is compressed")));
             }
             if !data.is_empty() {
-                ranges.push((header.sh_offset(e), data.len() as u64, index));
-                // Data lies within the file, so this is no more than its size.
+                // Both are less than the size of the file, which is limited.
+                starts.push(header.sh_offset(e) << INDEX_BITS | index as u64);
                 start = usize::try_from(header.sh_offset(e)).unwrap_or(usize::MAX);
             }
         }
@@ -582,29 +602,53 @@ fn sections<'a>(
             data,
             align,
             entry_size,
+            role: Role::of(name, kind, flags, size),
             start,
             name_off,
         });
     }
     // Sections that share bytes would let a small file ask for any amount of work.
-    ranges.sort_unstable();
-    for pair in ranges.array_windows() {
-        let &[(offset, len, one), (next, _, other)] = pair;
-        if offset.saturating_add(len) > next {
-            let (one, other) = (one.min(other), one.max(other));
+    starts.sort_unstable();
+    let mut last: Option<(usize, &Section<'_>)> = None;
+    for start in starts {
+        let index = usize::try_from(start & ((1 << INDEX_BITS) - 1)).unwrap_or(usize::MAX);
+        let Some(section) = sections.get(index) else { continue };
+        if let Some((other, before)) = last
+            && before.start.saturating_add(before.data.len()) > section.start
+        {
+            let (one, other) = (index.min(other), index.max(other));
             return Err(malformed(format!("sections {one} and {other} overlap")));
         }
+        last = Some((index, section));
     }
     Ok(sections)
 }
 
-fn string(table: &[u8], offset: u32) -> Option<&str> {
-    let start = usize::try_from(offset).ok()?;
-    if start == 0 && table.is_empty() {
-        return Some("");
+/// A table of strings.
+#[derive(Clone, Copy, Default)]
+struct Strings<'a> {
+    bytes: &'a [u8],
+    /// All of it, where all of it is text: then no name has to be looked at again.
+    text: Option<&'a str>,
+}
+
+impl<'a> Strings<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, text: std::str::from_utf8(bytes).ok() }
     }
-    let tail = table.get(start..)?;
-    let tail = tail.get(..MAX_NAME).unwrap_or(tail);
-    let end = tail.iter().position(|&b| b == 0)?;
-    std::str::from_utf8(tail.get(..end)?).ok()
+
+    fn get(&self, offset: u32) -> Option<&'a str> {
+        let start = usize::try_from(offset).ok()?;
+        if start == 0 && self.bytes.is_empty() {
+            return Some("");
+        }
+        let tail = self.bytes.get(start..)?;
+        let tail = tail.get(..MAX_NAME).unwrap_or(tail);
+        let name = CStr::from_bytes_until_nul(tail).ok()?;
+        match self.text {
+            // Names may share their ends, but not the middle of a character.
+            Some(text) => text.get(start..start + name.count_bytes()),
+            None => name.to_str().ok(),
+        }
+    }
 }

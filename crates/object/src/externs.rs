@@ -4,10 +4,10 @@ use foldhash::HashMap;
 
 use bpfweld_btf::{Kind, Type, TypeId};
 
-use crate::elf::{Elf, Place, Symbol};
+use crate::elf::{Elf, Place};
 use crate::error::{ExternProblem, ReadProblem};
-use crate::maps::is_described as is_maps;
 use crate::model::{Extern, ExternId, ExternKind, KconfigType};
+use crate::roles::Symbols;
 use crate::types::{TypeIndex, describe};
 
 /// Undefined symbols of an object; bounds what a hostile file can ask for.
@@ -38,21 +38,15 @@ enum Use {
 }
 
 impl Externs {
-    pub(crate) fn read(elf: &Elf<'_>, types: &TypeIndex<'_>) -> Result<Self, ReadProblem> {
+    pub(crate) fn read(
+        elf: &Elf<'_>,
+        symbols: &Symbols,
+        types: &TypeIndex<'_>,
+    ) -> Result<Self, ReadProblem> {
         let mut externs = Self { list: Vec::new(), index: ExternIndex::default() };
         let mut by_name: HashMap<&str, ExternId> = HashMap::default();
-        for symbol in elf.symbols() {
-            let wanted = match symbol.place {
-                Place::Undefined => symbol.names_a_place(),
-                // libbpf's linker gives an extern map that it did not find a place at the start of
-                // `.maps`, where another map is.
-                Place::Section(at) => is_label(&symbol) && elf.section(at).is_some_and(is_maps),
-                _ => false,
-            };
-            if !wanted {
-                continue;
-            }
-            let name = elf.symbol_name(&symbol)?;
+        for symbol in &symbols.undefined {
+            let name = elf.symbol_name(symbol)?;
             let defined = symbol.place != Place::Undefined;
             if name.is_empty() || defined && types.external(name).is_none() {
                 continue;
@@ -107,11 +101,6 @@ impl ExternIndex {
     pub(crate) fn is_callable(&self, id: ExternId) -> bool {
         matches!(self.uses.get(id.index()), Some(Use::Function | Use::Unknown))
     }
-}
-
-/// A global name without type and size, as undefined symbols are.
-fn is_label(symbol: &Symbol) -> bool {
-    symbol.is_untyped() && !symbol.is_local() && symbol.size == 0
 }
 
 fn classify(name: &str, weak: bool, types: &TypeIndex<'_>) -> Result<(Extern, Use), ReadProblem> {

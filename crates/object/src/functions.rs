@@ -4,9 +4,10 @@
 use bpfweld_btf::Endian;
 use bpfweld_insn::{INSN_SIZE, Insn};
 
-use crate::elf::{Elf, Place, Section, Symbol};
+use crate::elf::{Elf, Section, Symbol};
 use crate::error::{FunctionProblem, ReadProblem};
 use crate::model::{FuncId, Function, FunctionBody, Linkage};
+use crate::roles::Symbols;
 
 /// Instructions in all functions of an object. The kernel takes a million a program; what this and the
 /// next two bound is the work that a small file with many symbols for the same code can ask for.
@@ -44,14 +45,14 @@ impl FunctionPlace {
 }
 
 impl Code {
-    pub(crate) fn read(elf: &Elf<'_>) -> Result<Self, ReadProblem> {
+    pub(crate) fn read(elf: &Elf<'_>, symbols: &Symbols) -> Result<Self, ReadProblem> {
         let mut starts = Vec::new();
         for (index, section) in elf.sections.iter().enumerate() {
             if section.has_code() {
                 starts.push(CodeSection { index, section, symbols: Vec::new() });
             }
         }
-        sort_symbols(elf, &mut starts);
+        sort_symbols(symbols, &mut starts);
         let mut code = Self::default();
         let mut total = 0;
         for section in &starts {
@@ -184,16 +185,15 @@ struct CodeSection<'a> {
 
 /// Gives each section its function symbols. Where a section has none, its global labels count: that
 /// is how hand-written assembly may look.
-fn sort_symbols(elf: &Elf<'_>, sections: &mut [CodeSection<'_>]) {
+fn sort_symbols(symbols: &Symbols, sections: &mut [CodeSection<'_>]) {
     let mut labels: Vec<(usize, Symbol)> = Vec::new();
-    for symbol in elf.symbols() {
-        let Place::Section(index) = symbol.place else { continue };
+    for &(index, symbol) in &symbols.code {
         let Ok(at) = sections.binary_search_by_key(&index, |s| s.index) else { continue };
         if symbol.is_function() {
             if let Some(section) = sections.get_mut(at) {
                 section.symbols.push(symbol);
             }
-        } else if symbol.is_untyped() && !symbol.is_local() {
+        } else {
             labels.push((at, symbol));
         }
     }

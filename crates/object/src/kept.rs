@@ -3,6 +3,7 @@
 use bpfweld_btf::Bytes;
 
 use crate::elf::{Elf, Facts, Section};
+use crate::roles::Role;
 
 /// Sections of a checked ELF file, independent of whoever holds its bytes.
 pub(crate) struct Kept {
@@ -20,6 +21,7 @@ struct KeptSection {
     size: u64,
     align: u64,
     entry_size: u64,
+    role: Role,
 }
 
 impl Kept {
@@ -34,6 +36,7 @@ impl Kept {
             size: s.size,
             align: s.align,
             entry_size: s.entry_size,
+            role: s.role,
         };
         let sections = elf.sections.iter().map(section).collect();
         Self { bytes, sections, facts: elf.facts().clone() }
@@ -59,6 +62,7 @@ impl Kept {
             size: s.size,
             align: s.align,
             entry_size: s.entry_size,
+            role: s.role,
         };
         let sections = elf.sections.iter().zip(&is_used).map(section).collect();
         Self { bytes: bytes.into(), sections, facts: elf.facts().clone() }
@@ -79,6 +83,7 @@ impl Kept {
             data: part(s.data),
             align: s.align,
             entry_size: s.entry_size,
+            role: s.role,
             start: s.data.0,
             name_off: 0,
         };

@@ -8,6 +8,7 @@
 //! | [`error`] | [`ReadError`]: what can be wrong with a file |
 //! | `read` | [`Object::open`], [`Object::parse`]: the steps from bytes to [`Object`] |
 //! | `contents`, `kept` | what is read on first use, and of what |
+//! | `roles` | what sections are for |
 //! | `elf` | sections, symbols, relocations as numbers |
 //! | `file` | [`ObjectFile`]: the same for a linker that writes ELF files |
 //! | `types` | what is looked up in BTF |
@@ -35,6 +36,7 @@ pub mod model;
 pub mod program;
 mod read;
 mod relocs;
+mod roles;
 pub mod sections;
 mod struct_ops;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::elf::{Elf, Place, Rel, Section, Symbol, reloc_type};
 use crate::error::{MapProblem, ReadProblem, RelocProblem};
 use crate::functions::{Code, slice};
 use crate::model::{MapDef, MapId, SlotValue};
+use crate::roles::{Role, Symbols};
 use crate::types::{TypeIndex, describe};
 
 /// `enum bpf_map_type`, as far as definitions depend on it.
@@ -47,38 +48,22 @@ struct Site {
     values: Option<u64>,
 }
 
-/// Are there map definitions that BTF describes in this section?
-pub(crate) fn is_described(section: &Section<'_>) -> bool {
-    section.name == ".maps" && !section.has_code()
-}
-
-/// Are these variables in an arena, in address space 1?
-pub(crate) fn is_arena(section: &Section<'_>) -> bool {
-    section.name == ".addr_space.1" && section.is_allocated() && !section.has_code()
-}
-
-/// Are there old-style map definitions in this section?
-pub(crate) fn is_legacy(section: &Section<'_>) -> bool {
-    (section.name == "maps" || section.name.starts_with("maps/"))
-        && section.kind == object::elf::SHT_PROGBITS
-        && !section.has_code()
-}
-
 impl Maps {
     pub(crate) fn read(
         elf: &Elf<'_>,
+        symbols: &Symbols,
         types: &TypeIndex<'_>,
         places: &Places<'_>,
         notes: &mut Vec<String>,
     ) -> Result<Self, ReadProblem> {
         let mut maps = Self::default();
         let mut seen = false;
-        let legacy = legacy_symbols(elf);
+        let legacy = legacy_symbols(symbols);
         for (index, section) in elf.sections.iter().enumerate() {
             if section.size == 0 {
                 continue;
             }
-            if is_described(section) {
+            if section.role == Role::Maps {
                 let problem = match types.section(section.name) {
                     _ if seen => "there are two sections of this name",
                     Some(datasec) => {
@@ -96,7 +81,7 @@ impl Maps {
                     problem: problem.to_owned(),
                 });
             }
-            if is_legacy(section) {
+            if section.role == Role::LegacyMaps {
                 let from = legacy.partition_point(|&(at, _)| at < index);
                 let to = legacy.partition_point(|&(at, _)| at <= index);
                 let symbols = legacy.get(from..to).unwrap_or_default();
@@ -110,7 +95,7 @@ impl Maps {
     }
 
     fn read_arena(&mut self, elf: &Elf<'_>) -> Result<(), ReadProblem> {
-        let mut sections = elf.sections.iter().filter(|s| is_arena(s) && s.size > 0);
+        let mut sections = elf.sections.iter().filter(|s| s.role == Role::Arena && s.size > 0);
         let Some(section) = sections.next() else { return Ok(()) };
         let fail = |problem: &str| {
             let problem = problem.to_owned();
@@ -197,7 +182,7 @@ impl Maps {
     /// Reads the relocations of `.maps`: what goes into the slots of maps of maps and prog arrays.
     pub(crate) fn fill_slots(&mut self, elf: &Elf<'_>, code: &Code) -> Result<(), ReadProblem> {
         for (index, section) in elf.sections.iter().enumerate() {
-            if !is_described(section) {
+            if section.role != Role::Maps {
                 continue;
             }
             for rel in elf.relocs(index) {
@@ -298,15 +283,8 @@ impl MapIndex {
 }
 
 /// The symbols of old-style definitions with their sections, sorted, one for each place.
-fn legacy_symbols(elf: &Elf<'_>) -> Vec<(usize, Symbol)> {
-    let mut symbols: Vec<(usize, Symbol)> = elf
-        .symbols()
-        .filter(Symbol::names_a_place)
-        .filter_map(|symbol| match symbol.place {
-            Place::Section(at) if elf.section(at).is_some_and(is_legacy) => Some((at, symbol)),
-            _ => None,
-        })
-        .collect();
+fn legacy_symbols(symbols: &Symbols) -> Vec<(usize, Symbol)> {
+    let mut symbols = symbols.legacy_maps.clone();
     symbols.sort_by_key(|(section, s)| (*section, s.value, s.index));
     symbols.dedup_by_key(|(section, s)| (*section, s.value));
     symbols

@@ -9,19 +9,17 @@ use bpfweld_btf::{Btf, Bytes, Endian};
 
 use crate::contents::{FunctionBody, Later, Unread};
 use crate::data::{self, Data, Places};
-use crate::elf::{Elf, Section};
+use crate::elf::{Elf, MAX_FILE, Section};
 use crate::entries;
 use crate::error::{ReadError, ReadProblem};
 use crate::externs::{self, Externs};
 use crate::functions::Code;
 use crate::kept::Kept;
-use crate::maps::{self, Maps};
+use crate::maps::Maps;
 use crate::model::Object;
+use crate::roles::{Role, Symbols};
 use crate::struct_ops;
 use crate::types::TypeIndex;
-
-/// Largest file that is read. Objects with debugging information have a few megabytes.
-const MAX_FILE: u64 = 256 << 20;
 
 impl Object {
     /// Opens the object file at `path`; [`Object::name`] is the path.
@@ -81,19 +79,17 @@ impl Object {
 fn read(name: &str, elf: &Elf<'_>, kept: Kept) -> Result<Object, ReadProblem> {
     let mut notes = Vec::new();
     // Sections lie within the file and share no bytes; symbols are in sections that exist.
-    data::refuse_common(elf)?;
+    let symbols = Symbols::of(elf);
+    data::refuse_common(elf, &symbols)?;
     let btf = types(elf, &kept)?;
     // All type ids and string offsets name something.
     let types = TypeIndex::new(btf.as_deref());
-    let code = Code::read(elf)?;
+    let code = Code::read(elf, &symbols)?;
     // Functions lie within their sections, sorted, and overlap only where they are the same.
-    let Externs { list: mut externs, index: extern_index } = Externs::read(elf, &types)?;
-    let wanted = |s: &Section<'_>| {
-        maps::is_described(s) || data::kind(s).is_some() || struct_ops::is_table(s)
-    };
-    let places = Places::read(elf, wanted)?;
+    let Externs { list: mut externs, index: extern_index } = Externs::read(elf, &symbols, &types)?;
+    let places = Places::read(elf, &symbols)?;
     let data = Data::read(elf, &types, &places, &mut notes)?;
-    let mut maps = Maps::read(elf, &types, &places, &mut notes)?;
+    let mut maps = Maps::read(elf, &symbols, &types, &places, &mut notes)?;
     // Everything that can be referred to is known.
     maps.fill_slots(elf, &code)?;
     let struct_ops = struct_ops::read(elf, &types, &places, &code, &mut notes)?;
@@ -205,16 +201,10 @@ fn note_rest(elf: &Elf<'_>, notes: &mut Vec<String>) {
     for section in &elf.sections {
         let variables = matches!(section.kind, object::elf::SHT_PROGBITS | object::elf::SHT_NOBITS)
             && section.is_allocated()
-            && !section.has_code()
+            && section.role == Role::Other
             && section.size > 0;
-        let known = data::kind(section).is_some()
-            || maps::is_described(section)
-            || maps::is_legacy(section)
-            || maps::is_arena(section)
-            || struct_ops::is_table(section)
-            || OF_OTHERS.contains(&section.name)
-            || section.name.starts_with(".eh_frame");
-        if !variables || known {
+        let known = || OF_OTHERS.contains(&section.name) || section.name.starts_with(".eh_frame");
+        if !variables || known() {
             continue;
         }
         let (name, size) = (section.name, section.size);

@@ -9,8 +9,9 @@ use crate::elf::{Elf, Place, Rel, Section, Symbol, reloc_type};
 use crate::error::{ReadProblem, RelocProblem};
 use crate::externs::ExternIndex;
 use crate::functions::{Code, FunctionPlace};
-use crate::maps::{self, MapIndex};
+use crate::maps::MapIndex;
 use crate::model::{ExternId, Reloc, RelocTarget};
+use crate::roles::Role;
 
 /// Everything that a reference can lead to.
 pub(crate) struct Resolver<'r, 'a> {
@@ -207,14 +208,14 @@ impl Resolver<'_, '_> {
         }
         let offset = symbol.value.checked_add_signed(addend);
         let shown = shown_offset(symbol, addend);
-        if maps::is_described(section) || maps::is_legacy(section) {
+        if matches!(section.role, Role::Maps | Role::LegacyMaps) {
             let map = offset.and_then(|offset| self.maps.at(index, offset));
             let no_map = RelocProblem::NoMap { section: name(), offset: shown };
             return map.map(RelocTarget::Map).ok_or(no_map);
         }
         let in_bounds =
             |size| offset.and_then(|o| u32::try_from(o).ok()).filter(|&o| u64::from(o) <= size);
-        if maps::is_arena(section)
+        if section.role == Role::Arena
             && let Some(map) = self.maps.arena()
         {
             let outside =

@@ -37,14 +37,17 @@ pub fn classify(section: &str) -> SectionName {
         Some(rest) => (rest, false),
         None => (section, true),
     };
-    if let Some((row, extra)) = TABLE.iter().find_map(|row| Some((row, row.matches(name)?))) {
+    // One letter rules out most of the table.
+    let first = name.as_bytes().first();
+    let like = || TABLE.iter().filter(|row| row.name.as_bytes().first() == first);
+    if let Some((row, extra)) = like().find_map(|row| Some((row, row.matches(name)?))) {
         return SectionName::Known(row.spec(extra, autoload));
     }
     // "xdp_drop", "socket1", but not "tcp_helpers".
     let ends_word =
         |rest: &str| rest.starts_with(|c: char| "_/.".contains(c) || c.is_ascii_digit());
     let begins = |row: &&Row| !row.extra && name.strip_prefix(row.name).is_some_and(ends_word);
-    match TABLE.iter().filter(begins).max_by_key(|row| row.name.len()) {
+    match like().filter(begins).max_by_key(|row| row.name.len()) {
         Some(row) => SectionName::Legacy { spec: row.spec(None, autoload), like: row.name },
         None => SectionName::Unknown(ProgramSpec { autoload, ..ProgramSpec::unknown() }),
     }

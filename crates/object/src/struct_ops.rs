@@ -12,15 +12,8 @@ use crate::error::{ReadProblem, RelocProblem};
 use crate::functions::{Code, slice};
 use crate::model::{Function, StructOps};
 use crate::program::ProgramType;
+use crate::roles::Role;
 use crate::types::TypeIndex;
-
-/// Are there tables of functions in this section?
-pub(crate) fn is_table(section: &Section<'_>) -> bool {
-    matches!(section.name.trim_start_matches('?'), ".struct_ops" | ".struct_ops.link")
-        && section.kind == object::elf::SHT_PROGBITS
-        && !section.has_code()
-        && section.size > 0
-}
 
 /// Reads all tables.
 pub(crate) fn read(
@@ -32,7 +25,7 @@ pub(crate) fn read(
 ) -> Result<Vec<StructOps>, ReadProblem> {
     let mut tables = Vec::new();
     for (index, section) in elf.sections.iter().enumerate() {
-        if !is_table(section) {
+        if section.role != Role::StructOps {
             continue;
         }
         let Some(datasec) = types.section(section.name) else {
