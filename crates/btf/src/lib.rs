@@ -61,7 +61,7 @@ pub use merge::SourceMap;
 pub use read::Btf;
 pub use sanitize::{BtfFeatures, sanitize};
 pub use strings::Strings;
-pub use text::essential_name;
+pub use text::{essential_name, until_zero};
 pub use validate::Problem;
 pub use view::{Enumerator, IntEncoding, Member, Param, SectionVar, Type};
 pub use whole::{Resolved, resolve_forwards};

@@ -10,8 +10,10 @@ fn zeroes(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & TOPS
 }
 
-/// The bytes in front of the first zero; `None` when there is none.
-pub(crate) fn until_zero(bytes: &[u8]) -> Option<&[u8]> {
+/// The bytes in front of the first zero; `None` when there is none. For short strings faster than
+/// searching byte by byte, or by a library's call.
+#[inline]
+pub fn until_zero(bytes: &[u8]) -> Option<&[u8]> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (at, &word) in words.iter().enumerate() {
         let found = zeroes(u64::from_le_bytes(word));

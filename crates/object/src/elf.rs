@@ -1,14 +1,12 @@
 //! The ELF layer: sections, symbols and relocations of a 64-bit file of either byte order, checked
 //! and as plain numbers. What they mean for BPF is decided elsewhere.
 
-use std::ffi::CStr;
-
 use object::elf as raw;
 use object::pod;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 use object::{Endian as _, Endianness, U32Bytes};
 
-use bpfweld_btf::Endian;
+use bpfweld_btf::{Endian, until_zero};
 
 use crate::error::ReadProblem;
 use crate::roles::Role;
@@ -487,6 +485,7 @@ impl<'a> Elf<'a> {
     fn index_relocs(&mut self, headers: &[RawSection]) -> Result<(), ReadProblem> {
         let table = self.facts.symbols;
         let e = self.facts.endian;
+        self.facts.reloc_sections.reserve_exact(self.sections.len() / 2);
         for (index, (header, section)) in headers.iter().zip(&self.sections).enumerate() {
             let name = section.name;
             if UNSUPPORTED_RELOCS.contains(&section.kind) {
@@ -644,11 +643,11 @@ impl<'a> Strings<'a> {
         }
         let tail = self.bytes.get(start..)?;
         let tail = tail.get(..MAX_NAME).unwrap_or(tail);
-        let name = CStr::from_bytes_until_nul(tail).ok()?;
+        let name = until_zero(tail)?;
         match self.text {
-            // Names may share their ends, but not the middle of a character.
-            Some(text) => text.get(start..start + name.count_bytes()),
-            None => name.to_str().ok(),
+            // An offset may lead into the middle of a character.
+            Some(text) => text.get(start..start + name.len()),
+            None => std::str::from_utf8(name).ok(),
         }
     }
 }

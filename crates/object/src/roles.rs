@@ -90,7 +90,8 @@ pub(crate) struct Symbols {
 
 impl Symbols {
     pub(crate) fn of(elf: &Elf<'_>) -> Self {
-        let mut symbols = Self::default();
+        let mut symbols = Self { code: Vec::with_capacity(8), ..Self::default() };
+        symbols.variables.reserve_exact(8);
         for symbol in elf.symbols().filter(Symbol::names_a_place) {
             let at = match symbol.place {
                 Place::Section(at) => at,
