@@ -89,6 +89,13 @@ LICENSE("GPL");
 //@ json: functions[*].name lacks "unused"
 //@ json: maps[*].name lacks "unused_map"
 //@ json: maps[*].name == ["states"]
+//@ json: data[*].variables[*].name lacks "only_unused"
+//@ json: data[name=.bss].variables[*].name == ["total"]
+
+//@ run: all-is-there-otherwise
+//@ command: inspect
+//@ linked: all.o = uses.o defines.o unused.o
+//@ json: data[name=.bss].variables[*].name == ["total", "only_unused"]
 
 //@ run: told-of-the-licence
 //@ command: link

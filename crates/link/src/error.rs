@@ -272,6 +272,14 @@ pub enum LinkError {
         /// The first call.
         site: Option<Box<Site>>,
     },
+    /// A function that jumps through a table.
+    #[error(
+        "{function} jumps through a table (section .jumptables), which bpfweld links ahead of time but does not load; compile with -mllvm -bpf-min-jump-table-entries=10000"
+    )]
+    JumpTable {
+        /// The function.
+        function: FunctionRef,
+    },
     /// A sleepable function in a program that may not sleep.
     #[error("{target} is sleepable and {entry} is not")]
     Sleepable {
@@ -402,6 +410,7 @@ impl LinkError {
             Self::DuplicateLabel(_) => "E0223",
             Self::Read(error) => error.problem.code(),
             Self::BigEndian(_) => "E0224",
+            Self::JumpTable { .. } => "E0228",
             Self::Btf { .. } | Self::BrokenReference { .. } | Self::ForeignInstance(_) => "E0225",
         }
     }

@@ -192,6 +192,7 @@ fn references(linked: &Linked, from: Place, edges: &mut Vec<(Place, Place, Graph
                         Some(own(Key::Map(map)))
                     }
                     RelocTarget::Data { data: id, .. } => data(object, id).map(own),
+                    RelocTarget::JumpTable { .. } => None,
                     RelocTarget::CallExtern(id) | RelocTarget::ExternAddr { id, .. } => {
                         through_extern(linked, at, object, id, &data)
                     }

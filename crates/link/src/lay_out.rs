@@ -222,7 +222,9 @@ impl<'a, 'l> Emitter<'a, 'l> {
                 RelocTarget::ExternAddr { id, addend } => {
                     self.extern_address(planned.instance, instance, id, addend)?
                 }
-                RelocTarget::Call(_) | RelocTarget::FuncAddr(_) => None,
+                RelocTarget::Call(_) | RelocTarget::FuncAddr(_) | RelocTarget::JumpTable { .. } => {
+                    None
+                }
             };
             let target = target.ok_or_else(|| LinkError::BrokenReference {
                 function: instance.function_ref(planned.func),

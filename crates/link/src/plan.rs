@@ -253,6 +253,9 @@ fn collect(linked: &Linked, entry: Entry, warnings: &mut Vec<String>) -> Result<
                 RelocTarget::Map(_) | RelocTarget::Data { .. } | RelocTarget::Arena { .. } => {
                     continue;
                 }
+                RelocTarget::JumpTable { .. } => {
+                    return Err(LinkError::JumpTable { function: plan.name(linked, at) });
+                }
             };
             edges.push(Edge { reloc: reloc_index, kind });
         }

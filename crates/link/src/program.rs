@@ -2,7 +2,7 @@
 //! function that goes in.
 
 use bpfweld_insn::helpers::{helper_gpl_only, helper_name};
-use bpfweld_object::{AttachType, ProgramSpec, ProgramType};
+use bpfweld_object::ProgramSpec;
 
 use crate::error::{FunctionRef, LinkError};
 use crate::plan::Plan;
@@ -29,13 +29,13 @@ pub(crate) fn merge_specs(
         let Some((function, spec)) = spec_of(i).and_then(|f| Some((f, f.program.as_ref()?))) else {
             continue;
         };
-        if !may_run_in(spec, &merged) {
+        if !spec.may_run_in(&merged) {
             return Err(LinkError::ProgramType {
                 target: plan.name(linked, i),
                 section: function.section.to_string(),
-                found: type_name(spec),
+                found: spec.type_name(),
                 entry: entry_name,
-                wanted: type_name(&merged),
+                wanted: merged.type_name(),
                 site: plan.first_site(linked, i),
             });
         }
@@ -54,34 +54,6 @@ pub(crate) fn merge_specs(
         }
     }
     Ok(merged)
-}
-
-/// May an entry program of this kind run as a function of that one?
-fn may_run_in(callee: &ProgramSpec, caller: &ProgramSpec) -> bool {
-    if callee.prog_type == ProgramType::UNSPEC {
-        // An unknown section name says nothing; the verifier has the last word.
-        return true;
-    }
-    if callee.prog_type != caller.prog_type {
-        return false;
-    }
-    match (callee.attach_type, caller.attach_type) {
-        // The context of these is the same wherever they are attached.
-        _ if matches!(callee.prog_type, ProgramType::SCHED_CLS | ProgramType::SOCKET_FILTER) => {
-            true
-        }
-        (None, _) | (_, None) => true,
-        // What an ordinary XDP program may read, one for a devmap or cpumap may read too.
-        (Some(AttachType::XDP), _) if callee.prog_type == ProgramType::XDP => true,
-        (Some(a), Some(b)) => a == b,
-    }
-}
-
-fn type_name(spec: &ProgramSpec) -> String {
-    match spec.attach_type {
-        Some(a) => format!("{} ({})", spec.prog_type.name(), a.name()),
-        None => spec.prog_type.name().to_string(),
-    }
 }
 
 /// The licence of the image. Never more permissive to the kernel than that of any object in it: one

@@ -183,6 +183,12 @@ pub enum RelocTarget {
         /// Offset in it, addend included.
         offset: u32,
     },
+    /// An `ldimm64` of a jump table: offsets of instructions in the section of the code that refers to it,
+    /// eight bytes each (LLVM 22, section `.jumptables`).
+    JumpTable {
+        /// Offset in the section of tables, addend included.
+        offset: u32,
+    },
     /// An `ldimm64` of the address of an extern: a function, variable, map or kernel symbol.
     ExternAddr {
         /// The extern.

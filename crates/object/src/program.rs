@@ -43,6 +43,35 @@ impl ProgramSpec {
             autoload: true,
         }
     }
+
+    /// May an entry program of this kind run as a function of that one?
+    pub fn may_run_in(&self, caller: &Self) -> bool {
+        if self.prog_type == ProgramType::UNSPEC {
+            // An unknown section name says nothing; the verifier has the last word.
+            return true;
+        }
+        if self.prog_type != caller.prog_type {
+            return false;
+        }
+        match (self.attach_type, caller.attach_type) {
+            // The context of these is the same wherever they are attached.
+            _ if matches!(self.prog_type, ProgramType::SCHED_CLS | ProgramType::SOCKET_FILTER) => {
+                true
+            }
+            (None, _) | (_, None) => true,
+            // What an ordinary XDP program may read, one for a devmap or cpumap may read too.
+            (Some(AttachType::XDP), _) if self.prog_type == ProgramType::XDP => true,
+            (Some(a), Some(b)) => a == b,
+        }
+    }
+
+    /// Program type and attach type, for messages: "xdp", "cgroup_sock_addr (connect4)".
+    pub fn type_name(&self) -> String {
+        match self.attach_type {
+            Some(a) => format!("{} ({})", self.prog_type.name(), a.name()),
+            None => self.prog_type.name().to_owned(),
+        }
+    }
 }
 
 impl ProgramType {

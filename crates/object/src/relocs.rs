@@ -13,6 +13,9 @@ use crate::maps::MapIndex;
 use crate::model::{ExternId, Reloc, RelocTarget};
 use crate::roles::Role;
 
+/// Where LLVM 22 puts the tables of `switch` statements.
+pub(crate) const JUMP_TABLES: &str = ".jumptables";
+
 /// Everything that a reference can lead to.
 pub(crate) struct Resolver<'r, 'a> {
     pub(crate) elf: &'r Elf<'a>,
@@ -221,6 +224,12 @@ impl Resolver<'_, '_> {
             let outside =
                 RelocProblem::OutOfData { section: name(), offset: shown, size: section.size };
             let target = in_bounds(section.size).map(|offset| RelocTarget::Arena { map, offset });
+            return target.ok_or(outside);
+        }
+        if section.name == JUMP_TABLES {
+            let outside =
+                RelocProblem::OutOfData { section: name(), offset: shown, size: section.size };
+            let target = in_bounds(section.size).map(|offset| RelocTarget::JumpTable { offset });
             return target.ok_or(outside);
         }
         let Some((data, size)) = self.data.of_section(index) else {

@@ -46,6 +46,7 @@ fn show(object: &Object, target: RelocTarget) -> String {
         RelocTarget::Arena { map, offset } => {
             format!("{}+{offset}", object.maps[map.index()].name)
         }
+        RelocTarget::JumpTable { offset } => format!("jump table {offset}"),
         RelocTarget::ExternAddr { id, addend } => format!("extern {}+{addend}", external(id)),
     }
 }
@@ -351,6 +352,7 @@ fn check_address(object: &Object, target: RelocTarget) {
             assert!(offset as usize <= object.maps[map.index()].arena_data.len());
         }
         RelocTarget::Data { data, offset } => assert!(offset <= object.data[data.index()].size),
+        RelocTarget::JumpTable { .. } => {}
         RelocTarget::ExternAddr { id, .. } => assert!(id.index() < object.externs.len()),
         RelocTarget::Call(_) | RelocTarget::CallExtern(_) => unreachable!(),
     }

@@ -93,7 +93,15 @@ impl<'a> Check<'_, 'a> {
     fn described(&self, (input, symbol): At) -> Option<Kindred<'a>> {
         let input = self.context.inputs.get(input as usize)?;
         Some(match input.described(symbol)? {
-            Described::Func(at) => Kindred::Func(input.funcs.get(at as usize)?),
+            Described::Func(at) => {
+                let func = input.funcs.get(at as usize)?;
+                // No compiler says so of a name that others see: it is the type that a link made up.
+                let global = input.symbol(symbol).is_some_and(|s| !s.is_local());
+                if global && func.linkage == Linkage::Static {
+                    return None;
+                }
+                Kindred::Func(func)
+            }
             Described::Var(at) => Kindred::Var(input.vars.get(at as usize)?),
         })
     }

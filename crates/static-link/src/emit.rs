@@ -8,6 +8,7 @@ use crate::Context;
 use crate::elf;
 use crate::error::LinkError;
 use crate::input::{Input, Role, Section};
+use crate::jump_tables;
 use crate::lay_out::{Layout, OutSection, Piece};
 use crate::plan::bare_references;
 use crate::symbols::{At, Meaning, Table};
@@ -72,6 +73,9 @@ impl Emit<'_, '_> {
             copy(&mut contents.data, section.data.of(&input.data), piece);
             if out.role == Role::Single && self.context.names.bytes(out.name) == b"license" {
                 self.set_licence(&mut contents.data);
+            }
+            if jump_tables::is_section(section, &self.context.names) {
+                self.move_targets(input, section, piece, &mut contents.data)?;
             }
             self.relocate(index, input, section, piece, &mut contents)?;
         }
@@ -246,7 +250,13 @@ impl Emit<'_, '_> {
         }
     }
 
-    fn broken(&self, input: &Input, section: &Section, offset: u64, what: &str) -> LinkError {
+    pub(crate) fn broken(
+        &self,
+        input: &Input,
+        section: &Section,
+        offset: u64,
+        what: &str,
+    ) -> LinkError {
         LinkError::Reference {
             object: input.label.clone(),
             section: self.context.names.text(section.old_name).into_owned(),
@@ -273,7 +283,13 @@ fn copy(data: &mut [u8], from: &[u8], piece: &Piece) {
 }
 
 /// Writes an addend where a relocation of this kind has it.
-fn put(data: &mut [u8], offset: u64, kind: RelocKind, addend: i64, endian: Endian) -> Option<()> {
+pub(crate) fn put(
+    data: &mut [u8],
+    offset: u64,
+    kind: RelocKind,
+    addend: i64,
+    endian: Endian,
+) -> Option<()> {
     match kind {
         RelocKind::Call => {
             let slots = i32::try_from(addend / INSN_SIZE as i64 - 1).ok()?;

@@ -30,6 +30,24 @@ impl fmt::Display for Declaration {
     }
 }
 
+/// Why one entry program cannot run as part of another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProgramMismatch {
+    /// They are of different types, or attach types.
+    Type,
+    /// The one that is called may sleep, and the other may not.
+    Sleepable,
+}
+
+impl fmt::Display for ProgramMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Type => "a program of one type cannot run inside one of another",
+            Self::Sleepable => "the second is sleepable and the first is not",
+        })
+    }
+}
+
 /// Objects cannot be linked into one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -109,6 +127,24 @@ pub enum LinkError {
         second_licence: String,
         /// Why they do not go together.
         why: String,
+    },
+    /// An entry program is called in a program that it cannot be part of.
+    #[error("{caller} ({caller_type}) calls {callee} ({callee_type}): {why}")]
+    Program {
+        /// The entry program that calls, with its object.
+        caller: String,
+        /// Its program type (and attach type).
+        caller_type: String,
+        /// The entry program that is called, with its object.
+        callee: String,
+        /// Its program type (and attach type).
+        callee_type: String,
+        /// What does not go together.
+        why: ProgramMismatch,
+        /// The one that calls.
+        first: Box<Declaration>,
+        /// The one that is called.
+        second: Box<Declaration>,
     },
     /// Two objects have an arena each.
     #[error(
@@ -208,6 +244,7 @@ impl LinkError {
             Self::Licence { .. } => "E0905",
             Self::TwoArenas { .. } => "E0906",
             Self::Section { .. } => "E0907",
+            Self::Program { .. } => "E0910",
             Self::DuplicateLabel(_)
             | Self::ForeignInput(_)
             | Self::NoInput
@@ -228,6 +265,7 @@ impl LinkError {
             Self::Duplicate { first, second, .. }
             | Self::Conflict { first, second, .. }
             | Self::Map { first, second, .. } => vec![first, second],
+            Self::Program { first, second, .. } => vec![first, second],
             _ => Vec::new(),
         }
     }

@@ -95,6 +95,9 @@ impl Layout {
                 if section.role == Role::Dropped || foreign {
                     continue;
                 }
+                if section.chunks.is_empty() && !plan.has_section(number, index) {
+                    continue;
+                }
                 let pieces =
                     stretches(input, section, |chunk| plan.fate((number, index, chunk)).stays);
                 if pieces.is_empty() || section.size == 0 {

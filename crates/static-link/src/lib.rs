@@ -15,9 +15,11 @@
 //! | `licence` | the licence of the whole |
 //! | `symbols` | which definition stands behind each symbol |
 //! | `check` | do declarations and definitions agree? |
-//! | `plan` | which functions and maps go in |
+//! | `plan` | which functions, maps and data go in |
+//! | `programs` | may what is called run where it is called? |
 //! | `lay_out` | sections of the output and what they are made of |
 //! | `emit`, `symtab` | their contents; the symbols |
+//! | `jump_tables` | tables of instructions, which have to follow them |
 //! | `types` | `.BTF` and `.BTF.ext` |
 //! | `elf` | the file |
 //! | `hash` | hash tables |
@@ -36,11 +38,13 @@ mod emit;
 pub mod error;
 mod hash;
 mod input;
+mod jump_tables;
 mod known;
 mod lay_out;
 mod licence;
 mod names;
 mod plan;
+mod programs;
 mod read_back;
 mod report;
 mod symbols;
@@ -50,7 +54,7 @@ mod types;
 use bpfweld_btf::{Btf, Endian, Linkage, TypeId, resolve_forwards};
 use bpfweld_object::map_definition;
 
-pub use error::{Declaration, LinkError, LinkErrors};
+pub use error::{Declaration, LinkError, LinkErrors, ProgramMismatch};
 
 use edit::Edit;
 use emit::Emit;
@@ -75,7 +79,7 @@ pub struct Options {
     /// Only this object's entry programs stay entry programs; those of the others become functions when
     /// something calls them, and are left out otherwise.
     pub root: Option<InputId>,
-    /// Leave out functions and maps that no entry program reaches.
+    /// Leave out functions, maps, data and types that no entry program reaches.
     pub strip_unreachable: bool,
     /// Look for more errors when one is found, and tell all of them.
     pub keep_going: bool,
@@ -176,7 +180,8 @@ impl Linker {
         if !self.labels.insert(self.shared.names.add(label.as_bytes())) {
             return Err(LinkError::DuplicateLabel(label.to_owned()));
         }
-        let (input, endian) = Input::read(label, bytes, &mut self.shared)?;
+        let (mut input, endian) = Input::read(label, bytes, &mut self.shared)?;
+        jump_tables::hide(&mut input, &self.shared.names);
         match &self.endian {
             Some((first_endian, first)) if *first_endian != endian => {
                 return Err(LinkError::Endian {
@@ -251,6 +256,7 @@ impl Linker {
         // Every name has at most one definition, and all that use it agree with it in type.
         context.taken = table.globals.iter().map(|g| g.name).collect();
         let plan = Plan::make(&context, &table);
+        errors.many(|errors| programs::check(&context, &table, &plan, &mut notes, errors))?;
         note_left_out(&context, &plan, &mut notes);
         let layout = errors.many(|errors| Layout::make(&mut context, &plan, errors))?;
         errors.end()?;

@@ -7,7 +7,9 @@ use bpfweld_insn::{CALL, INSN_SIZE, Insn, pseudo};
 use bpfweld_object::RelocKind;
 
 use crate::Context;
+use crate::hash::HashSet;
 use crate::input::{Bases, Chunk, Input, Role, Section};
+use crate::names::Names;
 use crate::symbols::Table;
 
 /// A chunk of an input: number of the input, its section, which chunk.
@@ -36,7 +38,12 @@ pub(crate) struct Plan {
     /// The first of each section of all inputs, and the end.
     firsts: Vec<u32>,
     sections: Bases,
+    /// Sections in one piece that are left out: input and section.
+    gone: HashSet<(u32, u32)>,
 }
+
+/// Stands for a section in one piece.
+const WHOLE: u32 = u32::MAX;
 
 /// A reference without a relocation: the distance is in the instruction.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +104,8 @@ impl Plan {
             sum += section.chunks.len();
             u32::try_from(sum).unwrap_or(u32::MAX)
         }));
-        let plan = Self { fates: vec![Fate::default(); sum], firsts, sections };
+        let fates = vec![Fate::default(); sum];
+        let plan = Self { fates, firsts, sections, gone: HashSet::default() };
         let mut walk = Walk { context, table, plan, todo: Vec::new() };
         walk.roots();
         walk.run();
@@ -119,12 +127,22 @@ impl Plan {
         Some(at as usize)
     }
 
+    /// Is any entry program called by other code?
+    pub(crate) fn calls_entries(&self) -> bool {
+        self.fates.iter().any(|fate| fate.called)
+    }
+
+    /// Is a section in one piece part of the output? Of one that is cut, its chunks say it.
+    pub(crate) fn has_section(&self, input: u32, section: u32) -> bool {
+        !self.gone.contains(&(input, section))
+    }
+
     /// Is what begins at this place part of the output?
     pub(crate) fn is_alive(&self, inputs: &[Input], input: u32, section: u32, offset: u64) -> bool {
         let found = inputs.get(input as usize).and_then(|i| Some((i, i.section(section)?)));
         match found {
             Some((_, s)) if s.role == Role::Dropped => false,
-            Some((_, s)) if s.chunks.is_empty() => true,
+            Some((_, s)) if s.chunks.is_empty() => self.has_section(input, section),
             Some((i, s)) => i
                 .chunk_at(s, offset)
                 .is_some_and(|chunk| !self.fate((input, section, chunk)).is_dead()),
@@ -152,11 +170,13 @@ impl Walk<'_, '_> {
                         self.want((number, index, at), false);
                     }
                 }
-                // What data refers to stays where it is: slots of maps name entry programs.
-                let whole = section.chunks.is_empty() && section.role != Role::Dropped;
-                for reloc in input.relocs_of(section).iter().filter(|_| whole) {
-                    let from_code = matches!(section.role, Role::Text | Role::Entries);
-                    self.follow(number, reloc.symbol, reloc.addend, from_code);
+                if section.chunks.is_empty() && section.role != Role::Dropped {
+                    match strip && is_for_programs(section, &context.names) {
+                        true => {
+                            self.plan.gone.insert((number, index));
+                        }
+                        false => self.todo.push((number, index, WHOLE)),
+                    }
                 }
             }
         }
@@ -182,44 +202,20 @@ impl Walk<'_, '_> {
     }
 
     fn run(&mut self) {
-        while let Some((number, index, at)) = self.todo.pop() {
-            let Some(input) = self.context.inputs.get(number as usize) else { continue };
-            let Some(section) = input.section(index) else { continue };
-            let Some(chunk) = input.chunks_of(section).get(at as usize) else { continue };
-            let is_code = section.role != Role::Maps;
-            for reloc in input.relocs_in(section, chunk.start, chunk.end) {
-                let from_code =
-                    is_code && matches!(reloc.kind, RelocKind::Call | RelocKind::LoadImm64);
-                self.follow(number, reloc.symbol, reloc.addend, from_code);
-            }
-            if !is_code {
-                continue;
-            }
-            let endian = self.context.endian;
-            for bare in bare_references(input, section, chunk.start, chunk.end, endian) {
-                // Within a function: no chunk of its own is wanted.
-                match input.chunk_at(section, bare.target) {
-                    Some(target) if target != at => self.want((number, index, target), true),
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    fn follow(&mut self, number: u32, symbol: u32, addend: i64, from_code: bool) {
-        let Some((input, at)) = self.table.definition((number, symbol)) else { return };
-        let found = self.context.inputs.get(input as usize);
-        let Some(target) = found.and_then(|i| i.symbol(at)) else { return };
-        let Some(index) = target.section else { return };
-        let offset = target.value.checked_add_signed(addend).unwrap_or(target.value);
-        let chunk = found.and_then(|i| i.chunk_at(i.section(index)?, offset));
-        if let Some(chunk) = chunk {
-            self.want((input, index, chunk), from_code);
+        while let Some(at) = self.todo.pop() {
+            // What data refers to stays where it is: slots of maps name entry programs.
+            references(self.context, self.table, at, |to, from_code| self.want(to, from_code));
         }
     }
 
     fn want(&mut self, at: ChunkAt, from_code: bool) {
         let section = self.context.inputs.get(at.0 as usize).and_then(|i| i.section(at.1));
+        if at.2 == WHOLE {
+            if self.plan.gone.remove(&(at.0, at.1)) {
+                self.todo.push(at);
+            }
+            return;
+        }
         let as_function = from_code && section.is_some_and(|s| s.role == Role::Entries);
         let Some(fate) = self.plan.fate_mut(at) else { return };
         let first = fate.is_dead();
@@ -231,4 +227,68 @@ impl Walk<'_, '_> {
             self.todo.push(at);
         }
     }
+}
+
+/// Data that is there for programs alone: no loader looks for it by its name.
+fn is_for_programs(section: &Section, names: &Names) -> bool {
+    let name = names.bytes(section.name);
+    let is = |base: &[u8]| {
+        name.strip_prefix(base).is_some_and(|rest| rest.first().is_none_or(|&c| c == b'.'))
+    };
+    section.role == Role::Data
+        && ([".data", ".bss", ".rodata", ".addr_space", ".jumptables"].iter())
+            .any(|base| is(base.as_bytes()))
+}
+
+/// What a chunk, or a section in one piece, refers to: the place, and whether code does.
+pub(crate) fn references(
+    context: &Context<'_>,
+    table: &Table,
+    (number, index, at): ChunkAt,
+    mut found: impl FnMut(ChunkAt, bool),
+) {
+    let Some(input) = context.inputs.get(number as usize) else { return };
+    let Some(section) = input.section(index) else { return };
+    let (start, end) = match (at, input.chunks_of(section).get(at as usize)) {
+        (WHOLE, _) => (0, u64::MAX),
+        (_, Some(chunk)) => (chunk.start, chunk.end),
+        (_, None) => return,
+    };
+    let is_code = section.is_code();
+    for reloc in input.relocs_in(section, start, end) {
+        let from_code = is_code && matches!(reloc.kind, RelocKind::Call | RelocKind::LoadImm64);
+        if let Some(to) = target(context, table, number, reloc.symbol, reloc.addend) {
+            found(to, from_code);
+        }
+    }
+    if !is_code || at == WHOLE {
+        return;
+    }
+    for bare in bare_references(input, section, start, end, context.endian) {
+        // Within a function: no chunk of its own is wanted.
+        match input.chunk_at(section, bare.target) {
+            Some(target) if target != at => found((number, index, target), true),
+            _ => {}
+        }
+    }
+}
+
+/// What stands behind a symbol.
+fn target(
+    context: &Context<'_>,
+    table: &Table,
+    number: u32,
+    symbol: u32,
+    addend: i64,
+) -> Option<ChunkAt> {
+    let (input, at) = table.definition((number, symbol))?;
+    let found = context.inputs.get(input as usize)?;
+    let symbol = found.symbol(at)?;
+    let index = symbol.section?;
+    let section = found.section(index)?;
+    if section.chunks.is_empty() {
+        return Some((input, index, WHOLE));
+    }
+    let offset = symbol.value.checked_add_signed(addend).unwrap_or(symbol.value);
+    Some((input, index, found.chunk_at(section, offset)?))
 }

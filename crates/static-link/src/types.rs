@@ -154,10 +154,10 @@ impl Types<'_, '_> {
                 else {
                     continue;
                 };
-                // Without types, the verifier takes every function for a static one.
-                let entry = if chunk.is_entry { Linkage::Global } else { Linkage::Static };
+                // Without types, the verifier takes every function for a static one. And a static type of a
+                // name that others see tells later links that it was made up.
                 if fate.stays {
-                    let id = self.add_named(symbol.name, proto, entry, &[]);
+                    let id = self.add_named(symbol.name, proto, Linkage::Static, &[]);
                     self.chunks.insert(here, id);
                 }
                 if fate.called

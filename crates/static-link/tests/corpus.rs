@@ -53,6 +53,7 @@ fn reference(object: &Object, target: RelocTarget) -> String {
         RelocTarget::Data { data, offset } => {
             format!("{}+{offset}", object.data[data.index()].name)
         }
+        RelocTarget::JumpTable { .. } => "jump table".to_owned(),
         RelocTarget::Arena { map: id, offset } => format!("arena {}+{offset}", map(id)),
     }
 }

@@ -83,7 +83,9 @@ pub(crate) struct StaticLinkArgs {
     /// Look for more errors when one is found, and tell all of them
     #[arg(long, help_heading = "Link")]
     pub(crate) keep_going: bool,
-    /// Leave out functions and maps that no entry program reaches
+    /// Leave out what no entry program reaches: functions, maps, data, types
+    ///
+    /// Data goes by the section of an object, if nothing in it is used.
     #[arg(long, help_heading = "Link")]
     pub(crate) strip_unreachable: bool,
     #[command(flatten)]

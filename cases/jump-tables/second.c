@@ -1,0 +1,5 @@
+#include "table.h"
+
+LICENSE("GPL");
+
+JUMPS(second)
