@@ -33,6 +33,18 @@ LICENSE("GPL");
 //@ args: --fuse never
 //@ needs: kernel kernel-symbol:bpf_dynptr_from_mem
 
+// What the kernel holds is one function, each instruction with the line that it was made of.
+//@ run: lines
+//@ bind: first=count.o second=count.o
+//@ packet: 64
+//@ verdicts: XDP_PASS
+//@ functions: chain
+//@ lines: root.c count.c
+//@ dump: ; u64 \*number = map_lookup.*count\.c line_num:14 .*\n +\d+: .* r1 = map\[id:
+//@ dump: ; \(\*number\)\+\+; .*count\.c line_num:17 .*\n +\d+: .* = \*\(u64 \*\)\(r0 \+ ?0\)
+//@ dump: ; \} .*root\.c line_num:14 .*\n +\d+: \(95\) exit
+//@ args: --fuse always
+
 // A tail call leaves for good what it is in, so it has to be a function.
 //@ run: tail-call
 //@ command: check
@@ -83,3 +95,26 @@ LICENSE("GPL");
 //@ json: programs[1].functions[0].name == "chain"
 //@ json: programs[1].insns[0].instance == "count.o"
 //@ needs: nothing
+
+// A function whose address is taken has to be one.
+//@ run: callback
+//@ command: disasm
+//@ bind: first=callback.o second=count.o
+//@ stdout: callback\.o:turn stays a call: it is a callback
+//@ stdout: ; --- callback of callback\.o
+//@ args: --fuse always
+//@ needs: nothing
+
+// The address of something on the root's stack lies in memory while it calls.
+//@ run: frame-pointer
+//@ command: disasm
+//@ objects: escape.o
+//@ bind: first=count.o
+//@ stdout: count\.o:count stays a call: its caller uses the stack in a way that cannot be followed
+//@ needs: nothing
+
+//@ run: frame-pointer-runs
+//@ objects: escape.o
+//@ bind: first=count.o
+//@ packet: 64
+//@ verdicts: XDP_PASS

@@ -47,6 +47,7 @@ pub(crate) const KNOWN_TO_RUNNER: &[&str] = &[
     "command",
     "counts",
     "documents",
+    "dump",
     "entry",
     "error",
     "exit",

@@ -60,6 +60,8 @@ pub(crate) struct Run {
     pub(crate) functions: Option<Vec<String>>,
     /// Source files that lines of the loaded program are from.
     pub(crate) lines: Vec<String>,
+    /// Patterns that the loaded program matches as bpftool shows it.
+    pub(crate) dump: Vec<String>,
 }
 
 /// What to run over.
@@ -168,6 +170,7 @@ impl Run {
             "documents" => self.documents = Some(value.into()),
             "functions" => self.functions = Some(words().collect()),
             "lines" => self.lines.extend(words()),
+            "dump" => self.dump.push(value.into()),
             // How to build the source: xtask's.
             "cflags" | "cpu" | "target" | "strip-btf" | "extern-2019" | "line-record-size"
             | "no-compiler" => {}
@@ -178,7 +181,7 @@ impl Run {
 
     /// Is there anything to compare with a loaded program?
     pub(crate) fn wants_dump(&self) -> bool {
-        self.functions.is_some() || !self.lines.is_empty()
+        self.functions.is_some() || !self.lines.is_empty() || !self.dump.is_empty()
     }
 
     /// The same run with calls fused: what it expects is the same, but for what a program looks like.

@@ -58,6 +58,12 @@ fn compare(run: &Run, dump: &str) -> Result<(), String> {
             return Err(format!("no line is from {name}, only from {files:?}"));
         }
     }
+    for pattern in &run.dump {
+        let wanted = Regex::new(&format!("(?m){pattern}")).map_err(|e| e.to_string())?;
+        if !wanted.is_match(dump) {
+            return Err(format!("nothing matches {pattern:?}\n{dump}"));
+        }
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! They lie in `/usr/lib/TRIPLET/bpf`; BPFWELD_INSTALLED=DIR names another directory. What is not
 //! installed is one test that is passed over and counted.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -79,21 +80,37 @@ fn xdp_programs(object: &Path) -> Vec<String> {
     programs.filter(is_xdp).filter_map(|p| p["name"].as_str().map(String::from)).collect()
 }
 
-/// Runs an object's program behind a root, linked and fused: the verdicts are the same.
+/// What a run leaves behind, to be compared with another's.
+#[derive(PartialEq)]
+struct Traces {
+    verdicts: Vec<String>,
+    maps: Value,
+    /// Files of packets by name.
+    captures: BTreeMap<String, Vec<u8>>,
+}
+
+/// Runs an object's program behind a root, linked and fused: verdicts, packets and maps are the same.
 fn runs(place: &Place, object: &Path, program: &str) -> Result<(), String> {
-    let verdicts = |fuse| -> Result<Vec<String>, String> {
-        let packets = run(place, object, program, fuse)?;
-        Ok(packets.iter().filter_map(|p| p["verdict"].as_str().map(String::from)).collect())
+    let (linked, fused) =
+        (run(place, object, program, "never")?, run(place, object, program, "always")?);
+    let differ = |what: &str, linked: &dyn std::fmt::Debug, fused: &dyn std::fmt::Debug| {
+        Err(format!("fused, the {what} are {fused:?}, else {linked:?}"))
     };
-    let (linked, fused) = (verdicts("never")?, verdicts("always")?);
+    if linked.verdicts != fused.verdicts {
+        return differ("verdicts", &linked.verdicts, &fused.verdicts);
+    }
+    if linked.maps != fused.maps {
+        return differ("maps", &linked.maps, &fused.maps);
+    }
     match linked == fused {
         true => Ok(()),
-        false => Err(format!("fused, the verdicts are {fused:?}, else {linked:?}")),
+        false => differ("captures", &linked.captures.keys(), &fused.captures.keys()),
     }
 }
 
-fn run(place: &Place, object: &Path, program: &str, fuse: &str) -> Result<Vec<Value>, String> {
+fn run(place: &Place, object: &Path, program: &str, fuse: &str) -> Result<Traces, String> {
     let capture = place.cases.join("captures/real.pcap");
+    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
     let args: Vec<String> = vec![
         "run".into(),
         "root.o".into(),
@@ -102,6 +119,9 @@ fn run(place: &Place, object: &Path, program: &str, fuse: &str) -> Result<Vec<Va
         "--pcap".into(),
         capture.to_string_lossy().into_owned(),
         "--json".into(),
+        "--maps".into(),
+        "--pcap-out".into(),
+        dir.path().to_string_lossy().into_owned(),
         "--fuse".into(),
         fuse.into(),
     ];
@@ -111,12 +131,40 @@ fn run(place: &Place, object: &Path, program: &str, fuse: &str) -> Result<Vec<Va
     if !output.status.success() {
         return fail("it does not run");
     }
-    let json: Value = serde_json::from_slice(&output.stdout).map_err(|e| e.to_string())?;
-    let packets = json["packets"].as_array().cloned().unwrap_or_default();
-    let is_named = |p: &&Value| p["verdict"].as_str().is_some_and(|v| v.starts_with("XDP_"));
+    let mut json: Value = serde_json::from_slice(&output.stdout).map_err(|e| e.to_string())?;
+    let packets = json["packets"].as_array().into_iter().flatten();
+    let verdicts: Vec<String> =
+        packets.filter_map(|p| p["verdict"].as_str().map(String::from)).collect();
     // The whole capture has a verdict that XDP knows.
-    if packets.iter().filter(is_named).count() != 348 {
+    if verdicts.iter().filter(|v| v.starts_with("XDP_")).count() != 348 {
         return fail("not every packet has a verdict");
     }
-    Ok(packets)
+    let mut maps = json["maps"].take();
+    if !maps.is_array() {
+        return fail("no maps are told");
+    }
+    any_cpu(&mut maps);
+    let mut captures = BTreeMap::new();
+    for entry in fs::read_dir(dir.path()).map_err(|e| e.to_string())?.flatten() {
+        let bytes = fs::read(entry.path()).map_err(|e| e.to_string())?;
+        captures.insert(entry.file_name().to_string_lossy().into_owned(), bytes);
+    }
+    if captures.is_empty() {
+        return fail("no packets are written");
+    }
+    Ok(Traces { verdicts, maps, captures })
+}
+
+/// Which CPU a run was on is not the program's doing: values per CPU are put in order.
+fn any_cpu(json: &mut Value) {
+    match json {
+        Value::Array(all) => all.iter_mut().for_each(any_cpu),
+        Value::Object(fields) => {
+            if let Some(Value::Array(values)) = fields.get_mut("values") {
+                values.sort_by_key(Value::to_string);
+            }
+            fields.values_mut().for_each(any_cpu);
+        }
+        _ => {}
+    }
 }
