@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bpfweld::kernel::{Map, Sys};
 use bpfweld::link::chain_root::{self, COUNTERS_MAP, Member, ROOT_NAME, Root};
 use bpfweld::link::fuse::Policy;
-use bpfweld::link::{ExistingMaps, InstanceId};
+use bpfweld::link::{ExistingMaps, ImageSet, InstanceId, MapIndex};
 use bpfweld::{Link, LinkOptions, LoadOptions, Loaded};
 
 use crate::error::ChainError;
@@ -31,6 +31,8 @@ pub(crate) struct Built {
     pub(crate) warnings: Vec<String>,
     /// Pins of maps that ask for it by name.
     pub(crate) new_pins: NewPins,
+    /// Maps that are another instance's.
+    aliases: Vec<(MapName, MapName)>,
 }
 
 /// Pins that a change made outside the chain's own directory; removed unless it comes to its end.
@@ -54,8 +56,26 @@ impl Drop for NewPins {
     }
 }
 
-/// Maps to use instead of new ones, by member's place in the state.
-pub(crate) type Shared = HashMap<usize, ExistingMaps>;
+/// Maps that are not a member's own; members by their places in the state.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Maps that exist, to use instead of new ones.
+    pub(crate) existing: HashMap<usize, ExistingMaps>,
+    /// Maps of new members that become one.
+    pub(crate) pairs: Vec<Pair>,
+}
+
+/// A map of a new member that is to be another's.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) member: usize,
+    pub(crate) name: String,
+    pub(crate) owner: usize,
+    pub(crate) map: String,
+}
+
+/// A map by its instance and its name there.
+type MapName = (InstanceId, String);
 
 /// Links and loads. `members` are in the order of `state.members`. Nothing is pinned.
 pub(crate) fn build(
@@ -75,7 +95,7 @@ pub(crate) fn build(
     let mut instances = Vec::with_capacity(members.len());
     for (i, member) in members.iter().enumerate() {
         let mut maps = pinned(host, files, member)?;
-        if let Some(shared) = shared.get(&i) {
+        if let Some(shared) = shared.existing.get(&i) {
             maps.extend(shared.iter().map(|(name, fd)| (name.clone(), fd.clone())));
         }
         let at = link.add_existing(&member.entry.name, member.object.clone(), maps)?;
@@ -98,7 +118,8 @@ pub(crate) fn build(
         (None, Some(&only), Some(member)) => linked.entry(only, Some(&member.entry.program))?,
         (root, ..) => linked.entry(root.unwrap_or(InstanceId(0)), None)?,
     };
-    let images = linked.images(&[entry])?;
+    let mut images = linked.images(&[entry])?;
+    let aliases = share(&mut images, &shared.pairs, members, &instances)?;
     let loaded = host.kernel.load_fused(&images, options, fuse)?.loaded;
     let mut warnings = images.warnings;
     warnings.extend_from_slice(loaded.warnings());
@@ -106,7 +127,61 @@ pub(crate) fn build(
         sys: host.kernel.features().sys().clone(),
         paths: RefCell::new(loaded.pins().to_vec()),
     };
-    Ok(Built { loaded, instances, root, warnings, new_pins })
+    Ok(Built { loaded, instances, root, warnings, new_pins, aliases })
+}
+
+/// Makes pairs of maps one. What then stands for what.
+fn share(
+    images: &mut ImageSet,
+    pairs: &[Pair],
+    members: &[Opened],
+    instances: &[InstanceId],
+) -> Result<Vec<(MapName, MapName)>, ChainError> {
+    let mut aliases: Vec<(MapName, MapName)> = Vec::new();
+    let named = |member: usize, map: &str| Some((*instances.get(member)?, map.to_owned()));
+    for pair in pairs {
+        let (Some(from), Some(with)) =
+            (named(pair.member, &pair.name), named(pair.owner, &pair.map))
+        else {
+            continue;
+        };
+        let (from, with) = (real(&aliases, from), real(&aliases, with));
+        let at = |name: &MapName| {
+            let mut maps = (0..).map(MapIndex).zip(&images.maps);
+            let found = maps.find(|(_, m)| m.instance == name.0 && m.name == name.1);
+            found.map(|(index, _)| index)
+        };
+        let shared = match (at(&from), at(&with)) {
+            _ if from == with => continue,
+            (Some(a), Some(b)) => images.share_map(a, b),
+            // Its owner's code does not use it: then it is whose does.
+            (Some(_), None) => {
+                aliases.push((with, from));
+                continue;
+            }
+            (None, _) => Ok(()),
+        };
+        shared.map_err(|problem| ChainError::SharedMap {
+            object: members.get(pair.member).map_or_else(String::new, |m| m.object.name.clone()),
+            map: pair.name.clone(),
+            with: format!("{}:{}", members.get(pair.owner).map_or("", |m| &m.entry.name), pair.map),
+            problem,
+        })?;
+        aliases.push((from, with));
+    }
+    // Of one that stands for another that does, the last.
+    let resolve = |(name, with): &(MapName, MapName)| (name.clone(), real(&aliases, with.clone()));
+    Ok(aliases.iter().map(resolve).collect())
+}
+
+/// What stands for a map.
+fn real(aliases: &[(MapName, MapName)], name: MapName) -> MapName {
+    let mut name = name;
+    // No alias stands for what it is behind.
+    while let Some((_, with)) = aliases.iter().find(|(alias, _)| *alias == name) {
+        name = with.clone();
+    }
+    name
 }
 
 /// Generates the root and adds it; its counters are those that exist, if they do.
@@ -176,9 +251,15 @@ impl Built {
         Ok((program, program.info().map_err(call)?.id))
     }
 
-    /// The maps of an instance.
-    pub(crate) fn maps_of(&self, instance: InstanceId) -> impl Iterator<Item = &Map> {
-        self.loaded.maps().iter().filter(move |m| m.instance() == instance)
+    /// The maps of an instance, with their names there; also those that are another's.
+    pub(crate) fn maps_of(&self, instance: InstanceId) -> impl Iterator<Item = (&str, &Map)> {
+        let own = self.loaded.maps().iter().filter(move |m| m.instance() == instance);
+        let others = self.aliases.iter().filter(move |((at, _), _)| *at == instance);
+        own.map(|m| (m.name(), m)).chain(others.filter_map(|((_, name), (at, map))| {
+            let mut maps = self.loaded.maps().iter();
+            let found = maps.find(|m| m.instance() == *at && m.name() == map)?;
+            Some((name.as_str(), found))
+        }))
     }
 
     /// Pins the maps of an instance that have no pin yet.
@@ -195,8 +276,8 @@ impl Built {
         if pins.len() > there.len() {
             sys.make_dir(&dir).map_err(crate::state::file("make directory", &dir))?;
         }
-        for map in self.maps_of(instance).filter(|m| !there.contains_key(m.name())) {
-            let Some(pin) = pins.get(map.name()) else { continue };
+        for (name, map) in self.maps_of(instance).filter(|(name, _)| !there.contains_key(*name)) {
+            let Some(pin) = pins.get(name) else { continue };
             let path = dir.join(pin);
             sys.pin(map.fd().as_fd(), &path).map_err(crate::state::file("pin", &path))?;
         }

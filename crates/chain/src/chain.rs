@@ -533,7 +533,7 @@ impl<'h> Chain<'h> {
         state.program = built.program(&self.interface.name)?.1;
         for (entry, instance) in state.members.iter_mut().zip(&built.instances) {
             if entry.maps.is_empty() {
-                entry.maps = pin_names(built.maps_of(*instance).map(|m| m.name()));
+                entry.maps = pin_names(built.maps_of(*instance).map(|(name, _)| name));
             }
         }
         if state.counters {
@@ -662,7 +662,7 @@ impl<'h> Chain<'h> {
         built: &Built,
         root: bpfweld::InstanceId,
     ) -> Result<(), ChainError> {
-        let Some(map) = built.maps_of(root).find(|m| m.name() == COUNTERS_MAP) else {
+        let Some((_, map)) = built.maps_of(root).find(|(name, _)| *name == COUNTERS_MAP) else {
             return Ok(());
         };
         let zeros = vec![0; map.value_len()];

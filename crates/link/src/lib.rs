@@ -17,6 +17,7 @@
 //! | [`image`] | [`ImageSet`]: what backends take |
 //! | [`kconfig`] | values of kconfig externs, for backends |
 //! | [`trace`] | a copy of the images that tells what it does; what that means |
+//! | `share` | maps of two instances made one |
 //! | `run` | [`RunOptions`]: how to run a program on packets, in any backend |
 //! | `verdict` | [`Verdict`]: what a program returned, in any backend |
 //! | [`chain_root`] | the root of a chain of XDP programs, made without a compiler |
@@ -38,6 +39,7 @@ mod program;
 pub mod read_back;
 pub mod resolve;
 mod run;
+mod share;
 mod stack;
 mod tail_calls;
 pub mod trace;

@@ -59,7 +59,7 @@ impl Chain<'_> {
             prepared.takes_over = Some(id);
             let slot = prepared.built.as_ref().and_then(|b| {
                 let at = *b.instances.first()?;
-                b.maps_of(at).find(|m| m.name() == TAIL_CALL_MAP)
+                b.maps_of(at).find(|(name, _)| *name == TAIL_CALL_MAP).map(|(_, map)| map)
             });
             let slot = slot.ok_or_else(|| failed("it has no prog array".into()))?;
             let value = program.as_raw_fd().to_ne_bytes();

@@ -4,12 +4,12 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use bpfweld::kernel::sys::{MapCreate, MapInfo};
+use bpfweld::kernel::sys::MapInfo;
 use bpfweld::link::ExistingMaps;
 use bpfweld::object::Object;
 
 use super::{Chain, Proposed};
-use crate::build::Shared;
+use crate::build::{Pair, Shared};
 use crate::error::ChainError;
 use crate::member::SharedMap;
 use crate::state::Entry;
@@ -31,73 +31,46 @@ impl Chain<'_> {
         maps
     }
 
-    /// The maps that new programs find made already.
+    /// The maps that new programs find made already, and those that they share with each other.
     pub(super) fn shared_maps(&self, members: &[Proposed]) -> Result<Shared, ChainError> {
-        let mut shared: Shared = (0..).zip(members.iter().map(|m| m.inherited.clone())).collect();
+        let existing = (0..).zip(members.iter().map(|m| m.inherited.clone())).collect();
+        let mut shared = Shared { existing, pairs: Vec::new() };
         for (i, member) in members.iter().enumerate() {
             for (name, with) in &member.shared {
-                let fd = match with {
+                match with {
                     // Of one that comes along, and whose maps are not made yet.
                     SharedMap::Member { name: other, map }
                         if let Some((owner, new)) = (0usize..)
                             .zip(members)
                             .find(|(_, m)| m.opened.entry.name == *other && m.bytes.is_some()) =>
                     {
-                        let there = shared.get(&owner).and_then(|maps| maps.get(map)).cloned();
-                        let fd = match there {
-                            Some(fd) => fd,
-                            None => self.make_map(member, name, with, &new.opened.object, map)?,
-                        };
-                        shared.entry(owner).or_default().insert(map.clone(), fd.clone());
-                        fd
+                        for (object, map) in
+                            [(&member.opened.object, name), (&new.opened.object, map)]
+                        {
+                            if !object.maps.iter().any(|m| m.name == *map) {
+                                return Err(ChainError::SharedMap {
+                                    object: member.opened.object.name.clone(),
+                                    map: name.clone(),
+                                    with: with.to_string(),
+                                    problem: format!("{} has no map `{map}`", object.name),
+                                });
+                            }
+                        }
+                        shared.pairs.push(Pair {
+                            member: i,
+                            name: name.clone(),
+                            owner,
+                            map: map.clone(),
+                        });
                     }
-                    _ => self.shared_map(member, name, with)?,
-                };
-                shared.entry(i).or_default().insert(name.clone(), fd);
+                    _ => {
+                        let fd = self.shared_map(member, name, with)?;
+                        shared.existing.entry(i).or_default().insert(name.clone(), fd);
+                    }
+                }
             }
         }
         Ok(shared)
-    }
-
-    /// Makes a map that two new programs share, ahead of both.
-    fn make_map(
-        &self,
-        member: &Proposed,
-        name: &str,
-        with: &SharedMap,
-        owner: &Object,
-        map: &str,
-    ) -> Result<Arc<OwnedFd>, ChainError> {
-        let problem = |problem: String| ChainError::SharedMap {
-            object: member.opened.object.name.clone(),
-            map: name.to_owned(),
-            with: with.to_string(),
-            problem,
-        };
-        let find =
-            |object: &Object, name: &str| object.maps.iter().find(|m| m.name == name).cloned();
-        let theirs = find(owner, map).ok_or_else(|| problem("there is no such map".into()))?;
-        let own = find(&member.opened.object, name);
-        let own = own.ok_or_else(|| problem("the object has no such map".into()))?;
-        if theirs.inner.is_some() || theirs.max_entries == 0 || !theirs.values.is_empty() {
-            return Err(problem("load the program that it is of first".into()));
-        }
-        let new = MapCreate {
-            map_type: theirs.map_type,
-            key_size: theirs.key_size,
-            value_size: theirs.value_size,
-            max_entries: theirs.max_entries,
-            map_flags: theirs.map_flags,
-            map_extra: theirs.map_extra,
-            ..MapCreate::default()
-        };
-        let sys = self.host.sys();
-        let fd = sys.create_map(&new).map_err(|e| problem(e.to_string()))?;
-        let info = sys.map_info(fd.as_fd()).map_err(|e| problem(e.to_string()))?;
-        match differs(&info, &own) {
-            Some(difference) => Err(problem(difference)),
-            None => Ok(Arc::new(fd)),
-        }
     }
 
     /// The map that a new program is to share.

@@ -62,6 +62,8 @@ fn fifty_programs() {
     // What is too much is said before the verifier is asked: here the maps.
     let objects = vec!["chain/step.o"; 17].join(" ");
     world.fails(&format!("load {HERE} {objects}"), 1, "64");
+    let objects = vec!["chain/bare.o"; 256].join(" ");
+    world.fails(&format!("load {HERE} {objects}"), 1, "the kernel takes 255");
     assert_eq!(world.names().len(), 49);
     world.does(&format!("unload {HERE} -a"));
     world.nothing_is_left();

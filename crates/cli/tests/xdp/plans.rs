@@ -143,3 +143,45 @@ fn programs_of_a_plan_share_maps_without_btf() {
     world.does("unload here0 -a");
     world.nothing_is_left();
 }
+
+#[test]
+fn programs_of_a_plan_share_maps_with_types() {
+    let Some(world) = World::new() else { return };
+    let _echo = world.echo();
+    let object = World::object("chain/locked.o");
+    let program = |name: &str, with: &str| {
+        let map = match with {
+            "" => String::new(),
+            with => format!("map = {{ accounts = \"{with}:accounts\" }}\n"),
+        };
+        format!("[[interface.program]]\nobject = \"{object}\"\nname = \"{name}\"\n{map}")
+    };
+    // One after the other: what `a` shares is what `b` shares with `c`.
+    let text = format!(
+        "[[interface]]\nname = \"here0\"\n{}{}{}",
+        program("a", "b"),
+        program("b", "c"),
+        program("c", "")
+    );
+    let path = plan(&world, &text);
+    world.does(&format!("apply {path}"));
+    assert_eq!(world.send(2), 2);
+    // Behind the lock and what fills it up.
+    let counted = |name: &str| world.value_at(name, "accounts", 0, 8);
+    assert_eq!((counted("a"), counted("b"), counted("c")), (6, 6, 6));
+    world.does("unload here0 --name c");
+    assert_eq!(world.send(1), 1);
+    assert_eq!((counted("a"), counted("b")), (8, 8));
+    world.does("unload here0 -a");
+    let wrong = text.replace("c:accounts", "c:nosuch");
+    world.fails(&format!("apply {}", plan(&world, &wrong)), 1, "has no map `nosuch`");
+    // Maps of two shapes.
+    let other = World::object("chain/step.o");
+    let wrong = format!(
+        "[[interface]]\nname = \"here0\"\n{}[[interface.program]]\nobject = \"{other}\"\n\
+         map = {{ seen = \"c:accounts\" }}\n",
+        program("c", "")
+    );
+    world.fails(&format!("apply {}", plan(&world, &wrong)), 1, "its value size is 16");
+    world.nothing_is_left();
+}

@@ -199,11 +199,17 @@ impl World {
 
     /// The value of an entry of a map of a program of the chain.
     pub(crate) fn value(&self, program: &str, map: &str, key: u32) -> u64 {
+        self.value_at(program, map, key, 0)
+    }
+
+    /// The same, from an offset in bytes on.
+    pub(crate) fn value_at(&self, program: &str, map: &str, key: u32, offset: usize) -> u64 {
         let sys: &dyn Sys = &RealSys;
         let fd = sys.pinned(&self.map(program, map)).unwrap();
         let size = sys.map_info(fd.as_fd()).unwrap().value_size as usize;
         let mut value = vec![0; size];
         sys.lookup(fd.as_fd(), &key.to_ne_bytes(), &mut value).unwrap();
+        value.drain(..offset);
         value.resize(8, 0);
         u64::from_ne_bytes(value.try_into().unwrap())
     }
