@@ -114,7 +114,7 @@ impl Command {
             | Self::Load(LoadArgs { output, .. })
             | Self::Link(StaticLinkArgs { output, .. })
             | Self::Disasm(DisasmArgs { output, .. })
-            | Self::Features(FeaturesArgs { output }) => output.verbose,
+            | Self::Features(FeaturesArgs { output, .. }) => output.verbose,
             Self::Xdp(args) => args.command.common().verbose > 0,
             Self::Explain(_) | Self::Graph(_) | Self::Completions(_) | Self::Man(_) => false,
         }
@@ -129,7 +129,7 @@ impl Command {
             | Self::Load(LoadArgs { output, .. })
             | Self::Link(StaticLinkArgs { output, .. })
             | Self::Disasm(DisasmArgs { output, .. })
-            | Self::Features(FeaturesArgs { output }) => output.json,
+            | Self::Features(FeaturesArgs { output, .. }) => output.json,
             Self::Xdp(args) => args.command.json(),
             Self::Explain(_) | Self::Graph(_) | Self::Completions(_) | Self::Man(_) => false,
         }
@@ -445,6 +445,9 @@ pub(crate) enum GraphFormat {
 /// `features`.
 #[derive(Args, Debug)]
 pub(crate) struct FeaturesArgs {
+    /// Treat a feature as missing, and with it all that rests on it
+    #[arg(long, value_name = "FEATURE", help_heading = "Kernel")]
+    pub(crate) without: Vec<String>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -120,6 +120,24 @@ fn a_wrong_command_line_is_exit_status_2() {
 }
 
 #[test]
+fn probes_can_be_overridden() {
+    if !is_root() {
+        return;
+    }
+    let output = bpfweld(&["features", "--without", "btf", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |name: &str| {
+        let all = json["features"].as_array().unwrap();
+        let feature = all.iter().find(|f| f["name"] == name).unwrap();
+        (feature["supported"].as_bool().unwrap(), feature["reason"].to_string())
+    };
+    assert_eq!(of("btf"), (false, "\"said on the command line\"".into()));
+    assert_eq!(of("btf-enum64"), (false, "\"rests on btf, which is missing\"".into()));
+    assert!(of("names").0);
+}
+
+#[test]
 fn a_missing_file_is_exit_status_1_with_the_nearest_name() {
     let wrong = capture_case("rooot.o");
     let root = capture_case("root.o");

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::args::FeaturesArgs;
 use crate::error::Failure;
 use crate::output::{self, Align, Style, Table};
+use crate::session;
 
 /// The whole answer; its fields are the JSON's.
 #[derive(Serialize)]
@@ -34,6 +35,9 @@ struct FeatureReport {
 pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Failure> {
     let kernel = Kernel::new();
     let features = kernel.features();
+    for name in &args.without {
+        features.force(session::feature(name)?, false);
+    }
     ensure_bpf(features)?;
     let report = Report {
         kernel: features.sys().uname().map(|uname| uname.release).unwrap_or_default(),
@@ -68,7 +72,8 @@ pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Failure> {
 impl FeatureReport {
     fn of(feature: Feature, support: Support) -> Self {
         let reason = match support {
-            Support::Present | Support::Forced(_) => None,
+            Support::Present => None,
+            Support::Forced(_) => Some("said on the command line".to_owned()),
             Support::Absent(errno) => {
                 Some(format!("refused: {}", io::Error::from_raw_os_error(errno)))
             }
