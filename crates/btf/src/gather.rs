@@ -25,6 +25,7 @@ pub struct Gatherer {
     starts: Vec<u32>,
     native: Vec<Word>,
     common: Common,
+    only_used: bool,
 }
 
 /// The first types of a blob, which others may begin with as well: no functions, variables, sections
@@ -151,6 +152,11 @@ impl Gatherer {
         self.builder
     }
 
+    /// One that copies only what functions, variables and records of CO-RE refer to.
+    pub fn of_used_types() -> Self {
+        Self { only_used: true, ..Self::default() }
+    }
+
     /// Number of types so far, `void` included.
     pub fn type_count(&self) -> u32 {
         self.builder.type_count()
@@ -208,6 +214,7 @@ impl Gatherer {
                 }
                 // Tags come with what they are on.
                 Kind::Datasec | Kind::DeclTag => {}
+                _ if self.only_used => {}
                 _ => {
                     self.builder.copy(&mut self.map, &blob, id)?;
                 }
@@ -215,7 +222,9 @@ impl Gatherer {
         }
         self.builder.first_error()?;
         let many = |now: usize, before: usize| now / 2 > before;
-        if common == 0 || many(words.len(), self.common.words.len()) {
+        // Which of them are used is another matter in the next one.
+        let take = common == 0 || many(words.len(), self.common.words.len());
+        if take && !self.only_used {
             self.common.take(&blob, &self.map, seen.least_tagged);
         }
         Ok(Gathered { blob, map: &mut self.map, builder: &mut self.builder, first: common + 1 })

@@ -77,3 +77,33 @@ fn we_link_the_outputs_of_bpftool_further() {
     bpfweld_link(&at("again.o"), &[&at("whole.o")]);
     runs(&at("again.o"), dir.path());
 }
+
+#[test]
+fn an_output_on_the_standard_output_is_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("all.o");
+    bpfweld_link(&out, &[&case("uses.o"), &case("defines.o")]);
+    let arguments = ["link", "-o", "-"].map(Path::new);
+    let objects = [case("uses.o"), case("defines.o")];
+    let objects = objects.each_ref().map(PathBuf::as_path);
+    let streamed = call(env!("CARGO_BIN_EXE_bpfweld"), &[&arguments[..], &objects].concat());
+    assert!(streamed.status.success());
+    assert!(streamed.stdout == std::fs::read(&out).unwrap());
+}
+
+#[test]
+fn a_file_stays_as_it_was_when_a_link_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.o");
+    std::fs::write(&out, "as before").unwrap();
+    for (objects, works) in [(["defines.o", "twice.o"], false), (["defines.o", "uses.o"], true)] {
+        let objects = objects.map(case);
+        let start = [Path::new("link"), Path::new("-o"), &out];
+        let objects = objects.each_ref().map(PathBuf::as_path);
+        let output = call(env!("CARGO_BIN_EXE_bpfweld"), &[&start[..], &objects].concat());
+        assert_eq!(output.status.success(), works);
+        assert_eq!(std::fs::read(&out).unwrap() != b"as before", works);
+        // Nothing temporary is left beside it.
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

@@ -286,6 +286,13 @@ impl Input {
             LinkError::Read(ReadError { object: label.to_owned(), problem: Box::new(problem) })
         };
         let file = ObjectFile::parse(label, bytes)?;
+        if let Some(section) = file.sections.iter().find(|s| !is_aligned(s)) {
+            let problem = format!(
+                "its alignment of {} bytes is no power of two up to {MAX_ALIGN}",
+                section.align
+            );
+            return Err(broken(ReadProblem::Section { section: section.name.to_owned(), problem }));
+        }
         let mut input = Self { label: label.to_owned(), ..Self::default() };
         let homes = input.take_sections(&file, &mut shared.names);
         let symbols = file.symbols.iter().map(|s| symbol(s, &homes, &mut shared.names));
@@ -440,6 +447,14 @@ impl Section {
             core: none,
         }
     }
+}
+
+/// Largest alignment of a section, in bytes: what lies between sections is written out.
+const MAX_ALIGN: u64 = 1 << 16;
+
+fn is_aligned(section: &FileSection<'_>) -> bool {
+    let align = section.align.max(1);
+    role(section) == Role::Dropped || align.is_power_of_two() && align <= MAX_ALIGN
 }
 
 fn role(section: &FileSection<'_>) -> Role {

@@ -51,7 +51,7 @@ mod symbols;
 mod symtab;
 mod types;
 
-use bpfweld_btf::{Btf, Endian, Linkage, TypeId, resolve_forwards};
+use bpfweld_btf::{Btf, Endian, Gatherer, Linkage, TypeId, resolve_forwards};
 use bpfweld_object::map_definition;
 
 pub use error::{Declaration, LinkError, LinkErrors, ProgramMismatch};
@@ -206,7 +206,18 @@ impl Linker {
     /// Everything that [`LinkError`] lists; the first thing that is found, or with
     /// [`Options::keep_going`] all.
     pub fn link(self, options: &Options) -> Result<Output, LinkErrors> {
-        let (output, expected) = self.make(options)?;
+        let (mut output, mut expected) = self.make(options)?;
+        if options.strip_unreachable {
+            // What is left of functions and data says which types are left. Those come in the order of their
+            // use then, and once more in that of all outputs.
+            for types in [Gatherer::of_used_types(), Gatherer::default()] {
+                let mut linker = Self::new();
+                linker.shared.types = types;
+                linker.add("output", &output.bytes)?;
+                let (stripped, what) = linker.make(&Options::default())?;
+                (output.bytes, expected) = (stripped.bytes, what);
+            }
+        }
         // Reading needs memory of its own; all but the bytes is gone.
         read_back::check(&output.bytes, &expected)?;
         Ok(output)

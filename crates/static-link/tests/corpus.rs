@@ -107,6 +107,13 @@ fn an_object_linked_alone_says_the_same_and_linked_again_is_the_same() {
         }
         let again = link(&[&(name.clone(), once.bytes.clone())]).unwrap();
         assert!(once.bytes == again.bytes, "{name}: linked again it differs");
+        let mut linker = Linker::new();
+        linker.add(name, bytes).unwrap();
+        let strip = Options { strip_unreachable: true, ..Options::default() };
+        let stripped = linker.link(&strip).unwrap().bytes;
+        let again = link(&[&(name.clone(), stripped.clone())]).unwrap();
+        assert!(stripped == again.bytes, "{name}: stripped and linked again it differs");
+        assert!(stripped.len() <= once.bytes.len(), "{name}: it is longer, stripped");
     }
     assert!(same > 100, "only {same} objects compared");
 }
@@ -162,4 +169,105 @@ fn big_endian_objects_stay_so() {
         }
     }
     assert!(any);
+}
+
+#[test]
+fn types_that_only_stripped_code_used_are_stripped() {
+    let objects = objects();
+    let wanted = ["static-link/uses.o", "static-link/defines.o", "static-link/unused.o"];
+    for strip_unreachable in [false, true] {
+        let mut linker = Linker::new();
+        for (name, bytes) in objects.iter().filter(|o| wanted.iter().any(|w| o.0.ends_with(w))) {
+            linker.add(name, bytes).unwrap();
+        }
+        let options = Options { strip_unreachable, ..Options::default() };
+        let output = Object::parse("", &linker.link(&options).unwrap().bytes).unwrap();
+        let btf = output.btf.as_ref().unwrap();
+        let has = |name: &str| btf.types().any(|t| t.name() == name);
+        assert!(has("state") && has("uses"));
+        assert_eq!(has("only_here"), !strip_unreachable);
+        assert_eq!(has("unused"), !strip_unreachable);
+    }
+}
+
+/// Where the id of a type stands in an instruction, it is the one of the record.
+#[test]
+fn ids_of_types_in_instructions_are_renumbered() {
+    let mut seen = 0;
+    let objects = objects();
+    let first = objects.iter().find(|o| o.0.ends_with("static-link/defines.o")).unwrap();
+    for object in objects.iter().filter(|o| o.0.ends_with("/type-id.o")) {
+        let before = Object::parse(&object.0, &object.1).unwrap();
+        let Ok(output) = link(&[first, object]) else { continue };
+        let after = Object::parse("", &output.bytes).unwrap();
+        for (f, g) in before
+            .functions
+            .iter()
+            .filter_map(|f| Some((f, after.functions.iter().find(|g| g.name == f.name)?)))
+        {
+            assert_eq!(f.core_relocs.len(), g.core_relocs.len());
+            for (old, new) in f.core_relocs.iter().zip(&g.core_relocs) {
+                let text = |object: &Object, id| object.btf.as_ref().unwrap().c_declaration(id, "");
+                assert_eq!(text(&before, old.type_id), text(&after, new.type_id));
+                // `BPF_CORE_TYPE_ID_LOCAL`.
+                if old.kind == 6 {
+                    let imm = |function: &bpfweld_object::Function, insn: u32| {
+                        function.insns[insn as usize].imm as u32
+                    };
+                    assert_eq!(imm(f, old.insn), old.type_id.0);
+                    assert_eq!(imm(g, new.insn), new.type_id.0);
+                    assert_ne!(old.type_id, new.type_id, "{}", object.0);
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 0, "no object with such a record");
+}
+
+#[test]
+fn nothing_for_debuggers_is_left() {
+    for object in objects() {
+        let output = link(&[&object]).unwrap();
+        let file = bpfweld_object::ObjectFile::parse("", &output.bytes).unwrap();
+        let debug = file.sections.iter().find(|s| s.name.starts_with(".debug"));
+        assert!(debug.is_none(), "{}", object.0);
+    }
+}
+
+/// Of the same sources, the two byte orders give the same programs, and the same values.
+#[test]
+fn big_endian_objects_are_linked_as_little_endian_ones() {
+    let objects = objects();
+    for order in [["first", "second"], ["second", "first"]] {
+        let [little, big] = ["el", "eb"].map(|endian| {
+            let pair = order.map(|name| {
+                let file = format!("static-link-kinds/{name}-{endian}.o");
+                objects.iter().find(|o| o.0.ends_with(&file)).unwrap()
+            });
+            let output = link(&pair).unwrap();
+            let again = link(&[&("again".to_owned(), output.bytes.clone())]).unwrap();
+            assert!(again.bytes == output.bytes);
+            Object::parse("", &output.bytes).unwrap()
+        });
+        assert_eq!((little.endian, big.endian), (Endian::Little, Endian::Big));
+        assert!(little.externs.is_empty() && big.externs.is_empty());
+        assert_eq!(functions(&little), functions(&big));
+        let value = |object: &Object, name: &str| -> Vec<u8> {
+            let btf = object.btf.as_ref().unwrap();
+            let mut vars =
+                object.data.iter().flat_map(|d| d.vars.iter().map(move |v| (&d.bytes, v)));
+            let (bytes, var) = vars.find(|(_, v)| btf.ty(v.type_id).name() == name).unwrap();
+            let at = var.offset as usize;
+            let mut value = bytes[at..at + var.size as usize].to_vec();
+            if object.endian == Endian::Big {
+                value.reverse();
+            }
+            value
+        };
+        for name in ["mine", "shared", "place"] {
+            assert_eq!(value(&little, name), value(&big, name), "{name}");
+        }
+        assert_eq!(value(&big, "shared"), 0x0102_0304u32.to_le_bytes());
+    }
 }

@@ -193,7 +193,18 @@ fn objects(paths: &[PathBuf], filter: Option<&str>) -> Result<Vec<PathBuf>> {
 fn relinked(options: &Options, objects: &[PathBuf], report: Mutex<Report>) -> Result<bool> {
     let groups = match options.group {
         0 | 1 => objects.iter().map(|o| vec![o.clone()]).collect(),
-        size => relink::groups(objects, size),
+        size => {
+            // libbpf loads an object whole: one that it cannot load keeps its neighbours from being loaded.
+            let fine = |o: &&PathBuf| {
+                let side = cached(options, o);
+                side.crash.is_none()
+                    && side.open_error.is_none()
+                    && side.programs.iter().all(|p| p.load.as_ref().is_some_and(|l| l.has_btf))
+            };
+            let fine: Vec<PathBuf> = objects.iter().filter(fine).cloned().collect();
+            println!("{} of {} objects are loaded by libbpf in whole", fine.len(), objects.len());
+            relink::groups(&fine, size)
+        }
     };
     let next = AtomicUsize::new(0);
     let refused = AtomicUsize::new(0);

@@ -1,0 +1,3 @@
+//@ target: bpfeb
+#define FIRST
+#include "pair.h"

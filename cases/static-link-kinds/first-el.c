@@ -1,0 +1,3 @@
+//@ target: bpfel
+#define FIRST
+#include "pair.h"

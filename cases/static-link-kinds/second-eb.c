@@ -1,0 +1,2 @@
+//@ target: bpfeb
+#include "pair.h"

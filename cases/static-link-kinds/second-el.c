@@ -1,0 +1,2 @@
+//@ target: bpfel
+#include "pair.h"

@@ -1,0 +1,187 @@
+//! Every fixture with bytes flipped, overwritten and cut off, linked ahead of time with others: an output that can
+//! be read and linked again, or a typed error, soon, and never a panic or an output that is broken.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // That is how a test fails.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bpfweld_static_link::{LinkError, LinkErrors, Linker, Options};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestRunner};
+
+/// One damage.
+#[derive(Debug, Clone)]
+enum Damage {
+    /// Flip one bit.
+    Flip(Index, u8),
+    /// Overwrite four bytes with a number that is likely to overflow something.
+    Word(Index, u32),
+    /// Cut the file off.
+    Cut(Index),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let words = prop_oneof![
+        Just(0),
+        Just(u32::MAX),
+        Just(0x7fff_ffff),
+        Just(0x8000_0000),
+        any::<u32>(),
+        0u32..64,
+    ];
+    prop_oneof![
+        6 => (any::<Index>(), 0u8..8).prop_map(|(at, bit)| Damage::Flip(at, bit)),
+        6 => (any::<Index>(), words).prop_map(|(at, word)| Damage::Word(at, word)),
+        1 => any::<Index>().prop_map(Damage::Cut),
+    ]
+}
+
+fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
+    if bytes.is_empty() {
+        return;
+    }
+    match damage {
+        Damage::Flip(at, bit) => {
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+        }
+        Damage::Word(at, word) => {
+            let at = at.index(bytes.len());
+            let end = bytes.len().min(at + 4);
+            bytes[at..end].copy_from_slice(&word.to_le_bytes()[..end - at]);
+        }
+        Damage::Cut(at) => bytes.truncate(at.index(bytes.len())),
+    }
+}
+
+fn cases() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases")
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for case in std::fs::read_dir(cases()).unwrap().map(|c| c.unwrap().path()) {
+        if case.is_dir() {
+            let files = std::fs::read_dir(case).unwrap().map(|f| f.unwrap().path());
+            found.extend(files.filter(|f| f.extension().is_some_and(|e| e == "o")));
+        }
+    }
+    found.sort();
+    assert!(found.len() > 50, "only {} fixtures", found.len());
+    found
+}
+
+fn link(objects: &[(&str, &[u8])], options: &Options) -> Result<Vec<u8>, LinkErrors> {
+    let mut linker = Linker::new();
+    let mut ids = Vec::new();
+    for (label, bytes) in objects {
+        ids.push(linker.add(label, bytes)?);
+    }
+    // All that can be asked for, whether the objects have it or not.
+    if options.keep_going
+        && let [first, second, ..] = *ids
+    {
+        linker.localize(Some(second), "*");
+        linker.prefix(first, "p_");
+    }
+    Ok(linker.link(options)?.bytes)
+}
+
+/// Links it alone, twice with itself, behind an object that it was, and with everything asked for. How many
+/// outputs there were.
+fn weld(bytes: &[u8], sound: &[u8]) -> u32 {
+    let plain = Options::default();
+    let strip = Options { strip_unreachable: true, ..Options::default() };
+    let all = Options { keep_going: true, ..strip.clone() };
+    let mut outputs = 0;
+    for (objects, options) in [
+        (&[("damaged", bytes)][..], &plain),
+        (&[("damaged", bytes)], &strip),
+        (&[("sound", sound), ("damaged", bytes)], &all),
+        (&[("one", bytes), ("two", bytes)], &plain),
+    ] {
+        match link(objects, options) {
+            Ok(output) => {
+                outputs += 1;
+                let again = link(&[("again", &output)], &plain);
+                let again = again.unwrap_or_else(|e| panic!("the output cannot be linked: {e}"));
+                // Damage may leave what no compiler makes, which is put straight in two steps.
+                OTHERS.with(|n| n.set(n.get() + u32::from(again != output)));
+            }
+            Err(LinkErrors(errors)) => {
+                assert!(!errors.is_empty());
+                let fault =
+                    |e: &&LinkError| matches!(e, LinkError::ReadBack(_) | LinkError::Output(_));
+                // Read back and refused: nothing is written, but it should have been told before.
+                if let Some(fault) = errors.iter().find(fault) {
+                    FAULTS.with(|f| f.set(f.get() + 1));
+                    FAULT.with(|f| f.replace(fault.to_string()));
+                }
+            }
+        }
+    }
+    outputs
+}
+
+thread_local! {
+    /// Outputs that are others when linked again.
+    static OTHERS: Cell<u32> = const { Cell::new(0) };
+    /// Outputs that did not stand being read back.
+    static FAULTS: Cell<u32> = const { Cell::new(0) };
+    static FAULT: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
+}
+
+#[test]
+fn damaged_objects_are_linked_or_refused() {
+    // BPFWELD_DAMAGE=N tries N damages of each fixture instead.
+    let cases = std::env::var("BPFWELD_DAMAGE").ok().and_then(|n| n.parse().ok()).unwrap_or(16);
+    let (tried, linked) = (Cell::new(0u32), Cell::new(0u32));
+    for path in fixtures() {
+        let sound = std::fs::read(&path).unwrap();
+        let config = Config { cases, failure_persistence: None, ..Config::default() };
+        let damages = prop::collection::vec(damage(), 1..4);
+        let run = TestRunner::new(config).run(&damages, |damages| {
+            let mut bytes = sound.clone();
+            damages.iter().for_each(|d| apply(&mut bytes, d));
+            let start = Instant::now();
+            let outputs = weld(&bytes, &sound);
+            prop_assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
+            tried.set(tried.get() + 1);
+            linked.set(linked.get() + u32::from(outputs > 0));
+            Ok(())
+        });
+        if let Err(error) = run {
+            panic!("{}: {error}", path.display());
+        }
+    }
+    let (tried, linked) = (tried.get(), linked.get());
+    // Damage that never breaks anything, or always does, would test nothing.
+    assert!(linked > 0 && linked < tried, "{linked} of {tried} damaged objects still link");
+    let faults = FAULTS.with(Cell::get);
+    let fault = FAULT.with(|f| f.borrow().clone());
+    let others = OTHERS.with(Cell::get);
+    // Nothing is written of either; but sound objects are never among them.
+    assert!(others * 50 < tried, "{others} of {tried} outputs are others when linked again");
+    assert!(faults * 50 < tried, "{faults} of {tried} outputs refused when read back: {fault}");
+    eprintln!(
+        "{tried} damaged objects: {linked} still link, {others} outputs are others when linked \
+         again, {faults} refused when read back, the last one: {fault}"
+    );
+}
+
+#[test]
+fn an_alignment_that_is_none_is_told() {
+    let mut bytes = std::fs::read(cases().join("static-link/uses.o")).unwrap();
+    // The table of sections is at e_shoff; sh_addralign is 48 bytes into each header of 64.
+    let table = u64::from_le_bytes(bytes[40..48].try_into().unwrap()) as usize;
+    for align in [3u64, 1 << 17, 1 << 62, u64::MAX] {
+        // The first behind the null section and the strings has code.
+        let text = table + 2 * 64 + 48;
+        bytes[text..text + 8].copy_from_slice(&align.to_le_bytes());
+        let error = link(&[("odd", &bytes)], &Options::default()).unwrap_err().to_string();
+        assert!(error.contains("no power of two"), "{error}");
+    }
+}
