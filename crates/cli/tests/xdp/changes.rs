@@ -1,7 +1,7 @@
 //! What one command after the other does.
 
 use std::io::BufReader;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::world::{HERE, World, tool};
 
@@ -54,6 +54,40 @@ fn verdicts_end_the_chain_or_let_it_go_on() {
     world.does(&format!("unload {HERE} --name s3"));
     world.does(&step(4, " --set verdict=77 -P 16 -A XDP_ABORTED"));
     assert_eq!(world.send(2), 2);
+    world.does(&format!("unload {HERE} -a"));
+    world.nothing_is_left();
+}
+
+/// Functions that the kernel has of the program on the interface.
+fn functions(world: &World) -> usize {
+    let id = world.status_of(HERE)["program"]["id"].as_u64().unwrap().to_string();
+    let output = Command::new("bpftool").args(["prog", "dump", "xlated", "id", &id]).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    // `int name(struct xdp_md * ctx):` begins one.
+    text.lines().filter(|l| !l.starts_with(' ') && l.ends_with("):")).count()
+}
+
+#[test]
+fn a_chain_is_one_function_unless_it_is_not_to_be() {
+    let Some(world) = World::new() else { return };
+    if Command::new("bpftool").arg("version").output().is_err() {
+        println!("SKIPPED a_chain_is_one_function_unless_it_is_not_to_be: bpftool is missing");
+        return;
+    }
+    let _echo = world.echo();
+    world.does(&step(1, " -P 30"));
+    world.does(&step(2, " -P 10"));
+    assert_eq!(functions(&world), 1);
+    world.does(&step(3, " -P 20 --fuse never"));
+    assert_eq!(functions(&world), 4);
+    assert_eq!(world.send(1), 1);
+    let ran = |from| (from..from + 3).map(|i| world.value("s1", "order", i)).collect::<Vec<_>>();
+    assert_eq!(ran(1), [2, 3, 1]);
+    // The next change fuses again, and does the same.
+    world.does(&step(4, " -P 40"));
+    assert_eq!(functions(&world), 1);
+    assert_eq!(world.send(1), 1);
+    assert_eq!(ran(4), [2, 3, 1]);
     world.does(&format!("unload {HERE} -a"));
     world.nothing_is_left();
 }
