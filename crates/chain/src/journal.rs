@@ -8,7 +8,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use bpfweld::kernel::netlink::{self, Interface};
+use bpfweld::kernel::netlink::{self, Interface, XdpMode};
 use serde::{Deserialize, Serialize};
 
 use crate::chain::{Chain, Options};
@@ -149,7 +149,9 @@ pub(crate) fn settle(
     let mut changed = |pair: &(&Step, Interface)| {
         let (step, interface) = pair;
         let mut chain = Chain::open(host, interface.clone(), lock.clone())?;
-        let options = Options { dry_run: false, ..options.clone() };
+        // The chain keeps its mode.
+        let mode = XdpMode::Unspecified;
+        let options = Options { mode, dry_run: false, ..options.clone() };
         let done = match (onward, step.was) {
             (true, _) | (false, 0) => chain.unload_all(&options),
             (false, _) => chain.rollback(&options),

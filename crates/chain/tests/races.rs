@@ -236,7 +236,9 @@ fn while_several_interfaces_change() {
         }
     });
     let chains = Chains::new(&other, place.dirs()).unwrap();
-    let failed = chains.apply(&plan("c"), &skb()).unwrap_err();
+    // The plan says the mode, whatever these options say.
+    let options = Options { mode: XdpMode::Native, ..Options::default() };
+    let failed = chains.apply(&plan("c"), &options).unwrap_err();
     assert!(matches!(failed, ChainError::Foreign { .. }), "{failed}");
     assert_eq!(both(&chains), ["b", ""]);
     take_off(index);
