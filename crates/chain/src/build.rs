@@ -120,6 +120,12 @@ pub(crate) fn build(
     };
     let mut images = linked.images(&[entry])?;
     let aliases = share(&mut images, &shared.pairs, members, &instances)?;
+    if state.members.iter().any(|m| m.adopted.is_some_and(|a| a.untyped)) {
+        // One of them cannot be in a prog array of a program that says more than it did.
+        for image in &mut images.images {
+            image.program.attach_type = None;
+        }
+    }
     let loaded = host.kernel.load_fused(&images, options, fuse)?.loaded;
     let mut warnings = images.warnings;
     warnings.extend_from_slice(loaded.warnings());

@@ -103,6 +103,11 @@ pub(crate) struct Adopted {
     pub(crate) program: u32,
     /// Does it take multi-buffer packets?
     pub(crate) frags: bool,
+    /// Was it loaded without saying what it is to be attached to? Kernels since 6.18, and older ones with
+    /// mends, want all that a prog array holds, and who uses it, to have said the same. libxdp's dispatcher
+    /// says nothing.
+    #[serde(default)]
+    pub(crate) untyped: bool,
 }
 
 impl Entry {

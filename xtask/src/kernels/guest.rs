@@ -22,14 +22,14 @@ use super::{find_tool, modules};
 pub(super) const MARK: &str = "%%guest%%";
 
 /// Programs of this machine that cases use if they are there.
-const OPTIONAL: &[&str] = &["bpftool", "ip", "setpriv"];
+const OPTIONAL: &[&str] = &["bpftool", "ip", "setpriv", "xdp-loader"];
 
 /// What the guest is to do, beside telling its features.
 pub(super) enum Job<'a> {
     /// Nothing.
     Features,
-    /// Run the tests whose name contains this.
-    Tests(Option<&'a str>),
+    /// Run the tests whose name contains this; the whole of those that take long.
+    Tests { filter: Option<&'a str>, whole: bool },
     /// Compare with libbpf, over the objects in these directories whose path contains this.
     Peer(&'a [PathBuf], Option<&'a str>),
 }
@@ -66,9 +66,9 @@ pub(super) fn pack(
     let mut libraries = Libraries::default();
     let commands = match job {
         Job::Features => String::new(),
-        Job::Tests(filter) => {
+        Job::Tests { filter, whole } => {
             take_along(&mut archive, &mut libraries)?;
-            pack_tests(&mut archive, binaries, *filter)?
+            pack_tests(&mut archive, binaries, *filter, *whole)?
         }
         Job::Peer(dirs, filter) => {
             let peer = binaries.peer.as_deref().context("peer-diff is not built")?;
@@ -87,9 +87,10 @@ fn pack_tests(
     archive: &mut Archive<impl std::io::Write>,
     binaries: &Binaries,
     filter: Option<&str>,
+    whole: bool,
 ) -> Result<String> {
     let filter = filter.map(quoted).unwrap_or_default();
-    let mut commands = String::new();
+    let mut commands = String::from(if whole { "" } else { "export BPFWELD_BRIEF=1\n" });
     for (name, program) in &binaries.suites {
         archive.copy(program, &format!("suites/{name}"), 0o755)?;
         // What goes to standard error would come in between the names of the tests.

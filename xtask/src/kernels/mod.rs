@@ -50,6 +50,10 @@ pub(crate) struct Options {
     /// Only test cases whose name contains this
     #[arg(long, value_name = "CASE")]
     filter: Option<String>,
+    /// All of the tests that take long: of chains, those under traffic and those that are killed, of which
+    /// otherwise every tenth or seventh change is made
+    #[arg(long)]
+    whole: bool,
     /// Look for a newer kernel of each series, also when one is unpacked already
     #[arg(long)]
     refresh: bool,
@@ -163,7 +167,7 @@ fn run_one(
     let filter = options.filter.as_deref();
     let job = match (options.features, options.peer.as_slice()) {
         (true, _) => Job::Features,
-        (false, []) => Job::Tests(filter),
+        (false, []) => Job::Tests { filter, whole: options.whole },
         (false, dirs) => Job::Peer(dirs, filter),
     };
     guest::pack(root, kernel, binaries, &job, &initrd)?;

@@ -44,11 +44,12 @@ impl Chain<'_> {
         let program = sys.fd_by_id(ObjectKind::Prog, id).map_err(gone)?;
         let name = sys.prog_info(program.as_fd()).map_err(gone)?.name;
         let options = Options { mode, ..options.clone() };
-        // A prog array takes programs that agree on multi-buffer packets, and nothing says of a program
-        // whether it takes those: tried without, then with.
-        let mut refused = String::new();
-        for frags in [false, true] {
-            let member = self.adopted_member(&name, Adopted { program: id, frags })?;
+        // A prog array takes programs that agree on multi-buffer packets and on what they said that they
+        // are attached to, and nothing tells that of a program: all is tried.
+        let mut refused = None;
+        let kinds = [(false, false), (false, true), (true, false), (true, true)];
+        for (frags, untyped) in kinds {
+            let member = self.adopted_member(&name, Adopted { program: id, frags, untyped })?;
             let proposal = Proposal {
                 members: vec![member],
                 next_id: self.state.next_id.saturating_add(1),
@@ -64,15 +65,28 @@ impl Chain<'_> {
             let slot = slot.ok_or_else(|| failed("it has no prog array".into()))?;
             let value = program.as_raw_fd().to_ne_bytes();
             if let Err(e) = slot.update(&0u32.to_ne_bytes(), &value) {
-                refused = e.to_string();
-                continue;
+                let mismatch = e.kind() == std::io::ErrorKind::InvalidInput;
+                refused = Some(e);
+                match mismatch {
+                    true => continue,
+                    false => break,
+                }
             }
             if options.dry_run {
                 return Ok(self.outcome(&prepared));
             }
             return self.commit(prepared)?.ok_or(ChainError::Race { interface, tries: 1 });
         }
-        Err(failed(format!("{named} cannot be tail-called by a chain: {refused}")))
+        let why = match refused {
+            Some(e) if e.kind() == std::io::ErrorKind::ResourceBusy => {
+                "functions of it are replaced by other programs, and this kernel tail-calls no such one \
+                 (Linux since 6.13)"
+                    .to_owned()
+            }
+            Some(e) => e.to_string(),
+            None => String::new(),
+        };
+        Err(failed(format!("{named} cannot be tail-called by a chain: {why}")))
     }
 
     fn adopted_member(&self, name: &str, adopted: Adopted) -> Result<Proposed, ChainError> {

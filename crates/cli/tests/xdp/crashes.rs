@@ -3,7 +3,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use crate::world::{HERE, World, tool};
+use crate::world::{HERE, World, is_brief, tool};
 
 /// More calls than any change makes.
 const MOST_CALLS: u32 = 2000;
@@ -39,7 +39,9 @@ impl Change<'_> {
 
     fn killed(&self, world: &World, when: &str) {
         let (mut was, mut is) = (0, 0);
-        for at in 1..MOST_CALLS {
+        // Of a kind of calls that comes again and again, another one each time.
+        let step = if is_brief() { 7 } else { 1 };
+        for at in (1..MOST_CALLS).step_by(step) {
             let mut command = world.command(self.line);
             let output = command.env("BPFWELD_KILL_AT", format!("{at}{when}")).output().unwrap();
             let killed = output.status.signal() == Some(9);
@@ -60,7 +62,7 @@ impl Change<'_> {
             assert_eq!(world.shape(self.interfaces), self.before, "restored: {here}");
             self.nothing_else(world, &here);
             if !killed {
-                assert!(was >= 5 && is >= 2, "{}: {was} × before, {is} × after", self.line);
+                assert!(was >= 2 && is >= 1, "{}: {was} × before, {is} × after", self.line);
                 let calls = at - 1;
                 println!("{}{when}: {calls} calls, {was} × before, {is} × after", self.line);
                 return;

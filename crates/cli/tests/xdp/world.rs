@@ -31,6 +31,25 @@ pub(crate) fn tool(line: &str) {
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Says that a test could not run here, past the test runner, which hides what passing tests print.
+pub(crate) fn skip(why: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("?");
+    let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {why}");
+}
+
+/// The command that cargo built, or BPFWELD_BIN where that is out of reach (in a guest of `cargo xtask
+/// kernels`).
+fn bpfweld() -> PathBuf {
+    std::env::var_os("BPFWELD_BIN")
+        .map_or_else(|| env!("CARGO_BIN_EXE_bpfweld").into(), PathBuf::from)
+}
+
+/// Is little of what takes long to do? `cargo xtask kernels` says so, unless it is to do the whole.
+pub(crate) fn is_brief() -> bool {
+    std::env::var_os("BPFWELD_BRIEF").is_some()
+}
+
 fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     status.lines().any(|l| l.starts_with("Uid:\t0\t"))
@@ -41,7 +60,7 @@ impl World {
     pub(crate) fn new() -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         if !is_root() {
-            println!("SKIPPED chains: network namespaces need root");
+            skip("network namespaces need root");
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -104,7 +123,7 @@ impl World {
 
     /// `bpfweld xdp …` in the namespace; words that end in `.o` are objects of the cases.
     pub(crate) fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bpfweld"));
+        let mut command = Command::new(bpfweld());
         command.arg("xdp");
         for word in line.split(' ') {
             match word.ends_with(".o") {
@@ -114,6 +133,8 @@ impl World {
         }
         command.args(["--netns", &self.here]);
         command.env("BPFWELD_STATE_DIR", self.state()).env("BPFWELD_PIN_DIR", self.pins());
+        // Where the tests have libxdp pin what it loads.
+        command.env("LIBXDP_BPFFS", self.pin_root());
         command
     }
 
