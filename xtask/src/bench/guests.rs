@@ -101,8 +101,7 @@ fn one(
 
 /// The commands that the guest runs, each behind a line that says what comes.
 fn script(objects: &Objects, options: &Options) -> Result<String> {
-    let path =
-        |file: &Path| format!("{PLACE}/{}", file.file_name().unwrap_or_default().to_string_lossy());
+    let path = |file: &Path| place(file);
     let run = format!("--packet {PLACE}/packet --repeat {REPEAT} --engine kernel --json");
     let known = |when: &str| -> Result<String> {
         let mut script = String::new();
@@ -163,7 +162,19 @@ fn libxdp(
     ))
 }
 
-fn pack(command: &Path, objects: &Objects, kernel: &Kernel, script: &str, to: &Path) -> Result<()> {
+/// Where the guest has an object.
+pub(super) fn place(file: &Path) -> String {
+    format!("{PLACE}/{}", file.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Writes the file system of a guest that has `bpfweld`, libxdp's loader and all objects.
+pub(super) fn pack(
+    command: &Path,
+    objects: &Objects,
+    kernel: &Kernel,
+    script: &str,
+    to: &Path,
+) -> Result<()> {
     let file = File::create(to).with_context(|| to.display().to_string())?;
     let mut archive = Archive::new(BufWriter::new(file));
     for dir in ["dev", "proc", "sys", "tmp", "run", "root"] {

@@ -5,12 +5,14 @@
 //! |---|---|
 //! | [`sources`] | the programs that are measured |
 //! | [`guests`] | instructions per packet in virtual machines, where each takes a nanosecond |
+//! | [`changes`] | time to add a program to a chain, beside xdp-loader, in virtual machines |
 //! | [`native`] | time per packet on the running kernel; time and memory of linking |
 //! | [`report`] | tables and plots in `docs/performance.md` |
 //!
 //! Every part replaces its own tables and leaves the others. A new kind of member goes into
 //! [`sources::Kind`].
 
+mod changes;
 mod guests;
 mod native;
 mod report;
@@ -56,8 +58,10 @@ enum Part {
     Instructions,
     /// Time per packet, on the running kernel (root)
     Time,
-    /// Time and memory of linking, time to change a chain
+    /// Time and memory of linking
     Link,
+    /// Time of the commands that add programs to a chain, in virtual machines
+    Changes,
 }
 
 /// libxdp's dispatcher has so many slots.
@@ -131,7 +135,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let wanted = |part| options.parts.is_empty() || options.parts.contains(&part);
     let command = match &options.command {
         Some(command) => command.clone(),
-        None if options.from_logs && options.parts == [Part::Instructions] => PathBuf::new(),
+        None if options.from_logs && !wanted(Part::Time) => PathBuf::new(),
         None => build(root, &cache)?,
     };
     let mut report = report::Report::new(root);
@@ -147,7 +151,17 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         let measured = native::linking(root, &objects, options)?;
         report.linking(&measured)?;
     }
-    report.finish(options.dry)
+    let mut slower = Vec::new();
+    if wanted(Part::Changes) {
+        let measured = changes::measure(&cache, &command, &objects, options)?;
+        report.changes(&measured)?;
+        slower = report::slower(&measured);
+    }
+    report.finish(options.dry)?;
+    if !slower.is_empty() {
+        bail!("adding the tenth program takes longer than xdp-loader: {}", slower.join(", "));
+    }
+    Ok(())
 }
 
 /// Builds the command, optimised, without shared libraries: it runs here and in guests.

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::Variant;
+use super::changes::{self, Changes, Loader};
 use super::guests::{Costs, Measured};
 use super::native::{Linking, Times};
 use super::sources::Kind;
+use super::{LIBXDP_SLOTS, Variant};
 
 /// What comes before the tables where there are none yet.
 const INTRODUCTION: &str = "## Chains: cost per packet
@@ -129,6 +130,52 @@ impl Report {
         Ok(())
     }
 
+    /// Time to add a program to a chain.
+    pub(super) fn changes(&mut self, all: &[Changes]) -> Result<()> {
+        let mut text = format!(
+            "### Beside xdp-loader, in virtual machines\n\n\
+             `cargo xtask bench changes`, {}: `bpfweld xdp load v0 OBJECT` and `xdp-loader load v0 OBJECT` \
+             (xdp-tools {}), each program one command, whole commands timed in the guest, in turn, medians. \
+             Milliseconds of the guest's clock, which goes on by 1 ns with each instruction (`-icount \
+             shift=0,sleep=off`) and over waiting at once. libxdp's dispatcher has {LIBXDP_SLOTS} slots.\n",
+            today()?,
+            version("xdp-tools")?,
+        );
+        for kernel in all {
+            write!(text, "\n**Linux {}** ({} rounds)\n\n", kernel.release, kernel.rounds)?;
+            let mut sizes: Vec<usize> = kernel.times.keys().map(|k| k.2).collect();
+            sizes.sort_unstable();
+            sizes.dedup();
+            let heads: String = sizes.iter().map(|n| format!(" {n} |")).collect();
+            writeln!(text, "| adding the n-th |{heads}\n|---|{}", "--:|".repeat(sizes.len()))?;
+            for kind in changes::KINDS {
+                for loader in Loader::ALL {
+                    write!(text, "| {}, {} |", kind.title(), loader.name())?;
+                    for &size in &sizes {
+                        match kernel.times.get(&(kind, loader, size)) {
+                            Some(ms) => write!(text, " {ms:.1} |")?,
+                            None => text.push_str(" |"),
+                        }
+                    }
+                    text.push('\n');
+                }
+            }
+            text.push('\n');
+            for kind in changes::KINDS {
+                let (at_none, each, r2) = kernel.line(kind);
+                let ratio = kernel.ratio(kind).context("the tenth was not measured")?;
+                writeln!(
+                    text,
+                    "* {}: the tenth takes {ratio:.2} of xdp-loader's; bpfweld's line is {at_none:.1} + \
+                     {each:.2} n, r² = {r2:.3}.",
+                    kind.title()
+                )?;
+            }
+        }
+        self.sections.push(("changes", text));
+        Ok(())
+    }
+
     /// Prints, and writes unless it is a dry run.
     pub(super) fn finish(self, dry: bool) -> Result<()> {
         for (_, text) in &self.sections {
@@ -165,6 +212,27 @@ fn replace(doc: &str, name: &str, text: &str) -> String {
         }
         _ => format!("{}\n\n{section}\n", doc.trim_end()),
     }
+}
+
+/// Where adding the tenth program takes longer than xdp-loader takes.
+pub(super) fn slower(all: &[Changes]) -> Vec<String> {
+    let mut slower = Vec::new();
+    for kernel in all {
+        for kind in changes::KINDS {
+            if let Some(ratio) = kernel.ratio(kind).filter(|r| *r > 1.0) {
+                slower.push(format!("{ratio:.2} on {} ({})", kernel.release, kind.name()));
+            }
+        }
+    }
+    slower
+}
+
+/// Of a Debian package.
+fn version(package: &str) -> Result<String> {
+    let output = std::process::Command::new("dpkg-query")
+        .args(["-W", "-f", "${Version}", package])
+        .output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn today() -> Result<String> {

@@ -1,0 +1,219 @@
+//! How long a command that adds a program to a chain takes, beside xdp-loader's, in one virtual machine,
+//! in turn. Its clock goes on by a nanosecond with each instruction (`-icount shift=0`), and where nothing
+//! runs it goes on to the next timer at once (`sleep=off`), so waiting for the kernel counts, and what else
+//! this machine does counts not.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::native::median;
+use super::sources::{Kind, Objects};
+use super::{LIBXDP_SLOTS, Options, guests};
+use crate::kernels::guest::MARK;
+use crate::kernels::packages::{self, Kernel};
+use crate::kernels::{machine, series};
+
+/// Kernels on which xdp-loader loads its dispatcher and links to attach XDP programs are the rule.
+const SERIES: [&str; 3] = ["6.1", "6.12", "7.2"];
+/// Programs that pass: one with a map of its own, one that the verifier has more work with.
+pub(super) const KINDS: [Kind; 2] = [Kind::Counter, Kind::Parser];
+/// Of a longer chain, how long the last of so many takes.
+const LONGER: [usize; 4] = [20, 30, 40, 50];
+/// Most rounds in a guest: they hardly differ.
+const MOST_ROUNDS: usize = 3;
+/// A guest that does not end is ended.
+const TIME_LIMIT: Duration = Duration::from_secs(1500);
+
+/// Who adds a program.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Loader {
+    Libxdp,
+    Bpfweld,
+}
+
+impl Loader {
+    pub(super) const ALL: [Self; 2] = [Self::Libxdp, Self::Bpfweld];
+
+    /// The command, but for what it is to do.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Libxdp => "xdp-loader",
+            Self::Bpfweld => "bpfweld xdp",
+        }
+    }
+}
+
+/// What one kernel took.
+pub(super) struct Changes {
+    /// As the guest says.
+    pub(super) release: String,
+    pub(super) rounds: usize,
+    /// Milliseconds of the guest's clock to add the n-th program, the medians.
+    pub(super) times: BTreeMap<(Kind, Loader, usize), f64>,
+}
+
+impl Changes {
+    /// What bpfweld's tenth takes, by what libxdp's takes.
+    pub(super) fn ratio(&self, kind: Kind) -> Option<f64> {
+        let of = |loader| self.times.get(&(kind, loader, LIBXDP_SLOTS));
+        Some(of(Loader::Bpfweld)? / of(Loader::Libxdp)?)
+    }
+
+    /// bpfweld's times as a line over the number of programs: milliseconds for none, for each more, and
+    /// the share of the variance that the line explains.
+    pub(super) fn line(&self, kind: Kind) -> (f64, f64, f64) {
+        let of = self.times.iter().filter(|((k, l, _), _)| (*k, *l) == (kind, Loader::Bpfweld));
+        let points: Vec<(f64, f64)> = of.map(|((_, _, n), ms)| (*n as f64, *ms)).collect();
+        fit(&points)
+    }
+}
+
+/// The line with the least squares: its value at 0, its slope, and r².
+fn fit(points: &[(f64, f64)]) -> (f64, f64, f64) {
+    let count = points.len() as f64;
+    let mean = |of: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(&|p| p.0), mean(&|p| p.1));
+    let (xx, yy) = (mean(&|p| (p.0 - x).powi(2)), mean(&|p| (p.1 - y).powi(2)));
+    let xy = mean(&|p| (p.0 - x) * (p.1 - y));
+    let slope = xy / xx;
+    (y - slope * x, slope, xy * xy / (xx * yy))
+}
+
+/// Boots the kernels one after the other.
+pub(super) fn measure(
+    cache: &Path,
+    command: &Path,
+    objects: &Objects,
+    options: &Options,
+) -> Result<Vec<Changes>> {
+    let default = series::ALL.iter().filter(|s| SERIES.contains(&s.name)).collect();
+    let wanted = if options.kernels.is_empty() { default } else { options.kernels.clone() };
+    let kernels = packages::provide(&wanted, cache, &crate::kernels::Options::default())?;
+    let one = |kernel: &Kernel| {
+        let changes = one(cache, command, objects, kernel, options);
+        changes.with_context(|| format!("kernel {}", kernel.release))
+    };
+    kernels.iter().map(one).collect()
+}
+
+fn one(
+    cache: &Path,
+    command: &Path,
+    objects: &Objects,
+    kernel: &Kernel,
+    options: &Options,
+) -> Result<Changes> {
+    let logs = cache.join("logs").join(format!("changes-{}", kernel.series));
+    std::fs::create_dir_all(&logs)?;
+    if !options.from_logs {
+        let scratch = tempfile::tempdir_in(cache)?;
+        let initrd = scratch.path().join("initramfs");
+        let script = script(objects, options.rounds.min(MOST_ROUNDS))?;
+        guests::pack(command, objects, kernel, &script, &initrd)?;
+        let counted = ["-icount", "shift=0,sleep=off"];
+        machine::boot(&kernel.image, &initrd, &logs, TIME_LIMIT, &counted)?;
+    }
+    read(kernel, &std::fs::read_to_string(logs.join(machine::OUTPUT))?)
+}
+
+/// The commands that the guest runs: whole commands are timed, by the shell's own clock.
+fn script(objects: &Objects, rounds: usize) -> Result<String> {
+    let mut script = format!(
+        "ip link add v0 type veth peer name v1\nip link set v0 up\nip link set v1 up\n\
+         timed() {{\n\
+         what=$1; shift\n\
+         begin=$EPOCHREALTIME\n\
+         \"$@\" >/tmp/said 2>&1\n\
+         status=$? end=$EPOCHREALTIME\n\
+         echo \"{MARK} time $what $status $begin $end\"\n\
+         [ $status = 0 ] || cat /tmp/said\n\
+         }}\n"
+    );
+    for kind in KINDS {
+        let members: Result<Vec<String>> = (0..LONGER[LONGER.len() - 1])
+            .map(|i| Ok(guests::place(&objects.member(kind, i)?)))
+            .collect();
+        let members = members?;
+        // A first one of each, so that what is read from files is in memory.
+        for round in 0..=rounds {
+            for loader in Loader::ALL {
+                let name = loader.name();
+                let tag = |n: usize| format!("{}:{loader:?}:{n}:{round}", kind.name());
+                for (n, member) in (1..=LIBXDP_SLOTS).zip(&members) {
+                    script += &format!("timed {} {name} load v0 {member}\n", tag(n));
+                }
+                let longer: &[usize] = if loader == Loader::Bpfweld { &LONGER } else { &[] };
+                let mut there = LIBXDP_SLOTS;
+                for &n in longer {
+                    let more = members[there..n - 1].join(" ");
+                    script += &format!("{name} load v0 {more} 2>&1\n");
+                    script += &format!("timed {} {name} load v0 {}\n", tag(n), members[n - 1]);
+                    there = n;
+                }
+                script += &format!("{name} unload v0 --all >/dev/null 2>&1\n");
+            }
+        }
+    }
+    Ok(script)
+}
+
+/// What the guest said.
+fn read(kernel: &Kernel, output: &str) -> Result<Changes> {
+    let mut release = kernel.release.clone();
+    let mut samples: BTreeMap<(Kind, Loader, usize), Vec<f64>> = BTreeMap::new();
+    let mut ended = false;
+    for part in output.split(MARK).skip(1) {
+        let (line, text) = part.split_once('\n').unwrap_or((part, ""));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["release"] => release = text.trim().into(),
+            ["time", what, status, begin, end] => {
+                if *status != "0" {
+                    bail!("{what}: {}", text.trim());
+                }
+                let (key, round) = key(what).with_context(|| format!("what is {what}?"))?;
+                let ms = (end.parse::<f64>()? - begin.parse::<f64>()?) * 1e3;
+                if round > 0 {
+                    samples.entry(key).or_default().push(ms);
+                }
+            }
+            ["end"] => ended = true,
+            _ => {}
+        }
+    }
+    if !ended {
+        bail!("the guest did not come to its end");
+    }
+    let rounds = samples.values().map(Vec::len).min().unwrap_or_default();
+    let times = samples.into_iter().map(|(key, samples)| (key, median(samples))).collect();
+    Ok(Changes { release, rounds, times })
+}
+
+/// `counter:Bpfweld:10:2` taken apart.
+fn key(text: &str) -> Option<((Kind, Loader, usize), usize)> {
+    let [kind, loader, n, round] = text.split(':').collect::<Vec<_>>()[..] else { return None };
+    let kind = KINDS.into_iter().find(|k| k.name() == kind)?;
+    let loader = Loader::ALL.into_iter().find(|l| format!("{l:?}") == loader)?;
+    Some(((kind, loader, n.parse().ok()?), round.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_through_points() {
+        let (at_none, slope, r2) = fit(&[(1.0, 5.0), (2.0, 7.0), (3.0, 9.0)]);
+        assert!((at_none - 3.0).abs() < 1e-9 && (slope - 2.0).abs() < 1e-9);
+        assert!((r2 - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_was_timed() {
+        assert_eq!(key("parser:Libxdp:7:2"), Some(((Kind::Parser, Loader::Libxdp, 7), 2)));
+        assert_eq!(key("parser:nobody:7:2"), None);
+    }
+}
