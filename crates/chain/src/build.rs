@@ -126,6 +126,9 @@ pub(crate) fn build(
             image.program.attach_type = None;
         }
     }
+    // A function that others replace has to be one.
+    let replaced = state.members.iter().any(|m| m.adopted.is_some_and(|a| a.replaces));
+    let fuse = if replaced { Policy::Never } else { fuse };
     let loaded = host.kernel.load_fused(&images, options, fuse)?.loaded;
     let mut warnings = images.warnings;
     warnings.extend_from_slice(loaded.warnings());

@@ -19,8 +19,11 @@ use crate::recover::recover;
 use crate::state::{Entry, Files, Found, State, file, pin_names};
 use crate::swap::{Attachment, Swapped};
 
+use dispatcher::Replacement;
+
 mod adopt;
 mod device;
+pub(crate) mod dispatcher;
 mod orphan;
 mod sharing;
 
@@ -126,6 +129,7 @@ pub(crate) struct Prepared {
     pub(crate) state: State,
     built: Option<Built>,
     members: Vec<Proposed>,
+    replacements: Vec<Replacement>,
     mode: XdpMode,
     /// The program of somebody else's in whose place it comes.
     takes_over: Option<u32>,
@@ -510,6 +514,7 @@ impl<'h> Chain<'h> {
                 state,
                 built: None,
                 members,
+                replacements: Vec::new(),
                 mode,
                 takes_over: None,
                 warnings: Vec::new(),
@@ -539,7 +544,9 @@ impl<'h> Chain<'h> {
         if state.counters {
             state.counters_pin = Some(COUNTERS_MAP.to_owned());
         }
-        Ok(Prepared { state, built: Some(built), members, mode, takes_over: None, warnings })
+        let replacements = self.replace_functions(&built, &state)?;
+        let built = Some(built);
+        Ok(Prepared { state, built, members, replacements, mode, takes_over: None, warnings })
     }
 
     /// The mode of the chain that is there, or the one asked for.
@@ -638,6 +645,7 @@ impl<'h> Chain<'h> {
             built.pin(self.host, files, 0, root, &pins, &there)?;
             self.clear_slots(prepared, built, root)?;
         }
+        self.pin_replacements(prepared)?;
         files.write_next(sys, state)?;
         let attachment = self.attachment();
         let (program, _) = built.program(&self.interface.name)?;

@@ -61,6 +61,9 @@ pub(crate) struct State {
     pub(crate) members: Vec<Entry>,
 }
 
+/// Name of the pin of a program that replaces a function, and with a number of the links by which it does.
+const REPLACEMENT: &str = "replacement";
+
 /// One program of a chain.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +111,10 @@ pub(crate) struct Adopted {
     /// says nothing.
     #[serde(default)]
     pub(crate) untyped: bool,
+    /// Does it replace a function (freplace)? Then the chain has a function for it to stand in for, and it
+    /// is not called.
+    #[serde(default)]
+    pub(crate) replaces: bool,
 }
 
 impl Entry {
@@ -289,6 +296,16 @@ impl Files {
         self.pins.join("maps")
     }
 
+    /// Where an adopted program is pinned that replaces a function of the chain.
+    pub(crate) fn replacement(&self, id: u32) -> PathBuf {
+        self.maps_of(id).join(REPLACEMENT)
+    }
+
+    /// Where the link is pinned by which it does so in the chain of that program id.
+    pub(crate) fn replacement_link(&self, id: u32, program: u32) -> PathBuf {
+        self.maps_of(id).join(format!("{REPLACEMENT}-{program}"))
+    }
+
     /// Directory of the maps of a program; those of the root are under id 0.
     pub(crate) fn maps_of(&self, id: u32) -> PathBuf {
         self.maps().join(id.to_string())
@@ -366,6 +383,18 @@ impl Files {
         for name in names(&self.maps())? {
             if !ids.contains(&name) {
                 remove_dir(sys, &self.maps().join(&name))?;
+            }
+        }
+        // Links into chains that do not run, and are not about to.
+        let run: BTreeSet<u32> =
+            [&found.current, &found.next].into_iter().flatten().map(|s| s.program).collect();
+        for m in members().filter(|m| m.adopted.is_some_and(|a| a.replaces)) {
+            let dir = self.maps_of(m.id);
+            let links: BTreeSet<PathBuf> =
+                run.iter().map(|program| self.replacement_link(m.id, *program)).collect();
+            let keep = |path: &PathBuf| links.contains(path) || *path == self.replacement(m.id);
+            for path in names(&dir)?.iter().map(|name| dir.join(name)).filter(|p| !keep(p)) {
+                sys.remove_file(&path).map_err(file("remove", &path))?;
             }
         }
         if found.all().next().is_none() {

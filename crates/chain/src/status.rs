@@ -1,22 +1,15 @@
 //! What an interface runs, ours or not; and the counters of a chain.
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::AsFd;
 
 use bpfweld::kernel::netlink::XdpMode;
-use bpfweld::kernel::sys::{LinkInfo, ObjectKind};
+use bpfweld::kernel::sys::ObjectKind;
 use bpfweld::link::chain_root::{COUNTERS, Counter};
 
+use crate::chain::dispatcher::LIBXDP_DISPATCHER;
 use crate::chain::{Chain, MemberInfo};
 use crate::error::ChainError;
 use crate::state::file;
-
-/// Name of the dispatcher that libxdp puts on an interface.
-const LIBXDP_DISPATCHER: &str = "xdp_dispatcher";
-/// The environment variable that names libxdp's BPF file system, and the one it takes without.
-const LIBXDP_BPFFS: (&str, &str) = ("LIBXDP_BPFFS", "/sys/fs/bpf");
-/// Its dispatcher has so many slots.
-const LIBXDP_SLOTS: u32 = 10;
 
 /// A program as the kernel knows it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -72,43 +65,6 @@ impl Chain<'_> {
             // It has gone meanwhile, or this process may not look.
             Err(_) => KernelProgram { id, ..KernelProgram::default() },
         }
-    }
-
-    /// The programs that stand in for functions of a program (freplace), with their ids, by the order of
-    /// their links.
-    fn replacements(&self, of: u32) -> Vec<(u32, OwnedFd)> {
-        let sys = self.host().sys();
-        let mut found = Vec::new();
-        let mut id = 0;
-        while let Ok(Some(next)) = sys.next_id(ObjectKind::Link, id) {
-            id = next;
-            let Ok(link) = sys.fd_by_id(ObjectKind::Link, id) else { continue };
-            let Ok(info) = sys.link_info(link.as_fd()) else { continue };
-            if info.link_type == LinkInfo::TRACING
-                && info.target == of
-                && let Ok(program) = sys.fd_by_id(ObjectKind::Prog, info.prog_id)
-            {
-                found.push((info.prog_id, program));
-            }
-        }
-        match found.is_empty() {
-            true => self.pinned_by_libxdp(of),
-            false => found,
-        }
-    }
-
-    /// The same from where libxdp pins them: kernels before 5.13 do not say what a link attaches to.
-    fn pinned_by_libxdp(&self, dispatcher: u32) -> Vec<(u32, OwnedFd)> {
-        let (variable, default) = LIBXDP_BPFFS;
-        let root = std::env::var_os(variable).map_or_else(|| default.into(), PathBuf::from);
-        let dir = format!("dispatch-{}-{dispatcher}", self.interface().index);
-        let dir = root.join("xdp").join(dir);
-        let sys = self.host().sys();
-        let open = |slot| {
-            let program = sys.pinned(&dir.join(format!("prog{slot}-prog"))).ok()?;
-            Some((sys.prog_info(program.as_fd()).ok()?.id, program))
-        };
-        (0..LIBXDP_SLOTS).map_while(open).collect()
     }
 
     /// How often each member returned each verdict, see

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bpfweld_btf::Btf;
 use bpfweld_link::kconfig::Config;
-use bpfweld_link::{Image, ImageSet, InstanceId, MapContent};
+use bpfweld_link::{Image, ImageFunction, ImageSet, InstanceId, MapContent};
 
 use crate::error::{LoadError, MapProblem};
 use crate::features::{Feature, Features};
@@ -194,7 +194,10 @@ impl<'a> Prepared<'a> {
         };
         let (fd, log, warnings) = loader.load(image)?;
         self.warnings.extend(warnings);
+        let functions = image.functions.iter().filter(|_| self.btf.is_some());
+        let of = |f: &ImageFunction| Some((f.name.clone(), self.upload.type_id(f.type_id)?));
         Ok(Program {
+            functions: functions.filter_map(of).collect(),
             sys: self.features.sys().clone(),
             name: image.name.clone(),
             instance: image.instance.clone(),

@@ -49,6 +49,8 @@ pub struct Program {
     pub(crate) prog_type: ProgramType,
     pub(crate) fd: Arc<OwnedFd>,
     pub(crate) log: Option<VerifierLog>,
+    /// Names of its functions, and their types in the BTF that the kernel has of it.
+    pub(crate) functions: Vec<(String, u32)>,
 }
 
 impl fmt::Debug for Program {
@@ -90,6 +92,12 @@ impl Program {
     /// The verifier's log, where one was asked for.
     pub fn log(&self) -> Option<&VerifierLog> {
         self.log.as_ref()
+    }
+
+    /// The type of a function of it in the BTF that the kernel has of it: what programs that replace
+    /// functions attach to. `None` without such a function, or when it was loaded without types.
+    pub fn function_type(&self, name: &str) -> Option<u32> {
+        self.functions.iter().find(|f| f.0 == name).map(|f| f.1)
     }
 
     /// What the kernel says of it.

@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 mod attr;
@@ -192,6 +192,9 @@ pub enum Command<'a> {
         attach_type: u32,
         /// By attach type.
         flags: u32,
+        /// Of a program that replaces a function (`BPF_PROG_TYPE_EXT`): the function's type in the BTF of
+        /// the target, a program. 0: where it was loaded for, or another type of program.
+        btf_id: u32,
         /// With `BPF_TRACE_UPROBE_MULTI`: where.
         uprobes: Option<Uprobes<'a>>,
     },
@@ -440,8 +443,8 @@ pub struct ProgInfo {
     pub line_infos: u32,
     /// Id of its BTF object, 0 for none.
     pub btf_id: u32,
-    /// Number of maps that it uses.
-    pub map_count: u32,
+    /// The kernel's ids of the maps that it uses, at most 64 (`MAX_USED_MAPS`).
+    pub map_ids: Vec<u32>,
     /// Instructions that the verifier walked (from Linux 5.16).
     pub verified_insns: u32,
 }
@@ -629,7 +632,22 @@ impl dyn Sys + '_ {
         attach_type: u32,
         flags: u32,
     ) -> io::Result<OwnedFd> {
-        self.fd(Command::LinkCreate { program, target, attach_type, flags, uprobes: None })
+        let (btf_id, uprobes) = (0, None);
+        self.fd(Command::LinkCreate { program, target, attach_type, flags, btf_id, uprobes })
+    }
+
+    /// [`Command::LinkCreate`] with a program that replaces functions: it stands in for the function with
+    /// that type in the BTF of a program, beside those that it stands in for already (Linux 5.10).
+    pub fn replace_function(
+        &self,
+        with: BorrowedFd<'_>,
+        of: BorrowedFd<'_>,
+        btf_id: u32,
+    ) -> io::Result<OwnedFd> {
+        // Descriptors are not negative.
+        let target = of.as_raw_fd().cast_unsigned();
+        let (program, attach_type, flags, uprobes) = (Some(with), 0, 0, None);
+        self.fd(Command::LinkCreate { program, target, attach_type, flags, btf_id, uprobes })
     }
 
     /// [`Command::LinkCreate`] with `BPF_TRACE_UPROBE_MULTI`.
@@ -643,6 +661,7 @@ impl dyn Sys + '_ {
             target: 0,
             attach_type: crate::facts::attach_type::TRACE_UPROBE_MULTI,
             flags: 0,
+            btf_id: 0,
             uprobes: Some(uprobes),
         })
     }

@@ -296,6 +296,22 @@ pub fn tail_caller(name: &str, otherwise: u32, frags: bool) -> Result<Object, Ro
     Ok(object)
 }
 
+/// An object with one function, `name`, for a loaded program to stand in for (freplace): how a component of
+/// another dispatcher becomes a member. As long as none does it returns `otherwise`.
+///
+/// The kernel lets no program in its place that does to the packet what the function does not, so there is
+/// a way through it that moves the packet's head.
+pub fn replaceable(name: &str, otherwise: u32, frags: bool) -> Result<Object, RootError> {
+    let mut object =
+        generate(&Root { members: &[], end: otherwise, frags, counters: false, name })?;
+    object.name = name.into();
+    if let Some(function) = object.functions.first_mut() {
+        function.lines.clear();
+        function.insns = code::replaceable(otherwise);
+    }
+    Ok(object)
+}
+
 fn check(root: &Root<'_>) -> Result<(), RootError> {
     if root.members.len() > MAX_MEMBERS {
         return Err(RootError::TooMany { count: root.members.len() });

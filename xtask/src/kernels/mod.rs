@@ -51,7 +51,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "CASE")]
     filter: Option<String>,
     /// All of the tests that take long: of chains, those under traffic and those that are killed, of which
-    /// otherwise every tenth or seventh change is made
+    /// otherwise one in ten or thirteen is made
     #[arg(long)]
     whole: bool,
     /// Look for a newer kernel of each series, also when one is unpacked already

@@ -10,6 +10,7 @@ use bpfweld::link::ExistingMaps;
 use bpfweld::link::chain_root::{TAIL_CALL_MAP, Verdicts, XDP_PASS, tail_caller};
 use bpfweld::object::FuncId;
 
+use super::dispatcher::{LIBXDP_DISPATCHER, stand_in};
 use super::{Chain, Change, Options, Proposal, Proposed, describe};
 use crate::error::ChainError;
 use crate::member::{Opened, tag};
@@ -18,8 +19,10 @@ use crate::state::{Adopted, Entry};
 
 impl Chain<'_> {
     /// Makes somebody else's program on the interface the first of a chain: under its own name, with
-    /// priority 50, going on after `XDP_PASS`. It stays the very program, with its maps; a dispatcher comes
-    /// as a whole. Needs a kernel that tail-calls from functions (5.10).
+    /// priority 50, going on after `XDP_PASS`. It stays the very program, with its maps. Needs a kernel that
+    /// tail-calls from functions (5.10).
+    ///
+    /// Of libxdp's dispatcher all programs come, each a member with its priority and verdicts.
     ///
     /// Where its owner holds it by a link, the link becomes the chain's as well, and unloading the chain
     /// detaches it.
@@ -42,14 +45,26 @@ impl Chain<'_> {
         let named = describe(self.host, id);
         let gone = |e: std::io::Error| failed(format!("{named}: {e}"));
         let program = sys.fd_by_id(ObjectKind::Prog, id).map_err(gone)?;
-        let name = sys.prog_info(program.as_fd()).map_err(gone)?.name;
+        let info = sys.prog_info(program.as_fd()).map_err(gone)?;
+        let mut refused = None;
+        if info.name == LIBXDP_DISPATCHER {
+            let components = self.replacements(id);
+            if !components.is_empty() {
+                match self.adopt_components(&info, &components, options, mode) {
+                    Err(error @ ChainError::Adopt { .. }) => refused = Some(error),
+                    done => return done,
+                }
+            }
+        }
+        let name = info.name;
         let options = Options { mode, ..options.clone() };
         // A prog array takes programs that agree on multi-buffer packets and on what they said that they
         // are attached to, and nothing tells that of a program: all is tried.
-        let mut refused = None;
+        let mut why = None;
         let kinds = [(false, false), (false, true), (true, false), (true, true)];
         for (frags, untyped) in kinds {
-            let member = self.adopted_member(&name, Adopted { program: id, frags, untyped })?;
+            let member = self
+                .adopted_member(&name, Adopted { program: id, frags, untyped, replaces: false })?;
             let proposal = Proposal {
                 members: vec![member],
                 next_id: self.state.next_id.saturating_add(1),
@@ -66,7 +81,7 @@ impl Chain<'_> {
             let value = program.as_raw_fd().to_ne_bytes();
             if let Err(e) = slot.update(&0u32.to_ne_bytes(), &value) {
                 let mismatch = e.kind() == std::io::ErrorKind::InvalidInput;
-                refused = Some(e);
+                why = Some(e);
                 match mismatch {
                     true => continue,
                     false => break,
@@ -77,16 +92,10 @@ impl Chain<'_> {
             }
             return self.commit(prepared)?.ok_or(ChainError::Race { interface, tries: 1 });
         }
-        let why = match refused {
-            Some(e) if e.kind() == std::io::ErrorKind::ResourceBusy => {
-                "functions of it are replaced by other programs, and this kernel tail-calls no such one \
-                 (Linux since 6.13)"
-                    .to_owned()
-            }
-            Some(e) => e.to_string(),
-            None => String::new(),
-        };
-        Err(failed(format!("{named} cannot be tail-called by a chain: {why}")))
+        // Of a dispatcher, what stands in the way of its programs is what helps.
+        let why = why.map(|e| e.to_string()).unwrap_or_default();
+        let tail_call = failed(format!("{named} cannot be tail-called by a chain: {why}"));
+        Err(refused.unwrap_or(tail_call))
     }
 
     fn adopted_member(&self, name: &str, adopted: Adopted) -> Result<Proposed, ChainError> {
@@ -121,6 +130,9 @@ impl Chain<'_> {
 
 /// The function that stands for an adopted program.
 pub(super) fn adopted_object(entry: &Entry, adopted: Adopted) -> Result<Opened, ChainError> {
+    if adopted.replaces {
+        return stand_in(entry);
+    }
     let object = tail_caller(&entry.program, XDP_PASS, adopted.frags)?;
     Ok(Opened { entry: entry.clone(), object: Arc::new(object), function: FuncId(0) })
 }

@@ -40,7 +40,7 @@ impl Change<'_> {
     fn killed(&self, world: &World, when: &str) {
         let (mut was, mut is) = (0, 0);
         // Of a kind of calls that comes again and again, another one each time.
-        let step = if is_brief() { 7 } else { 1 };
+        let step = if is_brief() { 13 } else { 1 };
         for at in (1..MOST_CALLS).step_by(step) {
             let mut command = world.command(self.line);
             let output = command.env("BPFWELD_KILL_AT", format!("{at}{when}")).output().unwrap();

@@ -2,16 +2,16 @@
 
 use std::process::Command;
 
-use crate::world::{HERE, World};
+use crate::world::{HERE, World, bpfweld, skip};
 
 /// Does the kernel know such programs, by its own probe?
 fn kernel_knows_them() -> bool {
-    let output = Command::new(env!("CARGO_BIN_EXE_bpfweld")).args(["features", "--json"]).output();
+    let output = Command::new(bpfweld()).args(["features", "--json"]).output();
     let text: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
     let features = text["features"].as_array().unwrap();
     let found = features.iter().find(|f| f["name"] == "xdp-dev-bound").unwrap();
     if found["supported"] != true {
-        println!("SKIPPED chains: the kernel binds no program to an interface");
+        skip("the kernel binds no program to an interface");
         return false;
     }
     true

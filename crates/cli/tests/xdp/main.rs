@@ -12,6 +12,7 @@
 //! | `recognised` | lost state, restarts, what others did; maps pinned by name |
 //! | `traffic` | not a packet lost while the chain changes; many changes at once |
 //! | `crashes` | `kill -9` at every system call of a change |
+//! | `libxdp` | its dispatcher, recognised and adopted |
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // That is how a test fails.
 
@@ -19,6 +20,7 @@ mod changes;
 mod crashes;
 mod devices;
 mod examples;
+mod libxdp;
 mod members;
 mod plans;
 mod recognised;

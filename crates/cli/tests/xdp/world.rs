@@ -40,7 +40,7 @@ pub(crate) fn skip(why: &str) {
 
 /// The command that cargo built, or BPFWELD_BIN where that is out of reach (in a guest of `cargo xtask
 /// kernels`).
-fn bpfweld() -> PathBuf {
+pub(crate) fn bpfweld() -> PathBuf {
     std::env::var_os("BPFWELD_BIN")
         .map_or_else(|| env!("CARGO_BIN_EXE_bpfweld").into(), PathBuf::from)
 }

@@ -135,10 +135,12 @@ impl Sys for RealSys {
                 };
                 bpf_fd(cmd, &mut attr).map(Reply::Fd)
             }
-            Command::LinkCreate { program, target, attach_type, flags, uprobes } => {
+            Command::LinkCreate { program, target, attach_type, flags, btf_id, uprobes } => {
                 let prog_fd = program.map_or(u32::MAX, raw);
                 let mut attr =
                     LinkCreateAttr { prog_fd, target, attach_type, flags, ..Default::default() };
+                // The same bytes: `target_btf_id` and `uprobe_multi.path` are of one union.
+                attr.path = btf_id.into();
                 let path = uprobes.map(|u| c_path(u.path)).transpose()?;
                 if let (Some(path), Some(uprobes)) = (&path, uprobes) {
                     attr.path = addr(path.as_bytes_with_nul());
@@ -531,7 +533,10 @@ fn link_info(fd: BorrowedFd<'_>) -> io::Result<LinkInfo> {
 }
 
 fn prog_info(fd: BorrowedFd<'_>) -> io::Result<ProgInfo> {
-    let raw: RawProgInfo = info(fd)?;
+    let mut ids = [0u8; 64 * 4];
+    let wanted = RawProgInfo { nr_map_ids: 64, map_ids: addr_mut(&mut ids), ..Default::default() };
+    let raw = info_into(fd, wanted)?;
+    let ids = ids.as_chunks::<4>().0.iter().take(raw.nr_map_ids as usize);
     Ok(ProgInfo {
         prog_type: raw.prog_type,
         id: raw.id,
@@ -542,7 +547,7 @@ fn prog_info(fd: BorrowedFd<'_>) -> io::Result<ProgInfo> {
         func_infos: raw.nr_func_info,
         line_infos: raw.nr_line_info,
         btf_id: raw.btf_id,
-        map_count: raw.nr_map_ids,
+        map_ids: ids.map(|id| u32::from_ne_bytes(*id)).collect(),
         verified_insns: raw.verified_insns,
     })
 }

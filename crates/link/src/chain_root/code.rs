@@ -24,6 +24,10 @@ const CTX: u8 = 6;
 const LAST: i32 = XDP_VERDICTS.len() as i32 - 1;
 /// Helper number of `bpf_tail_call` (linux/bpf.h).
 const TAIL_CALL: i32 = 12;
+/// Helper number of `bpf_xdp_adjust_head` (linux/bpf.h).
+const ADJUST_HEAD: i32 = 44;
+/// Where `struct xdp_md` has `ingress_ifindex`.
+const INGRESS_IFINDEX: i16 = 12;
 
 // Operations and sources (RFC 9669, section 4).
 const MOV: u8 = 0xb0;
@@ -32,6 +36,8 @@ const JNE: u8 = 0x50;
 pub(super) const JLE: u8 = 0xb0;
 const JGT: u8 = 0x20;
 const X: u8 = 0x08;
+/// A load of 32 bits, with [`class::LDX`].
+const MEM: u8 = 0x60;
 
 /// Where a jump goes whose distance is not known yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -135,6 +141,21 @@ pub(super) fn tail_call(otherwise: u32) -> (Vec<Insn>, Vec<Reloc>) {
         exit(),
     ];
     (insns, vec![Reloc { insn: 0, target: RelocTarget::Map(MapId(0)) }])
+}
+
+/// The function of a program that others are to replace. Packets come from an interface, so that it does
+/// nothing to them when it runs; the verifier does not know.
+pub(super) fn replaceable(otherwise: u32) -> Vec<Insn> {
+    let index = Insn { code: class::LDX | MEM, dst: R2, src: R1, off: INGRESS_IFINDEX, imm: 0 };
+    vec![
+        index,
+        jump(JNE, R2, 0, 2),
+        // r1 is the context still, r2 is 0.
+        mov_imm(R2, 0),
+        Insn { code: CALL, imm: ADJUST_HEAD, ..Insn::default() },
+        mov_imm(R0, otherwise as i32),
+        exit(),
+    ]
 }
 
 /// Sets the distance of the jump at `at`, which counts from the instruction behind it.
