@@ -46,18 +46,19 @@ impl Chain<'_> {
         let gone = |e: std::io::Error| failed(format!("{named}: {e}"));
         let program = sys.fd_by_id(ObjectKind::Prog, id).map_err(gone)?;
         let info = sys.prog_info(program.as_fd()).map_err(gone)?;
+        let options = Options { mode, ..options.clone() };
         let mut refused = None;
         if info.name == LIBXDP_DISPATCHER {
             let components = self.replacements(id);
-            if !components.is_empty() {
-                match self.adopt_components(&info, &components, options, mode) {
-                    Err(error @ ChainError::Adopt { .. }) => refused = Some(error),
+            // They go into a program only that said what theirs did, and nothing tells that of it.
+            for untyped in [false, true].into_iter().filter(|_| !components.is_empty()) {
+                match self.adopt_components(&info, &components, &options, untyped) {
+                    Err(error @ ChainError::Adopt { .. }) => drop(refused.get_or_insert(error)),
                     done => return done,
                 }
             }
         }
         let name = info.name;
-        let options = Options { mode, ..options.clone() };
         // A prog array takes programs that agree on multi-buffer packets and on what they said that they
         // are attached to, and nothing tells that of a program: all is tried.
         let mut why = None;

@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bpfweld::kernel::netlink::XdpMode;
 use bpfweld::kernel::sys::{LinkInfo, ObjectKind, ProgInfo};
 use bpfweld::link::ExistingMaps;
 use bpfweld::link::chain_root::{Verdicts, XDP_PASS, replaceable};
@@ -126,7 +125,7 @@ impl Chain<'_> {
         dispatcher: &ProgInfo,
         components: &[(u32, OwnedFd)],
         options: &Options,
-        mode: XdpMode,
+        untyped: bool,
     ) -> Result<Change, ChainError> {
         let sys = self.host.sys();
         let interface = self.interface.name.clone();
@@ -159,8 +158,7 @@ impl Chain<'_> {
                 adopted: Some(Adopted {
                     program: *id,
                     frags: config.frags,
-                    // A program goes where what is said of the target is what it was loaded with.
-                    untyped: true,
+                    untyped,
                     replaces: true,
                 }),
             };
@@ -179,8 +177,7 @@ impl Chain<'_> {
             alone: false,
             counters: options.counters,
         };
-        let options = Options { mode, ..options.clone() };
-        let mut prepared = self.prepare(proposal, &options)?;
+        let mut prepared = self.prepare(proposal, options)?;
         prepared.takes_over = Some(dispatcher.id);
         if !prepared.state.members.iter().map(|m| &m.name).eq(&order) {
             prepared.warnings.push(format!(
