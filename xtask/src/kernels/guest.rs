@@ -53,6 +53,7 @@ pub(super) fn pack(
     archive.copy(&binaries.command, "usr/bin/bpfweld", 0o755)?;
     // At the place where it was when the tests were built: their paths are from there.
     archive.copy_tree(&root.join("cases"), &root.join("cases").to_string_lossy())?;
+    archive.copy_tree(&root.join("examples"), &root.join("examples").to_string_lossy())?;
     for sub in ["crates/bpfweld", "crates/kernel", "crates/cli"] {
         archive.directory(&root.join(sub).to_string_lossy())?;
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_yaml_ng::Value;
 
-use crate::world::{World, tool};
+use crate::world::{World, bpfweld, tool};
 
 /// Where the examples expect the command and the plan.
 const COMMAND: &str = "/usr/bin/bpfweld";
@@ -62,7 +62,8 @@ fn systemd_unit() {
     let Some(world) = World::new() else { return };
     let plan = planned(&world);
     let plan = plan.to_str().unwrap();
-    let command = env!("CARGO_BIN_EXE_bpfweld");
+    let command = bpfweld();
+    let command = command.to_str().unwrap();
     let unit = example("bpfweld-xdp.service");
     let of = |key: &str| -> &str {
         let line = unit.lines().find_map(|l| l.strip_prefix(&format!("{key}=")));
@@ -126,7 +127,7 @@ fn daemon_set() {
         assert!(command.iter().any(|w| w.contains("exit 0")), "{command:?}");
         let mut run_it =
             restricted(&world, &added, &command.iter().map(String::as_str).collect::<Vec<_>>());
-        let bin = PathBuf::from(env!("CARGO_BIN_EXE_bpfweld"));
+        let bin = bpfweld();
         let path = std::env::var("PATH").unwrap();
         run_it.env("PATH", format!("{}:{path}", bin.parent().unwrap().display()));
         run(run_it);

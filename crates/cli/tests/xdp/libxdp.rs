@@ -148,6 +148,7 @@ fn its_verdict_ends_the_chain() {
     let _echo = world.echo();
     assert_eq!(world.send(1), 0);
     world.does(&format!("adopt {HERE}"));
+    xdp_loader(&world, &format!("clean {HERE}"));
     world.does(&format!("load {HERE} chain/step.o -P 60"));
     assert_eq!(world.send(1), 0);
     assert_eq!(world.value("step", "seen", 0), 0);
