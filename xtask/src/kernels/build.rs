@@ -21,7 +21,6 @@ const SUITES: &[(&str, &str)] = &[
     ("bpfweld-kernel", "sanitising"),
     ("bpfweld", "loaded"),
     ("bpfweld", "chain_root"),
-    ("bpfweld-cli", "xdp"),
 ];
 
 /// What was built.
