@@ -39,6 +39,8 @@ fn dispatcher(objects: &str) -> Option<World> {
     if !output.status.success() || status["program"]["name"] != "xdp_dispatcher" {
         let why = said.lines().last().unwrap_or("it loads programs by themselves");
         skip(&format!("needs xdp-loader to load its dispatcher: {why}"));
+        xdp_loader(&world, &format!("unload {HERE} --all"));
+        xdp_loader(&world, &format!("clean {HERE}"));
         return None;
     }
     Some(world)
