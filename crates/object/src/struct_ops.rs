@@ -59,7 +59,7 @@ pub(crate) fn read(
         }
         for rel in elf.relocs(index) {
             let own = tables.get_mut(first..).unwrap_or_default();
-            fill(elf, code, section, &vars, own, rel)?;
+            fill(elf, code, section, &vars, own, rel, notes)?;
         }
     }
     Ok(tables)
@@ -73,6 +73,7 @@ fn fill(
     vars: &[Placed<'_>],
     tables: &mut [StructOps],
     rel: Rel,
+    notes: &mut Vec<String>,
 ) -> Result<(), ReadProblem> {
     let symbol = elf.symbol(usize::try_from(rel.symbol).unwrap_or(usize::MAX));
     let fail = |problem| ReadProblem::Reloc {
@@ -96,7 +97,18 @@ fn fill(
         let offset = i64::try_from(symbol.value).unwrap_or(i64::MAX);
         fail(RelocProblem::NoFunction { section: section.name.to_owned(), offset })
     };
-    let Place::Section(at) = symbol.place else { return Err(no_function()) };
+    let at = match (symbol.place, elf.describe(&symbol)) {
+        (Place::Section(at), _) => at,
+        (Place::Undefined, Some(name)) => {
+            notes.push(format!(
+                "section {}, offset {:#x}: `{name}` is of another object, the place for it stays empty; \
+                 `bpfweld link` joins the two",
+                section.name, rel.offset
+            ));
+            return Ok(());
+        }
+        _ => return Err(no_function()),
+    };
     let in_place = <[u8; 8]>::try_from(in_place).unwrap_or_default();
     let addend = rel.addend.unwrap_or_else(|| match elf.endian {
         bpfweld_btf::Endian::Little => i64::from_le_bytes(in_place),

@@ -271,3 +271,26 @@ fn big_endian_objects_are_linked_as_little_endian_ones() {
         assert_eq!(value(&big, "shared"), 0x0102_0304u32.to_le_bytes());
     }
 }
+
+#[test]
+fn tables_name_functions_of_other_objects() {
+    let objects = objects();
+    let [table, function] = ["table", "function"].map(|name| {
+        let file = format!("static-link-struct-ops/{name}.o");
+        objects.iter().find(|o| o.0.ends_with(&file)).unwrap()
+    });
+    for pair in [[table, function], [function, table]] {
+        let output = Object::parse("", &link(&pair).unwrap().bytes).unwrap();
+        let mut tables: Vec<_> = (output.struct_ops.iter())
+            .map(|ops| {
+                let name =
+                    |&(at, id): &(u32, FuncId)| (at, output.functions[id.index()].name.clone());
+                (ops.name.clone(), ops.functions.iter().map(name).collect::<Vec<_>>())
+            })
+            .collect();
+        tables.sort();
+        let slots = |undo: &str| vec![(0, "ssthresh".to_owned()), (8, undo.to_owned())];
+        let wanted = [("first", slots("undo")), ("second", slots("undo_second"))];
+        assert_eq!(tables, wanted.map(|(name, slots)| (name.to_owned(), slots)));
+    }
+}
