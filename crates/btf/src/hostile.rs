@@ -64,7 +64,11 @@ fn exercise(btf: &Btf) {
         let line = btf.c_declaration(ty.id(), "x");
         let body = btf.c_definition(ty.id());
         assert!(line.len() < 1 << 20 && body.len() < 1 << 22);
-        let found = btf.index().find(ty.kind(), ty.name());
+        let found = btf.find(ty.kind(), ty.name());
+        let candidates: Vec<_> = btf.essential(ty.name().as_bytes()).map(|t| t.id()).collect();
+        assert!(candidates.is_sorted());
+        let each = btf.find_each(&[(ty.kind(), ty.name())]);
+        assert_eq!(each, [found.map(|f| f.id()).filter(|_| !ty.name().is_empty())]);
         assert!(ty.name().is_empty() || found.is_some_and(|f| f.id() <= ty.id()));
         let _ = (ty.byte_size(), btf.resolve(ty.id()), btf.skip_qualifiers(ty.id()));
     }

@@ -1,160 +1,138 @@
-//! Looking up many names in a large blob: the kernel's own has some 130,000 types.
+//! Looking up names in a large blob: the kernel's own has some 130,000 types.
 
-use std::hash::{BuildHasher, RandomState};
+use std::collections::HashMap;
+use std::ops::ControlFlow::{Break, Continue};
 
-use crate::kind::Shape;
-use crate::scan::walk;
-use crate::text::{essential_hash, essential_name, name_hash};
+use crate::text::{essential_name, mark, until_zero};
+use crate::walk::{self, DECLARED, Record, name, walk};
 use crate::{Btf, Kind, Type, TypeId};
 
-/// Types by kind and name. Made by [`Btf::index`]; the blob keeps what was found out, so asking for
-/// it again costs nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct NameIndex<'a> {
-    btf: &'a Btf,
+/// Names that are passed over together when none of their marks is the one looked for.
+const BLOCK: usize = 16;
+
+/// Where a blob's own types are that have names ([`Kind::is_declared`]), in id order, and a mark of each
+/// name. A look-up compares all marks, many at a time, and then the names of those that are equal. So an
+/// index costs little memory and little to make, and no crafted blob makes a look-up take more than one
+/// comparison a type.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    marks: Vec<u16>,
+    places: Vec<u32>,
 }
 
-/// Kinds whose names are entered together. Most who ask for types never ask for functions, the
-/// greater part of a kernel's BTF.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// What a type can be declared with.
-    Types,
-    /// Functions, variables and the rest.
-    Others,
-}
-
-impl Class {
-    pub(crate) const COUNT: usize = 2;
-
-    pub(crate) const fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Int
-            | Kind::Struct
-            | Kind::Union
-            | Kind::Enum
-            | Kind::Enum64
-            | Kind::Fwd
-            | Kind::Typedef
-            | Kind::Float => Self::Types,
-            _ => Self::Others,
-        }
+impl Names {
+    /// None yet; room for so many.
+    pub(crate) fn with_room(room: usize) -> Self {
+        Self { marks: Vec::with_capacity(room), places: Vec::with_capacity(room) }
     }
-}
 
-/// Own types of a class by the hash of their names, of types up to the flavour.
-#[derive(Clone, Debug)]
-pub(crate) struct Entries {
-    /// The last entry of each hash, by its lower bits, counted from 1; 0 for none.
-    heads: Vec<u32>,
-    list: Vec<Named>,
-    /// So that nobody can craft names that all fall on one hash.
-    seed: u64,
-}
+    fn of(btf: &Btf) -> Self {
+        let mut names = Self::default();
+        let words = btf.words();
+        walk(words, 0, DECLARED, |record| {
+            let name = name(words, record.at);
+            if name != 0 {
+                names.add(record.at, btf.tail_at(name));
+            }
+            Continue(())
+        });
+        names
+    }
 
-#[derive(Clone, Copy, Debug)]
-struct Named {
-    id: u32,
-    /// The entry before it with the same lower bits of the hash, counted from 1; 0 for none.
-    before: u32,
+    /// That of the record at a place of the blob's words.
+    #[inline]
+    pub(crate) fn add(&mut self, at: usize, tail: &[u8]) {
+        self.marks.push(mark(tail));
+        self.places.push(u32::try_from(at).unwrap_or(u32::MAX));
+    }
+
+    /// Places of types whose names have the mark of this one, rising.
+    fn find(&self, name: &[u8]) -> impl Iterator<Item = usize> {
+        let mark = mark(name);
+        let blocks = self.marks.chunks(BLOCK).zip(self.places.chunks(BLOCK));
+        // No early end: so it is done for many at a time.
+        let has = move |marks: &[u16]| marks.iter().fold(false, |any, &m| any | (m == mark));
+        let blocks = blocks.filter(move |(marks, _)| has(marks));
+        let entries = blocks.flat_map(|(marks, places)| marks.iter().zip(places));
+        entries.filter(move |(m, _)| **m == mark).map(|(_, place)| *place as usize)
+    }
 }
 
 impl Btf {
-    /// An index of names: worth its making from some five look-ups in the kernel's BTF on.
-    pub fn index(&self) -> NameIndex<'_> {
-        NameIndex { btf: self }
-    }
-}
-
-impl Entries {
-    /// Nothing yet; for a blob of so many words.
-    pub(crate) fn empty(words: usize) -> Self {
-        let seed = RandomState::new().hash_one(0);
-        let buckets = (words / 64).next_power_of_two().max(8);
-        Self { heads: vec![0; buckets], list: Vec::with_capacity(buckets), seed }
+    /// All types of this blob (not of its base) that can be declared (no functions, no variables) and
+    /// whose name up to the flavour is this one, in id order. Makes an index when first asked.
+    pub fn essential<'s>(&self, name: &'s [u8]) -> impl Iterator<Item = Type<'_>> + use<'_, 's> {
+        let is = |name_off| essential_name(self.bytes_at(name_off).unwrap_or(&[])) == name;
+        self.named(name, is).into_iter()
     }
 
-    fn new(btf: &Btf, class: Class) -> Self {
-        let mut entries = Self::empty(btf.words().len());
-        walk(btf.words(), |n, name, info| {
-            if name != 0 && Shape::of(info).is_type() == (class == Class::Types) {
-                entries.add(class, btf.first_id().0.saturating_add(n), btf.tail_at(name));
-            }
-            false
-        });
-        entries.list.shrink_to_fit();
-        entries
-    }
-
-    #[inline]
-    pub(crate) fn add(&mut self, class: Class, id: u32, tail: &[u8]) {
-        let bucket = self.bucket(class, tail);
-        if let Some(head) = self.heads.get_mut(bucket) {
-            self.list.push(Named { id, before: *head });
-            *head = u32::try_from(self.list.len()).unwrap_or(0);
-        }
-    }
-
-    #[inline]
-    fn bucket(&self, class: Class, tail: &[u8]) -> usize {
-        let hash = match class {
-            Class::Types => essential_hash(self.seed, tail),
-            Class::Others => name_hash(self.seed, tail),
-        };
-        // As many buckets as a power of 2, so that the cut is a remainder.
-        #[expect(clippy::cast_possible_truncation, reason = "the lower bits are wanted")]
-        let hash = hash as usize;
-        hash & (self.heads.len() - 1)
-    }
-
-    /// Ids of types whose names may be this one, rising.
-    fn find(&self, class: Class, name: &[u8]) -> impl Iterator<Item = TypeId> + use<> {
-        let mut at = self.heads.get(self.bucket(class, name)).copied().unwrap_or(0);
-        let mut ids = Vec::new();
-        while let Some(entry) = self.list.get((at as usize).wrapping_sub(1)) {
-            ids.push(TypeId(entry.id));
-            at = entry.before;
-        }
-        ids.into_iter().rev()
-    }
-}
-
-impl<'a> NameIndex<'a> {
-    /// The first type with this kind and name; like [`Btf::find`].
-    pub fn find(&self, kind: Kind, name: &str) -> Option<Type<'a>> {
-        let own = self.all(kind, name).next();
-        let base = || {
-            let found = self.btf.base()?.index().find(kind, name)?;
-            // Looked up again so that the view is on this blob, not on its base.
-            Some(self.btf.ty(found.id()))
-        };
-        own.or_else(base)
-    }
-
-    /// All types of this blob (not of its base) with this kind and name, in id order.
-    pub fn all<'s>(
-        &self,
-        kind: Kind,
-        name: &'s str,
-    ) -> impl Iterator<Item = Type<'a>> + use<'a, 's> {
-        let named = self.named(Class::of(kind), name.as_bytes());
-        named.filter(move |t| t.kind() == kind && t.name_is(name))
-    }
-
-    /// All types of this blob (not of its base) that can be declared (no functions, no variables)
-    /// and whose name up to the flavour is this one, in id order.
-    pub fn essential<'s>(&self, name: &'s [u8]) -> impl Iterator<Item = Type<'a>> + use<'a, 's> {
-        let named = self.named(Class::Types, name);
-        named.filter(move |t| essential_name(t.name_bytes()) == name)
-    }
-
-    fn named(&self, class: Class, name: &[u8]) -> impl Iterator<Item = Type<'a>> + use<'a> {
-        let btf = self.btf;
-        let entries = btf.names.get(class as usize);
-        let entries = entries.map(|e| e.get_or_init(|| Entries::new(btf, class)));
+    /// Types of this blob itself whose name may be this one up to the flavour and is right, in id order.
+    pub(crate) fn named(&self, name: &[u8], is: impl Fn(u32) -> bool) -> Vec<Type<'_>> {
         // A name that is empty is none.
-        let ids = entries.filter(|_| !name.is_empty()).map(|e| e.find(class, name));
-        ids.into_iter().flatten().map(move |id| btf.ty(id))
+        if name.is_empty() {
+            return Vec::new();
+        }
+        let places = self.names.get_or_init(|| Names::of(self)).find(name);
+        let right = places.filter(|&at| is(walk::name(self.words(), at)));
+        right.filter_map(|at| self.at(at)).collect()
+    }
+
+    /// The first type of this blob (not of its base) with each kind and name, all in one walk over its
+    /// records.
+    pub fn find_each<'s>(&self, wanted: &[(Kind, &'s str)]) -> Vec<Option<TypeId>> {
+        let mut found = vec![None; wanted.len()];
+        let mut places: HashMap<(Kind, &[u8]), Vec<usize>> = HashMap::new();
+        let mut filter = Filter::default();
+        for (at, (kind, name)) in wanted.iter().enumerate().filter(|(_, (_, n))| !n.is_empty()) {
+            places.entry((*kind, name.as_bytes())).or_default().push(at);
+            filter.add(*kind, name.as_bytes());
+        }
+        walk(self.words(), 0, filter.kinds, |Record { at, info }| {
+            let tail = self.tail_at(name(self.words(), at));
+            if !filter.may_have(tail) {
+                return Continue(());
+            }
+            let name = until_zero(tail).unwrap_or(tail);
+            let Some(kind) = Kind::of_info(info) else { return Continue(()) };
+            for place in places.remove(&(kind, name)).unwrap_or_default() {
+                if let Some(found) = found.get_mut(place) {
+                    *found = self.at(at).map(|t| t.id());
+                }
+            }
+            if places.is_empty() { Break(()) } else { Continue(()) }
+        });
+        found
+    }
+}
+
+/// Tells of most names, quickly, that they are not among those looked for.
+#[derive(Default)]
+struct Filter {
+    /// A bit for each kind.
+    kinds: u32,
+    /// A bit for each value of ten bits of the mark.
+    bits: [u64; 16],
+}
+
+impl Filter {
+    fn add(&mut self, kind: Kind, name: &[u8]) {
+        self.kinds |= 1 << kind as u32;
+        let (word, bit) = Self::place(name);
+        if let Some(bits) = self.bits.get_mut(word) {
+            *bits |= bit;
+        }
+    }
+
+    #[inline]
+    fn may_have(&self, tail: &[u8]) -> bool {
+        let (word, bit) = Self::place(tail);
+        self.bits.get(word).is_some_and(|bits| bits & bit != 0)
+    }
+
+    #[inline]
+    fn place(tail: &[u8]) -> (usize, u64) {
+        let mark = mark(tail);
+        ((mark & 15).into(), 1 << (mark >> 4 & 63))
     }
 }
 
@@ -166,37 +144,66 @@ mod tests {
     use crate::{Btf, BtfBuilder, Kind, TypeId};
 
     #[test]
-    fn finds_what_find_finds() {
+    fn all_ways_find_the_same() {
         let btf = everything(5);
-        for ty in btf.types().filter(|t| !t.name().is_empty()) {
-            let found = btf.index().find(ty.kind(), ty.name()).unwrap();
-            assert_eq!(found.id(), btf.find(ty.kind(), ty.name()).unwrap().id());
+        let kernel = Btf::parse_kernel(btf.to_bytes().into(), None).unwrap();
+        let named: Vec<_> = btf.types().filter(|t| !t.name().is_empty()).collect();
+        assert!(named.len() > 20, "more than a block");
+        let wanted: Vec<_> = named.iter().map(|t| (t.kind(), t.name())).collect();
+        let each = btf.find_each(&wanted);
+        assert_eq!(kernel.find_each(&wanted), each);
+        for ((kind, name), found) in wanted.into_iter().zip(each) {
+            let first = named.iter().find(|t| (t.kind(), t.name()) == (kind, name));
+            assert_eq!(found, first.map(|t| t.id()));
+            assert_eq!(btf.find(kind, name).map(|t| t.id()), found);
+            assert_eq!(kernel.find(kind, name).map(|t| t.id()), found, "{kind:?} {name}");
         }
-        assert!(btf.index().find(Kind::Struct, "colour").is_none(), "that is an enumeration");
-        assert!(btf.index().find(Kind::Struct, "").is_none());
+        assert!(kernel.find(Kind::Struct, "colour").is_none(), "that is an enumeration");
+        assert!(kernel.find(Kind::Struct, "").is_none());
+        let none = [(Kind::Struct, "colour"), (Kind::Struct, ""), (Kind::Func, "no such")];
+        assert_eq!(btf.find_each(&none), [None; 3]);
     }
 
     #[test]
-    fn all_of_one_name_in_order_and_the_base_s() {
+    fn all_of_one_name_whatever_its_flavour() {
+        let mut b = BtfBuilder::new();
+        let mut ids = Vec::new();
+        for n in 0..100 {
+            ids.push(b.add_struct("s", n, &[]));
+            ids.push(b.add_union("s___other", n, &[]));
+            b.add_ptr(TypeId(n));
+            b.add_struct("", n, &[]);
+            b.add_struct(&format!("s{n}"), n, &[]);
+        }
+        let btf = b.finish().unwrap();
+        for btf in [Btf::parse_kernel(btf.to_bytes().into(), None).unwrap(), btf] {
+            let found: Vec<_> = btf.essential(b"s").map(|t| t.id()).collect();
+            assert_eq!(found, ids);
+            assert_eq!(btf.essential(b"s44").count(), 1);
+            assert_eq!(btf.essential(b"").count(), 0);
+        }
+    }
+
+    #[test]
+    fn what_a_module_has_is_behind_the_kernel_s() {
         let mut b = BtfBuilder::new();
         let one = b.add_struct("s", 4, &[]);
-        b.add_union("s", 4, &[]);
-        let two = b.add_struct("s", 8, &[]);
         let base = Arc::new(b.finish().unwrap());
-        let ids: Vec<_> = base.index().all(Kind::Struct, "s").map(|t| t.id()).collect();
-        assert_eq!(ids, [one, two]);
-
-        // A module's blob: its ids go on where the base's end.
         let mut b = BtfBuilder::new();
         b.add_struct("own", 4, &[member("", TypeId::VOID, 0)]);
         let mut blob = b.finish().unwrap().to_bytes();
         let type_off = 24;
         let offset = |o: u32| (o + base.string_len()).to_ne_bytes();
         blob[type_off..type_off + 4].copy_from_slice(&offset(1));
-        let split = Btf::parse_split(&blob, Arc::clone(&base)).unwrap();
-        let own = split.index().find(Kind::Struct, "own").unwrap();
-        assert_eq!((own.id().0, own.name()), (base.type_count(), "own"));
-        assert_eq!(split.index().find(Kind::Struct, "s").unwrap().id(), one);
-        assert_eq!(split.index().all(Kind::Struct, "s").count(), 0);
+        let module = Btf::parse_kernel(blob.clone().into(), Some(Arc::clone(&base))).unwrap();
+        for split in [Btf::parse_split(&blob, Arc::clone(&base)).unwrap(), module] {
+            let own = split.find(Kind::Struct, "own").unwrap();
+            assert_eq!((own.id().0, own.name()), (base.type_count(), "own"));
+            let wanted = [(Kind::Struct, "s"), (Kind::Struct, "own")];
+            assert_eq!(split.find_each(&wanted), [None, Some(own.id())]);
+            assert_eq!(split.find(Kind::Struct, "s").unwrap().id(), one);
+            assert_eq!(split.essential(b"s").count(), 0);
+            assert_eq!(split.essential(b"own").count(), 1);
+        }
     }
 }

@@ -1,8 +1,6 @@
 //! Ids, kinds and linkages, and how a record of each kind is laid out in words. A new kind goes in
 //! here first: everything that walks records asks `Kind::slots`.
 
-use crate::index::Class;
-
 /// Index of a type in a BTF blob; 0 is `void`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct TypeId(pub u32);
@@ -54,24 +52,46 @@ const SHAPES: [Shape; 32] = {
     while raw < 32 {
         #[expect(clippy::indexing_slicing, reason = "at compile time")]
         if let Some(kind) = Kind::from_raw(raw) {
-            #[expect(clippy::cast_possible_truncation, reason = "at most 6")]
-            let (fixed, one) = (kind.record_len(0) as u32, kind.record_len(1) as u32);
-            let is_type = matches!(Class::of(kind), Class::Types);
-            let is_bare = one == 3 && !is_type;
-            let flags = (is_type as u32) << 16 | (is_bare as u32) << 17;
-            shapes[raw as usize] = Shape(fixed | (one - fixed) << 8 | flags);
+            let (fixed, one) = (kind.record_len(0), kind.record_len(1));
+            let is_declared = if kind.is_declared() { Shape::DECLARED } else { 0 };
+            let lengths = Shape::lengths(fixed - RECORD_HEAD, one - fixed);
+            shapes[raw as usize] = Shape(lengths | is_declared | Shape::KNOWN);
         }
         raw += 1;
     }
     shapes
 };
 
-/// What is to be known of a kind to walk over its records: words of a record without members, words
-/// of each of those, and whether it is of [`Class::Types`]; 0 for what is no kind.
+/// What is to be known of a kind to walk over its records: words of a record without members behind
+/// its head, words of each member, and whether it [`Kind::is_declared`].
 #[derive(Clone, Copy)]
 pub(crate) struct Shape(u32);
 
 impl Shape {
+    pub(crate) const DECLARED: u32 = 1 << 16;
+    const KNOWN: u32 = 1 << 17;
+    /// The part that [`Shape::lengths`] makes.
+    pub(crate) const LENGTHS: u32 = 0xffff;
+
+    #[expect(clippy::cast_possible_truncation, reason = "at most 3")]
+    pub(crate) const fn lengths(fixed: usize, member: usize) -> u32 {
+        fixed as u32 | (member as u32) << 8
+    }
+
+    /// A bit for each kind that is like `pattern` in these bits of its shape.
+    pub(crate) const fn kinds(bits: u32, pattern: u32) -> u32 {
+        let (mut kinds, mut raw) = (0, 0);
+        while raw < SHAPES.len() {
+            #[expect(clippy::indexing_slicing, reason = "at compile time")]
+            let Self(shape) = SHAPES[raw];
+            if shape & Self::KNOWN != 0 && shape & bits == pattern {
+                kinds |= 1 << raw;
+            }
+            raw += 1;
+        }
+        kinds
+    }
+
     /// By the second word of a record.
     #[inline]
     pub(crate) fn of(info: u32) -> Self {
@@ -79,31 +99,10 @@ impl Shape {
         SHAPES[(info >> 24 & 0x1f) as usize]
     }
 
-    /// Is there such a kind?
-    #[inline]
-    pub(crate) fn known(self) -> bool {
-        self.0 != 0
-    }
-
-    /// Is it of [`Class::Types`]?
-    #[inline]
-    pub(crate) fn is_type(self) -> bool {
-        self.0 & 1 << 16 != 0
-    }
-
-    /// Is there no more to its records than their heads, and is it not of [`Class::Types`]?
-    #[inline]
-    pub(crate) fn is_bare(self) -> bool {
-        self.0 & 1 << 17 != 0
-    }
-
     /// Words of a record, its head included; that alone of what is no kind.
     #[inline]
     pub(crate) fn record_len(self, info: u32) -> usize {
-        match self.0 {
-            0 => RECORD_HEAD,
-            shape => ((shape & 0xff) + (info & 0xffff) * (shape >> 8 & 0xff)) as usize,
-        }
+        RECORD_HEAD + ((self.0 & 0xff) + (info & 0xffff) * (self.0 >> 8 & 0xff)) as usize
     }
 }
 
@@ -274,6 +273,22 @@ impl Kind {
                 | Self::Var
                 | Self::DeclTag
                 | Self::TypeTag
+        )
+    }
+
+    /// Can a type of this kind be declared with its own name? Types that are only made of others,
+    /// functions and variables cannot.
+    pub(crate) const fn is_declared(self) -> bool {
+        matches!(
+            self,
+            Self::Int
+                | Self::Struct
+                | Self::Union
+                | Self::Enum
+                | Self::Enum64
+                | Self::Fwd
+                | Self::Typedef
+                | Self::Float
         )
     }
 

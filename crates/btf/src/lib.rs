@@ -13,7 +13,7 @@
 //! | [`compat`] | do two prototypes agree? |
 //! | [`validate`] | checks beyond those of parsing |
 //! | [`mod@sanitize`] | BTF for kernels that lack parts of it |
-//! | [`index`] | [`NameIndex`]: looking up many names |
+//! | `index`, `walk` | looking up names in a large blob; walking over its records |
 //! | `scan` | one pass over all records |
 //! | `text` | strings eight bytes at a time; flavours |
 //! | [`error`] | [`BtfError`] |
@@ -32,7 +32,7 @@ pub mod ext;
 pub mod gather;
 #[cfg(test)]
 mod hostile;
-pub mod index;
+mod index;
 mod intern;
 pub mod kind;
 pub mod merge;
@@ -45,6 +45,7 @@ mod testing;
 mod text;
 pub mod validate;
 pub mod view;
+mod walk;
 pub mod whole;
 
 /// Bytes that are shared instead of copied.
@@ -55,7 +56,6 @@ pub use compat::{Mismatch, check_prototype};
 pub use error::BtfError;
 pub use ext::{BtfExt, CoreRecord, ExtBlock, ExtSection, FuncInfo, LineRecord};
 pub use gather::{ExtItem, Gathered, Gatherer, Item};
-pub use index::NameIndex;
 pub use kind::{Endian, Kind, Linkage, TypeId};
 pub use merge::SourceMap;
 pub use read::Btf;

@@ -6,14 +6,15 @@
 //! no prototype); see [`crate::validate`].
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::index::{Class, Entries};
-use crate::scan::{Highest, Scan, record_len, walk};
+use crate::index::Names;
+use crate::scan::{Highest, Scan};
 use crate::text;
+use crate::walk::{self, record_len, walk};
 use crate::{BtfError, Endian, Kind, Type, TypeId};
 
 /// A word of a record as it lies in memory, in this machine's byte order.
@@ -40,19 +41,16 @@ pub struct Btf {
     first_id: u32,
     first_str: u32,
     endian: Endian,
-    /// Made when names of a class are first asked for.
-    pub(crate) names: [OnceLock<Entries>; Class::COUNT],
-    /// Calls of [`Btf::find`].
-    finds: AtomicU32,
+    /// Made with it, of a kernel's, or when first asked for.
+    pub(crate) names: OnceLock<Names>,
 }
 
 impl Clone for Btf {
     fn clone(&self) -> Self {
         let (types, strings) = (self.types.clone(), self.strings.clone());
         let (starts, landmarks) = (self.starts.clone(), self.landmarks.clone());
-        let base = self.base.clone();
-        let (names, finds) = Default::default();
-        Self { types, strings, base, names, finds, starts, landmarks, ..*self }
+        let (base, names) = (self.base.clone(), self.names.clone());
+        Self { types, strings, base, names, starts, landmarks, ..*self }
     }
 }
 
@@ -62,9 +60,6 @@ const HEADER_LEN: usize = 24;
 /// Longest name of a type or member, in bytes. The kernel takes 511 (`KSYM_NAME_LEN`). Without a
 /// bound, a blob whose many names are the ends of one huge string would take quadratic time.
 pub(crate) const MAX_NAME: usize = 4096;
-
-/// From so many calls of [`Btf::find`] on, an index is worth its making.
-const MANY_FINDS: u32 = 2;
 
 /// How much of a blob is looked at when it is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -147,17 +142,16 @@ impl Btf {
         let first_str = base.as_ref().map_or(0, |b| b.string_len());
         let types = native(types, endian)?;
         let words = types.as_chunks().0;
-        let names: [OnceLock<Entries>; Class::COUNT] = Default::default();
+        let names = OnceLock::new();
         let scan = match check {
             Check::All => Scan::all(words, first_id)?,
             Check::Records => {
-                let mut entries = Entries::empty(words.len());
-                let scan = Scan::records(words, first_id, |n, name| {
-                    let tail = tail(&strings, first_str, &base, name);
-                    entries.add(Class::Types, first_id.saturating_add(n), tail);
+                // Of a kernel's types, one in nine has a name.
+                let mut list = Names::with_room(words.len() / 32);
+                let scan = Scan::records(words, first_id, |at, name| {
+                    list.add(at, tail(&strings, first_str, &base, name));
                 })?;
-                let [of_types, _] = &names;
-                of_types.get_or_init(|| entries);
+                names.get_or_init(|| list);
                 scan
             }
         };
@@ -173,7 +167,6 @@ impl Btf {
             first_str,
             endian,
             names,
-            finds: AtomicU32::new(0),
         };
         if check == Check::All {
             btf.check_references(&scan.highest)?;
@@ -197,7 +190,6 @@ impl Btf {
             first_str: 0,
             endian: Endian::NATIVE,
             names: Default::default(),
-            finds: AtomicU32::new(0),
         };
         btf.check_references(&scan.highest)?;
         Ok(btf)
@@ -364,23 +356,45 @@ impl Btf {
         })
     }
 
-    /// The first type with this kind and name. Looks at every type; when it has been asked for some
-    /// names of a large blob, by way of [`Btf::index`].
+    /// The first type with this kind and name. Looks at every type; of a large blob, by way of an
+    /// index, but for functions and variables. For several of these there is [`Btf::find_each`].
     pub fn find(&self, kind: Kind, name: &str) -> Option<Type<'_>> {
-        let many = || self.finds.fetch_add(1, Ordering::Relaxed) >= MANY_FINDS;
-        let index = self.names.get(Class::of(kind) as usize).and_then(OnceLock::get);
-        if index.is_some() || self.shift > 0 && many() {
-            return self.index().find(kind, name);
-        }
-        let mut found = None;
-        walk(self.words(), |n, at, info| {
-            let is = info >> 24 & 0x1f == kind as u32 && self.is_at(at, name.as_bytes());
-            found = is.then_some(n);
-            is
-        });
-        let own = found.map(|n| self.ty(TypeId(self.first_id.saturating_add(n))));
+        let own = match self.shift > 0 && kind.is_declared() {
+            true => {
+                let is = |name_off| self.is_at(name_off, name.as_bytes());
+                self.named(name.as_bytes(), is).into_iter().find(|t| t.kind() == kind)
+            }
+            false => {
+                let mut found = None;
+                walk(self.words(), 0, 1 << kind as u32, |record| {
+                    if !self.is_at(walk::name(self.words(), record.at), name.as_bytes()) {
+                        return Continue(());
+                    }
+                    found = self.at(record.at);
+                    Break(())
+                });
+                found
+            }
+        };
         // Looked up again so that the view is on this blob, not on its base.
         own.or_else(|| self.base.as_ref()?.find(kind, name).map(|t| self.ty(t.id())))
+    }
+
+    /// The type of this blob itself whose record is at this place of its words.
+    pub(crate) fn at(&self, at: usize) -> Option<Type<'_>> {
+        let behind = self.starts.partition_point(|&start| start as usize <= at);
+        let group = behind.checked_sub(1)?;
+        let mut start = *self.starts.get(group)? as usize;
+        let mut own = u32::try_from(group << self.shift).ok()?;
+        loop {
+            let rest = self.words().get(start..)?;
+            if start >= at {
+                let raw = rest.get(..record_len(rest))?;
+                return Some(Type::new(self, TypeId(self.first_id.checked_add(own)?), raw));
+            }
+            start += record_len(rest);
+            own += 1;
+        }
     }
 
     /// Follows typedefs and qualifiers to the type behind them. Bounded: a cycle ends in `void`.

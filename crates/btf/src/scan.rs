@@ -1,13 +1,12 @@
 //! One pass over all records of a blob: where they start, and whether what is in them leads anywhere.
 
 use crate::BtfError;
-use crate::kind::{MAX_TYPES, RECORD_HEAD, Shape};
+use crate::kind::{MAX_TYPES, Shape};
 use crate::read::Word;
+use crate::walk::{BARE, SPARSE, Sparse, cut, record_len, unknown};
 
 /// Types, from which on not each has its start kept.
 const MANY_TYPES: usize = 1 << 16;
-/// One in so many (as a power of 2) has, then.
-const SPARSE: u32 = 3;
 
 /// What one pass over all records finds out.
 pub(crate) struct Scan {
@@ -132,9 +131,12 @@ impl Scan {
                     }
                     behind
                 }),
-                kind => return Err(unknown(words, rest, first_id.saturating_add(count), kind)),
+                _ => {
+                    let at = words.len() - rest.len();
+                    return Err(unknown(first_id.saturating_add(count), at, info));
+                }
             };
-            rest = next.ok_or_else(|| cut(words, rest, record_len(rest)))?;
+            rest = next.ok_or_else(|| cut(words, words.len() - rest.len() + record_len(rest)))?;
             count += 1;
         }
         scan.count = count;
@@ -142,40 +144,16 @@ impl Scan {
         scan.finish(words, rest)
     }
 
-    /// Looks at records' heads; `see` gets number and string offset of every named type.
+    /// Looks at records' heads; `see` gets place and string offset of every named type. Of every
+    /// `1 << SPARSE`th type the start is kept.
     pub(crate) fn records(
         words: &[Word],
         first_id: u32,
-        mut see: impl FnMut(u32, u32),
+        see: impl FnMut(usize, u32),
     ) -> Result<Self, BtfError> {
-        let mut scan = Self::empty(words);
-        let mask = (1 << scan.shift) - 1;
-        let mut rest = words;
-        let mut count = 0;
-        while let Some((&[name, info, _], behind)) = rest.split_first_chunk() {
-            if count & mask == 0 {
-                scan.start(words, rest, count)?;
-            }
-            let (name, info) = (number(name), number(info));
-            let shape = Shape::of(info);
-            count += 1;
-            // Most of a kernel's records.
-            if shape.is_bare() {
-                rest = behind;
-                continue;
-            }
-            if shape.is_type() && name != 0 {
-                see(count - 1, name);
-            }
-            let len = shape.record_len(info);
-            if !shape.known() {
-                let id = first_id.saturating_add(count - 1);
-                return Err(unknown(words, rest, id, info >> 24 & 0x1f));
-            }
-            rest = rest.get(len..).ok_or_else(|| cut(words, rest, len))?;
-        }
-        scan.count = count;
-        scan.finish(words, rest)
+        let Sparse { starts, count } = Sparse::new(words, first_id, see)?;
+        let (landmarks, highest) = Default::default();
+        Ok(Self { starts, shift: SPARSE, count, landmarks, highest })
     }
 
     /// Keeps where the record at the start of `rest` starts.
@@ -192,7 +170,7 @@ impl Scan {
     fn finish(self, words: &[Word], rest: &[Word]) -> Result<Self, BtfError> {
         match rest {
             [] => Ok(self),
-            _ => Err(cut(words, rest, RECORD_HEAD)),
+            _ => Err(cut(words, words.len() - rest.len())),
         }
     }
 }
@@ -202,42 +180,16 @@ fn number(word: Word) -> u32 {
     u32::from_ne_bytes(word)
 }
 
-#[cold]
-fn unknown(words: &[Word], rest: &[Word], id: u32, kind: u32) -> BtfError {
-    BtfError::Kind { id, offset: (words.len() - rest.len()) * 4, kind }
-}
-
-/// Words of the record at the start of these; more than there are when it is cut.
-pub(crate) fn record_len(words: &[Word]) -> usize {
-    let info = words.get(1).map_or(0, |&info| u32::from_ne_bytes(info));
-    Shape::of(info).record_len(info)
-}
-
-/// Goes over records that are known to be whole; `see` gets number, name and info of each and says
-/// when it is enough.
+/// Goes over all records, which are known to be whole; `see` gets the second word of each.
 #[inline]
-pub(crate) fn walk(words: &[Word], mut see: impl FnMut(u32, u32, u32) -> bool) {
-    let (mut rest, mut count) = (words, 0);
-    while let Some((&[name, info, _], behind)) = rest.split_first_chunk() {
-        let (name, info) = (u32::from_ne_bytes(name), u32::from_ne_bytes(info));
-        if see(count, name, info) {
-            return;
-        }
-        let shape = Shape::of(info);
-        rest = match shape.is_bare() {
+pub(crate) fn each_info(words: &[Word], mut see: impl FnMut(u32)) {
+    let mut rest = words;
+    while let Some((&[_, info, _], behind)) = rest.split_first_chunk() {
+        let info = number(info);
+        see(info);
+        rest = match BARE >> (info >> 24 & 0x1f) & 1 != 0 {
             true => behind,
-            false => rest.get(shape.record_len(info)..).unwrap_or(&[]),
+            false => rest.get(Shape::of(info).record_len(info)..).unwrap_or(&[]),
         };
-        count += 1;
-    }
-}
-
-/// `rest` should hold a record of `len` words.
-#[cold]
-fn cut(words: &[Word], rest: &[Word], len: usize) -> BtfError {
-    BtfError::Truncated {
-        what: "a type record",
-        need: (words.len() - rest.len() + len) as u64 * 4,
-        have: words.len() as u64 * 4,
     }
 }

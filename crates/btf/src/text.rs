@@ -47,61 +47,32 @@ pub fn essential_name(name: &[u8]) -> &[u8] {
     }
 }
 
-/// Hash of the name at the start of `tail`, which a zero or the end of `tail` ends: of its first
-/// sixteen bytes, which is enough to tell most names apart.
+/// Sixteen bits that names with the same essential part have in common: made of their first eight bytes
+/// up to where two underscores follow one another, as they do in front of a flavour. `tail` begins with
+/// the name, which a zero or its end ends.
 #[inline]
-pub(crate) fn name_hash(seed: u64, tail: &[u8]) -> u64 {
-    let (first, second) = head(tail);
-    mix(seed, first, second)
-}
-
-/// [`name_hash`] of the name up to its flavour.
-#[inline]
-pub(crate) fn essential_hash(seed: u64, tail: &[u8]) -> u64 {
-    let (first, second) = head(tail);
-    let [one, two] = [first, second].map(|word| zeroes(word ^ UNDERSCORES));
-    let three = |marks: u64| marks & marks << 8 & marks << 16;
-    // A flavour in sight, or one that may begin in the first word and go on in the second, or behind.
-    let across = one >> 63 & two >> 7 & 1;
-    if three(one) | three(two) | across | two >> 63 != 0 {
-        return name_hash(seed, essential_name(until_zero(tail).unwrap_or(tail)));
-    }
-    mix(seed, first, second)
-}
-
-/// The first sixteen bytes of a name, zeroes behind its end.
-#[inline]
-fn head(tail: &[u8]) -> (u64, u64) {
-    let whole = tail.first_chunk().copied().unwrap_or_else(|| short(tail));
-    let whole = u128::from_le_bytes(whole);
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
-    let (first, second) = (whole as u64, (whole >> 64) as u64);
-    // The bytes in front of the first zero.
-    let cut = |word: u64, end: u64| word & ((end & end.wrapping_neg()) >> 7).wrapping_sub(1);
-    match zeroes(first) {
-        0 => match zeroes(second) {
-            0 => (first, second),
-            end => (first, cut(second, end)),
-        },
-        end => (cut(first, end), 0),
-    }
+pub(crate) fn mark(tail: &[u8]) -> u16 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let word = u64::from_le_bytes(tail.first_chunk().copied().unwrap_or_else(|| short(tail)));
+    let underscores = zeroes(word ^ UNDERSCORES);
+    // Behind the last byte another one may follow.
+    let pairs = underscores & (underscores >> 8 | 1 << 63);
+    let end = zeroes(word) | pairs;
+    // The bytes in front of the first end.
+    let head = word & ((end & end.wrapping_neg()) >> 7).wrapping_sub(1);
+    #[expect(clippy::cast_possible_truncation, reason = "what is left has 16 bits")]
+    let mark = (head.wrapping_mul(ODD) >> 48) as u16;
+    mark
 }
 
 /// What the section ends in: seldom asked for.
 #[cold]
-fn short(tail: &[u8]) -> [u8; 16] {
-    let mut short = [0; 16];
+fn short(tail: &[u8]) -> [u8; 8] {
+    let mut short = [0; 8];
     for (to, from) in short.iter_mut().zip(tail) {
         *to = *from;
     }
     short
-}
-
-#[inline]
-fn mix(seed: u64, first: u64, second: u64) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let hash = (first ^ seed).wrapping_mul(ODD).rotate_left(31) ^ second;
-    hash.wrapping_mul(ODD) >> 32
 }
 
 #[cfg(test)]
@@ -131,30 +102,38 @@ mod tests {
         assert_eq!(essential_name(b"task_struct___v6"), b"task_struct");
         assert_eq!(essential_name(b"___a"), b"___a");
         assert_eq!(essential_name(b"a____b"), b"a____b");
-        let names: [&[u8]; 8] = [
+        let names: [&[u8]; 10] = [
             b"",
             b"a",
             b"__u32",
             b"task_struct",
+            b"sk_buff",
             b"eight_by",
             b"a____b",
             b"x__y__z_",
+            b"seven_____",
             b"sixteen_bytes_ok",
         ];
         for name in names {
-            let plain = essential_hash(7, &[name, b"\0"].concat());
+            let plain = mark(&[name, b"\0"].concat());
             for behind in [&b"\0other"[..], b"\0", b"\0more than eight bytes\0", b""] {
-                assert_eq!(
-                    essential_hash(7, &[name, behind].concat()),
-                    plain,
-                    "{name:?} {behind:?}"
-                );
+                assert_eq!(mark(&[name, behind].concat()), plain, "{name:?} {behind:?}");
             }
             if !name.is_empty() && !name.ends_with(b"_") {
                 let flavoured = [name, b"___v6\0more than eight bytes"].concat();
-                assert_eq!(essential_hash(7, &flavoured), plain, "{name:?}");
+                assert_eq!(mark(&flavoured), plain, "{name:?}");
             }
         }
-        assert_ne!(essential_hash(7, b"task_struct\0"), essential_hash(7, b"task_strucs\0"));
+        assert_ne!(mark(b"sk_buff\0"), mark(b"sk_bufg\0"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_mark_is_one_of_the_essential_name(name in "[a-c_^]{0,12}") {
+            let essential = essential_name(name.as_bytes());
+            proptest::prop_assert_eq!(mark(name.as_bytes()), mark(essential));
+            let behind = [essential, b"\0___"].concat();
+            proptest::prop_assert_eq!(mark(&behind), mark(essential));
+        }
     }
 }

@@ -141,11 +141,6 @@ impl<'a> Type<'a> {
         self.btf.bytes_at(self.name_off()).unwrap_or(&[])
     }
 
-    /// Is this its name, byte by byte?
-    pub(crate) fn name_is(&self, name: &str) -> bool {
-        self.btf.is_at(self.name_off(), name.as_bytes())
-    }
-
     /// String offset of its name.
     pub fn name_off(&self) -> u32 {
         self.word(0)

@@ -4,7 +4,7 @@
 use crate::Btf;
 use crate::kind::Kind;
 use crate::read::Word;
-use crate::scan::walk;
+use crate::scan::each_info;
 
 /// Types inside types, as far as this looks.
 const LEVELS: u8 = 32;
@@ -35,11 +35,8 @@ pub(super) fn is_valid(btf: &Btf) -> bool {
     let count = btf.type_count() as usize;
     let mut kinds = Vec::with_capacity(count);
     kinds.push(Kind::Void as u8);
-    walk(btf.words(), |_, _, info| {
-        // Five bits.
-        kinds.push((info >> 24 & 0x1f).to_le_bytes()[0]);
-        false
-    });
+    // Five bits.
+    each_info(btf.words(), |info| kinds.push((info >> 24 & 0x1f).to_le_bytes()[0]));
     let mut quick = Quick { btf, known: vec![(UNSEEN, 0); count], kinds };
     (1..btf.type_count()).all(|id| quick.size(id, 0, &mut 0).is_some())
 }
