@@ -41,8 +41,7 @@ pub(crate) fn find<'r>(
     };
     let sys = &**features.sys();
     let section = &image.section;
-    let attach = image.program.attach_type.map_or(0, |a| a.0);
-    let mut target = image.program.attach_to.as_deref().unwrap_or("");
+    let mut to = image.program.attach_to.as_deref().unwrap_or("");
     match wanted {
         Some(AttachTarget::Program { program, function }) => {
             if !matches!(image.program.prog_type.0, prog_type::EXT | prog_type::TRACING) {
@@ -50,63 +49,78 @@ pub(crate) fn find<'r>(
                     "programs of section `{section}` do not attach to functions of others"
                 )));
             }
-            let name = function.as_deref().or((!target.is_empty()).then_some(target));
+            let name = function.as_deref().or((!to.is_empty()).then_some(to));
             let found = target::function(sys, program, name).map_err(error)?;
             let (btf_id, program) = (found.btf_id, Some(found.program));
             return Ok(Attach { btf_id, program, ..Attach::default() });
         }
-        Some(AttachTarget::Kernel(name)) => target = name,
+        Some(AttachTarget::Kernel(name)) => to = name,
         None => {}
     }
-    let (kind, name) = match (image.program.prog_type.0, attach) {
-        (prog_type::UNSPEC, _) => {
+    match image.program.prog_type.0 {
+        prog_type::UNSPEC => {
             return Err(error(format!(
                 "section `{section}` stands for no program type; the nearest names that do: {}",
                 sections::nearest(section).join(", ")
             )));
         }
-        (prog_type::TRACING, attach_type::TRACE_RAW_TP) => {
-            (Kind::Typedef, format!("btf_trace_{target}"))
-        }
-        (prog_type::TRACING, attach_type::TRACE_ITER) => (Kind::Func, format!("bpf_iter_{target}")),
-        (prog_type::TRACING, _) => (Kind::Func, target.to_owned()),
-        (prog_type::LSM, _) => (Kind::Func, format!("bpf_lsm_{target}")),
-        (prog_type::EXT, _) => {
+        prog_type::EXT => {
             let problem = "it replaces a function of another program (freplace), and which \
                            program that is has to be said when it is loaded (--attach-target)";
             return Err(error(problem.into()));
         }
-        (prog_type::STRUCT_OPS, _) => {
+        prog_type::STRUCT_OPS => {
             let find = |name: &str| running.find(sys, kernel_btf, Kind::Struct, name);
-            return struct_ops(target, find).map_err(error);
+            return struct_ops(to, find).map_err(error);
         }
         // One program for all places of a probe, where the kernel can.
-        (prog_type::KPROBE, _) if is_usdt(section) && features.get(Feature::UprobeMulti) => {
+        prog_type::KPROBE if is_usdt(section) && features.get(Feature::UprobeMulti) => {
             let attach_type = Some(attach_type::TRACE_UPROBE_MULTI);
             return Ok(Attach { attach_type, ..Attach::default() });
         }
-        _ => return Ok(Attach::default()),
-    };
-    if target.is_empty() {
+        _ => {}
+    }
+    let Some((kind, name)) = type_of(image, to) else { return Ok(Attach::default()) };
+    if to.is_empty() {
         return Err(error(format!(
             "section `{section}` does not say what it attaches to; name it `{section}/FUNCTION`"
         )));
     }
-    // `module:function` says whose; otherwise the kernel's own goes first.
-    let found = match name.split_once(':') {
-        Some((module, name)) if module != "vmlinux" => {
-            running.find_in_module(sys, module, kind, name)
-        }
-        Some((_, name)) => running.find(sys, kernel_btf, kind, name),
+    let found = match module_of(to) {
+        Some(module) => running.find_in_module(sys, module, kind, &name),
         None => running.find(sys, kernel_btf, kind, &name),
     };
     match found.map_err(|e| error(e.to_string()))? {
         Some(found) => Ok(Attach { btf_id: found.id.0, module: found.module, ..Attach::default() }),
         None => Err(error(format!(
-            "it attaches to `{target}`, but neither the kernel's BTF nor those of its modules have \
-             `{name}`"
+            "it attaches to `{to}`, but no BTF has `{name}` (searched {})",
+            match module_of(to) {
+                Some(module) => format!("that of the module {module}"),
+                None => running.searched(sys, kernel_btf),
+            }
         ))),
     }
+}
+
+/// The type that stands for what a program attaches to, of those programs that have one.
+pub(crate) fn type_of(image: &Image, to: &str) -> Option<(Kind, String)> {
+    let attach = image.program.attach_type.map_or(0, |a| a.0);
+    // `module:function` says whose.
+    let name = to.split_once(':').map_or(to, |(_, name)| name);
+    Some(match (image.program.prog_type.0, attach) {
+        (prog_type::TRACING, attach_type::TRACE_RAW_TP) => {
+            (Kind::Typedef, format!("btf_trace_{name}"))
+        }
+        (prog_type::TRACING, attach_type::TRACE_ITER) => (Kind::Func, format!("bpf_iter_{name}")),
+        (prog_type::TRACING, _) => (Kind::Func, name.to_owned()),
+        (prog_type::LSM, _) => (Kind::Func, format!("bpf_lsm_{name}")),
+        _ => return None,
+    })
+}
+
+/// The module that is named; otherwise the kernel's own types go first.
+fn module_of(target: &str) -> Option<&str> {
+    target.split_once(':').map(|(module, _)| module).filter(|&module| module != "vmlinux")
 }
 
 fn is_usdt(section: &str) -> bool {

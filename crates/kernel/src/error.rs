@@ -234,7 +234,7 @@ pub enum MapProblem {
 }
 
 /// Why a kernel symbol cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SymbolProblem {
     /// The kernel's BTF cannot be read.
@@ -247,12 +247,14 @@ pub enum SymbolProblem {
     },
     /// Not in the kernel's BTF.
     #[error(
-        "{what} of that name is neither in the kernel's BTF nor in those of its modules; declare it \
-         __weak where it may be missing"
+        "no BTF has {what} of that name (searched {searched}); declare it __weak where it may be \
+         missing"
     )]
     NotInBtf {
         /// "a function" or "a variable".
         what: &'static str,
+        /// The kernel's BTF and those of its modules, by name.
+        searched: String,
     },
     /// The kernel's is something else.
     #[error("the object declares `{declared}`, and the kernel has `{there}`")]
@@ -266,7 +268,10 @@ pub enum SymbolProblem {
     #[error("the program calls functions of more than 32767 modules")]
     TooManyModules,
     /// Not in `/proc/kallsyms`.
-    #[error("the kernel has no symbol of that name; declare it __weak where it may be missing")]
+    #[error(
+        "the kernel has no symbol of that name (searched /proc/kallsyms); declare it __weak where it \
+         may be missing"
+    )]
     NotInKallsyms,
     /// `/proc/kallsyms` cannot be read or shows only zeros.
     #[error("{0}")]

@@ -13,7 +13,8 @@
 //! | `target` | what the user says that a program attaches to |
 //! | `upload` | the BTF as the kernel takes it |
 //! | [`modules`] | the types of the kernel's modules |
-//! | `running` | the running kernel's configuration, version, BTF and symbols |
+//! | `running`, `kallsyms` | the running kernel's configuration, version, BTF and symbols |
+//! | `wanted` | what a set wants of those, told beforehand |
 //! | [`netlink`] | interfaces and their XDP programs |
 //! | [`log`] | [`VerifierLog`] |
 //! | `struct_ops` | tables of functions that the kernel calls |
@@ -27,6 +28,7 @@ mod attach;
 pub mod error;
 pub mod facts;
 pub mod features;
+mod kallsyms;
 pub mod loader;
 pub mod log;
 mod map_options;
@@ -46,6 +48,7 @@ mod target;
 #[cfg(test)]
 mod testing;
 mod upload;
+mod wanted;
 
 pub use bpfweld_link::{RunOptions, Verdict, XdpContext};
 pub use error::{LoadError, MapProblem, Rejected, SymbolProblem};

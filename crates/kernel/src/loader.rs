@@ -28,6 +28,7 @@ use crate::struct_ops::{KernelTable, Ready};
 use crate::sys::{Log, Sys};
 use crate::target::{self, AttachOption};
 use crate::upload::Upload;
+use crate::wanted::Wanted;
 
 /// The device that programs are loaded for, by the index of its interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -126,7 +127,7 @@ impl<'a> Prepared<'a> {
         let mut warnings = Vec::new();
         let upload = Upload::new(set, features);
         let btf = load_btf(sys, features, &upload, &mut warnings);
-        let running = Running::new(features.kernel_types().clone());
+        let running = Running::new(features.kernel_types().clone(), Wanted::of(set));
         let mut pins = Pins::default();
         let mut maps = Vec::with_capacity(set.maps.len());
         map_options::check(&options.maps, set)?;

@@ -336,6 +336,7 @@ impl ProgramLoader<'_> {
             _ if wanted.weak => Ok(None),
             Ok(None) => error(SymbolProblem::NotInBtf {
                 what: if kind == Kind::Func { "a function" } else { "a variable" },
+                searched: self.running.searched(sys, self.kernel_btf),
             }),
             Err(problem) => error(problem),
         }

@@ -1,7 +1,7 @@
 //! Facts on the running kernel that a load may need, each looked up when first wanted: configuration,
 //! version, BTF, symbol addresses.
 
-use std::io::Read as _;
+use std::io::{BufReader, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -13,12 +13,16 @@ use bpfweld_link::kconfig::{self, KernelFacts};
 use crate::error::{LoadError, SymbolProblem};
 use crate::facts::parse_version;
 use crate::features::{Feature, Features};
+use crate::kallsyms::Symbols;
 use crate::modules::{Module, modules};
 use crate::sys::Sys;
+use crate::wanted::Wanted;
 
 /// Where the kernel shows its own BTF.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
-const KALLSYMS: &str = "/proc/kallsyms";
+/// Is known by what a system call handler is named.
+const HAS_SYSCALL_WRAPPER: &str = "LINUX_HAS_SYSCALL_WRAPPER";
+const SYSCALL_WRAPPERS: [&str; 3] = ["__x64_sys_bpf", "__arm64_sys_bpf", "__s390x_sys_bpf"];
 /// A configuration has some 300 kB; whatever is longer is none.
 const MAX_CONFIG: u64 = 16 << 20;
 
@@ -67,10 +71,15 @@ impl KernelTypes {
 /// What is known of the running kernel.
 #[derive(Default)]
 pub(crate) struct Running {
-    config: OnceLock<Result<Arc<kconfig::Config>, Vec<PathBuf>>>,
+    wanted: Wanted,
+    config: OnceLock<Result<kconfig::Config, Vec<PathBuf>>>,
     btf: KernelTypes,
+    /// Of each of [`Wanted::types`], its id in the kernel's BTF.
+    found: OnceLock<Vec<Option<TypeId>>>,
     modules: OnceLock<Vec<Module>>,
-    symbols: OnceLock<Result<Vec<u8>, String>>,
+    /// Of each of those that are not there, which module has it and with which id.
+    found_in_modules: OnceLock<Vec<Option<(usize, TypeId)>>>,
+    symbols: OnceLock<Result<Symbols, SymbolProblem>>,
 }
 
 /// A type of the kernel or of one of its modules.
@@ -92,8 +101,8 @@ impl KernelType<'_> {
 }
 
 impl Running {
-    pub(crate) fn new(btf: KernelTypes) -> Self {
-        Self { btf, ..Self::default() }
+    pub(crate) fn new(btf: KernelTypes, wanted: Wanted) -> Self {
+        Self { btf, wanted, ..Self::default() }
     }
 
     /// A type of the kernel, looked up in the BTF given, else in that of the running kernel, then in
@@ -106,12 +115,55 @@ impl Running {
         name: &str,
     ) -> Result<Option<KernelType<'r>>, SymbolProblem> {
         let btf = self.kernel_btf(sys, given)?;
-        if let Some(ty) = btf.find(kind, name) {
-            return Ok(Some(KernelType { id: ty.id(), btf, module: None }));
-        }
         // Modules are on top of the running kernel's types.
-        let modules = if given.is_some() { &[] } else { self.modules(sys) };
-        Ok(modules.iter().find_map(|module| module_type(module, kind, name)))
+        let modules = || if given.is_some() { &[] } else { self.modules(sys) };
+        let Some(index) = self.wanted.index(kind, name) else {
+            return Ok(match btf.find(kind, name) {
+                Some(ty) => Some(KernelType { id: ty.id(), btf, module: None }),
+                None => modules().iter().find_map(|module| module_type(module, kind, name)),
+            });
+        };
+        let found = self.found.get_or_init(|| btf.find_each(&self.wanted.types()));
+        if let Some(id) = found.get(index).copied().flatten() {
+            return Ok(Some(KernelType { id, btf, module: None }));
+        }
+        let in_modules = self.found_in_modules.get_or_init(|| self.find_in(modules(), found));
+        let Some((at, id)) = in_modules.get(index).copied().flatten() else { return Ok(None) };
+        let module = modules().get(at);
+        Ok(module.map(|module| KernelType { id, btf: &module.btf, module: Some(module) }))
+    }
+
+    /// Looks for what the kernel itself does not have; the first module that has it counts.
+    fn find_in(
+        &self,
+        modules: &[Module],
+        found: &[Option<TypeId>],
+    ) -> Vec<Option<(usize, TypeId)>> {
+        let types = self.wanted.types();
+        let mut all = vec![None; types.len()];
+        let missing = types.iter().zip(found).zip(&mut all).filter(|((_, id), _)| id.is_none());
+        let (names, mut places): (Vec<_>, Vec<_>) = missing.map(|((ty, _), to)| (*ty, to)).unzip();
+        for (at, module) in modules.iter().enumerate() {
+            for (place, id) in places.iter_mut().zip(module.btf.find_each(&names)) {
+                **place = place.or(id.map(|id| (at, id)));
+            }
+        }
+        all
+    }
+
+    /// Where [`Running::find`] looks, in words.
+    pub(crate) fn searched(&self, sys: &dyn Sys, given: Option<&Btf>) -> String {
+        if given.is_some() {
+            return "the BTF that stands for the kernel's; of its modules there is none".into();
+        }
+        match self.modules(sys) {
+            [] => "vmlinux; no module with BTF is loaded".into(),
+            modules => {
+                let names: Vec<_> = modules.iter().map(|m| m.name.as_str()).collect();
+                let s = if names.len() == 1 { "" } else { "s" };
+                format!("vmlinux and the module{s} {}", names.join(", "))
+            }
+        }
     }
 
     /// A type of one module.
@@ -156,34 +208,19 @@ impl Running {
 
     /// Address of a kernel symbol; `None` when there is none of that name.
     pub(crate) fn address(&self, sys: &dyn Sys, name: &str) -> Result<Option<u64>, SymbolProblem> {
-        let text = self
-            .symbols
-            .get_or_init(|| sys.read(Path::new(KALLSYMS)).map_err(|e| e.to_string()))
-            .as_ref()
-            .map_err(|e| SymbolProblem::Hidden(format!("{KALLSYMS} cannot be read: {e}")))?;
-        for line in text.split(|&b| b == b'\n') {
-            // "ffffffff81000000 T _text", for modules with "\t[name]" behind.
-            let mut words = line.split(|b| b.is_ascii_whitespace()).filter(|w| !w.is_empty());
-            let (Some(address), Some(_), Some(symbol)) = (words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            if symbol != name.as_bytes() {
-                continue;
+        let find = || {
+            let mut names = self.wanted.symbols.clone();
+            if self.wanted.config.iter().any(|name| name == HAS_SYSCALL_WRAPPER) {
+                names.extend(SYSCALL_WRAPPERS.map(str::to_owned));
+                names.sort_unstable();
             }
-            let address =
-                std::str::from_utf8(address).ok().and_then(|a| u64::from_str_radix(a, 16).ok());
-            return match address {
-                // Symbols of the per-CPU section did count from 0 (x86 before 6.15).
-                Some(0) if text.split(|&b| b == b'\n').any(shows_address) => Ok(Some(0)),
-                Some(0) | None => Err(SymbolProblem::Hidden(format!(
-                    "{KALLSYMS} shows no addresses to this process; run it as root, with \
-                     kernel.kptr_restrict below 2"
-                ))),
-                address => Ok(address),
-            };
+            Symbols::find(sys, &names)
+        };
+        match self.symbols.get_or_init(find) {
+            Ok(symbols) if symbols.knows(name) => symbols.address(name),
+            Ok(_) => Symbols::find(sys, &[name.to_owned()])?.address(name),
+            Err(problem) => Err(problem.clone()),
         }
-        Ok(None)
     }
 
     /// The contents of a kconfig map.
@@ -200,21 +237,19 @@ impl Running {
         let facts = KernelFacts {
             version: version(sys),
             has_bpf_cookie: wants("LINUX_HAS_BPF_COOKIE") && features.get(Feature::BpfCookie),
-            has_syscall_wrapper: wants("LINUX_HAS_SYSCALL_WRAPPER")
-                && self.has_syscall_wrapper(sys),
+            has_syscall_wrapper: wants(HAS_SYSCALL_WRAPPER) && self.has_syscall_wrapper(sys),
         };
         // Who asks for nothing that may be missing gets by without a configuration.
         let from_config = |v: &&KconfigVar| v.name.starts_with("CONFIG_");
         let empty = kconfig::Config::default();
-        let running;
+        let wanted = |name: &str| {
+            wants(name) || self.wanted.config.binary_search_by(|n| n.as_str().cmp(name)).is_ok()
+        };
         let config = match given {
             Some(config) => config,
             None if !vars.iter().any(|v| from_config(&v)) => &empty,
-            None => match self.config.get_or_init(|| running_config(sys)) {
-                Ok(config) => {
-                    running = config.clone();
-                    &*running
-                }
+            None => match self.config.get_or_init(|| running_config(sys, wanted)) {
+                Ok(config) => config,
                 Err(tried) => match vars.iter().filter(from_config).find(|v| !v.weak) {
                     Some(strong) => {
                         return Err(LoadError::NoKernelConfig {
@@ -233,26 +268,24 @@ impl Running {
 
     /// Kernels whose system call handlers take a pt_regs prefix their names by the architecture.
     fn has_syscall_wrapper(&self, sys: &dyn Sys) -> bool {
-        ["__x64_sys_bpf", "__arm64_sys_bpf", "__s390x_sys_bpf"]
+        SYSCALL_WRAPPERS
             .iter()
             // A hidden address is there all the same.
             .any(|name| !matches!(self.address(sys, name), Ok(None)))
     }
 }
 
-/// Does a line of `/proc/kallsyms` begin with an address that is not 0?
-fn shows_address(line: &[u8]) -> bool {
-    line.iter().take_while(|b| b.is_ascii_hexdigit()).any(|&b| b != b'0')
-}
-
 fn module_type<'r>(module: &'r Module, kind: Kind, name: &str) -> Option<KernelType<'r>> {
     let btf = &*module.btf;
-    let own = btf.index().all(kind, name).next()?;
-    Some(KernelType { id: own.id(), btf, module: Some(module) })
+    let id = btf.find_each(&[(kind, name)]).into_iter().next().flatten()?;
+    Some(KernelType { id, btf, module: Some(module) })
 }
 
-/// The configuration of the running kernel, or where it was looked for.
-fn running_config(sys: &dyn Sys) -> Result<Arc<kconfig::Config>, Vec<PathBuf>> {
+/// What is wanted of the configuration of the running kernel, or where it was looked for.
+fn running_config(
+    sys: &dyn Sys,
+    wants: impl Fn(&str) -> bool,
+) -> Result<kconfig::Config, Vec<PathBuf>> {
     let release = sys.uname().map(|u| u.release).unwrap_or_default();
     let packed = PathBuf::from("/proc/config.gz");
     let plain = [
@@ -260,15 +293,16 @@ fn running_config(sys: &dyn Sys) -> Result<Arc<kconfig::Config>, Vec<PathBuf>> {
         PathBuf::from(format!("/lib/modules/{release}/config")),
     ];
     if let Ok(bytes) = sys.read(&packed) {
-        let mut text = String::new();
-        let mut reader = flate2::read::GzDecoder::new(bytes.as_slice()).take(MAX_CONFIG);
-        if reader.read_to_string(&mut text).is_ok() {
-            return Ok(Arc::new(kconfig::Config::parse(&text)));
+        let text = flate2::read::GzDecoder::new(bytes.as_slice()).take(MAX_CONFIG);
+        if let Ok(config) = kconfig::Config::read(BufReader::new(text), &wants) {
+            return Ok(config);
         }
     }
     for path in &plain {
-        if let Ok(bytes) = sys.read(path) {
-            return Ok(Arc::new(kconfig::Config::parse(&String::from_utf8_lossy(&bytes))));
+        if let Ok(bytes) = sys.read(path)
+            && let Ok(config) = kconfig::Config::read(bytes.as_slice(), &wants)
+        {
+            return Ok(config);
         }
     }
     Err(std::iter::once(packed).chain(plain).collect())
@@ -304,6 +338,7 @@ pub(crate) fn without_flavour(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kallsyms::KALLSYMS;
     use crate::sys::{Command, Reply, Scripted, Uname};
 
     fn kernel(release: &'static str, version: &'static str) -> Scripted {
@@ -358,9 +393,11 @@ mod tests {
 
     #[test]
     fn configuration_from_boot() {
-        let sys = kernel("6.1.0", "").with_file("/boot/config-6.1.0", "CONFIG_HZ=250\n");
-        assert_eq!(running_config(&sys).unwrap().value("CONFIG_HZ"), Some("250"));
-        let nowhere = running_config(&kernel("6.1.0", "")).unwrap_err();
+        let sys =
+            kernel("6.1.0", "").with_file("/boot/config-6.1.0", "CONFIG_HZ=250\nCONFIG_B=y\n");
+        let config = running_config(&sys, |name| name == "CONFIG_HZ").unwrap();
+        assert_eq!((config.value("CONFIG_HZ"), config.value("CONFIG_B")), (Some("250"), None));
+        let nowhere = running_config(&kernel("6.1.0", ""), |_| true).unwrap_err();
         assert_eq!(nowhere.len(), 3);
     }
 }

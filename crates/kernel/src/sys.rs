@@ -50,6 +50,17 @@ pub trait Sys: Send + Sync {
         std::fs::read(path)
     }
 
+    /// Reads such a file line by line (without their ends), until `see` says that it is enough: the list
+    /// of the kernel's symbols has 10 MB.
+    fn lines(&self, path: &Path, see: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+        for line in self.read(path)?.split(|&b| b == b'\n') {
+            if !see(line) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads a file that stays as it is while the kernel runs, its own BTF: without a copy where it
     /// can be mapped.
     fn read_lasting(&self, path: &Path) -> io::Result<Cow<'static, [u8]>> {

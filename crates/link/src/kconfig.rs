@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::{self, BufRead};
 
 use bpfweld_object::KconfigType;
 
@@ -70,23 +71,44 @@ impl Config {
     /// Reads a configuration as in `/proc/config.gz` (uncompressed) or `/boot/config-*`. The first
     /// of several lines for one name counts.
     pub fn parse(text: &str) -> Self {
+        // Reading from memory does not fail.
+        Self::read(text.as_bytes(), |_| true).unwrap_or_default()
+    }
+
+    /// Like [`Config::parse`], but keeps no more than the values that are wanted.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source.
+    pub fn read(mut source: impl BufRead, wants: impl Fn(&str) -> bool) -> io::Result<Self> {
         let mut values = HashMap::new();
-        for line in text.lines() {
-            let line = line.trim();
-            if let Some((name, value)) = line.split_once('=')
-                && name.starts_with("CONFIG_")
+        let mut line = Vec::new();
+        while source.read_until(b'\n', &mut line)? > 0 {
+            let (name, value) = split(&line);
+            if name.starts_with(b"CONFIG_")
                 && !value.is_empty()
+                && let Ok(name) = std::str::from_utf8(name)
+                && wants(name)
+                && !values.contains_key(name)
             {
-                values.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+                values.insert(name.to_owned(), String::from_utf8_lossy(value).into_owned());
             }
+            line.clear();
         }
-        Self { values }
+        Ok(Self { values })
     }
 
     /// The value as written, quotes included.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
+}
+
+/// Name and value of a line; empty without both.
+fn split(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.trim_ascii();
+    let mut parts = line.splitn(2, |&b| b == b'=');
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
 /// The kconfig map of one instance.

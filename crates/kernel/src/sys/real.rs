@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
+use std::io::{BufRead as _, BufReader};
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -61,6 +62,18 @@ mod cmd {
 }
 
 impl Sys for RealSys {
+    fn lines(&self, path: &Path, see: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+        let mut file = BufReader::with_capacity(64 << 10, File::open(path)?);
+        let mut line = Vec::new();
+        while file.read_until(b'\n', &mut line)? > 0 {
+            if !see(line.strip_suffix(b"\n").unwrap_or(&line)) {
+                break;
+            }
+            line.clear();
+        }
+        Ok(())
+    }
+
     fn read_lasting(&self, path: &Path) -> io::Result<Cow<'static, [u8]>> {
         match map_lasting(path) {
             Some(bytes) => Ok(Cow::Borrowed(bytes)),

@@ -115,7 +115,7 @@ impl Source {
     }
 
     fn find(&self, kind: Kind, essential: &[u8]) -> Vec<Candidate<'_>> {
-        let named = self.btf.index().essential(essential);
+        let named = self.btf.essential(essential);
         let fitting = named.filter(|ty| same_kind(ty.kind(), kind));
         fitting.map(|ty| Candidate { source: self, id: ty.id() }).collect()
     }
