@@ -39,4 +39,4 @@ LICENSE("GPL");
 
 //@ run: reached
 //@ entry: reached
-//@ error: task_struct.*no_such_member
+//@ error: byte offset of struct task_struct, member no_such_member \(0:1\) does not fit
