@@ -79,7 +79,7 @@ impl Btf {
 
     /// The first type of this blob (not of its base) with each kind and name, all in one walk over its
     /// records.
-    pub fn find_each<'s>(&self, wanted: &[(Kind, &'s str)]) -> Vec<Option<TypeId>> {
+    pub fn find_each(&self, wanted: &[(Kind, &str)]) -> Vec<Option<TypeId>> {
         let mut found = vec![None; wanted.len()];
         let mut places: HashMap<(Kind, &[u8]), Vec<usize>> = HashMap::new();
         let mut filter = Filter::default();

@@ -60,9 +60,7 @@ pub(crate) fn mark(tail: &[u8]) -> u16 {
     let end = zeroes(word) | pairs;
     // The bytes in front of the first end.
     let head = word & ((end & end.wrapping_neg()) >> 7).wrapping_sub(1);
-    #[expect(clippy::cast_possible_truncation, reason = "what is left has 16 bits")]
-    let mark = (head.wrapping_mul(ODD) >> 48) as u16;
-    mark
+    (head.wrapping_mul(ODD) >> 48) as u16
 }
 
 /// What the section ends in: seldom asked for.

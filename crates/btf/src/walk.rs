@@ -110,7 +110,8 @@ fn walk_from(
     let (mut at, mut count) = (from + 1, 0);
     'all: while at < words.len() {
         start(at - 1);
-        for number in count..count + GROUP {
+        let group = count;
+        for number in group..group + GROUP {
             count = number;
             let Some(&info) = words.get(at) else { break 'all };
             let info = u32::from_ne_bytes(info);
