@@ -120,7 +120,7 @@ impl BtfBuilder {
     /// # Errors
     ///
     /// Something that was added did not fit.
-    pub fn into_bytes(self, endian: Endian) -> Result<Vec<u8>, BtfError> {
+    pub fn to_bytes(&self, endian: Endian) -> Result<Vec<u8>, BtfError> {
         self.first_error()?;
         Ok(blob(self.words.iter().copied(), self.strings.bytes(), endian))
     }

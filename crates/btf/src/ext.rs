@@ -6,7 +6,7 @@
 
 use foldhash::HashMap;
 
-use crate::read::{MAGIC, Word, magic};
+use crate::read::{Word, magic};
 use crate::{Btf, BtfError, Endian, Kind, TypeId};
 
 /// The parsed contents of a `.BTF.ext` section, checked against the [`Btf`] that it belongs to.
@@ -165,73 +165,6 @@ impl BtfExt {
         #[expect(clippy::indexing_slicing, reason = "`by_name` holds indices into `sections`")]
         &mut self.sections[at]
     }
-}
-
-/// What a written `.BTF.ext` says about one ELF section. Lists are by rising offset.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ExtBlock {
-    /// String offset of the ELF section's name.
-    pub name_off: u32,
-    /// Where functions start and what their types are.
-    pub funcs: Vec<FuncInfo>,
-    /// Source lines.
-    pub lines: Vec<LineRecord>,
-    /// CO-RE relocations.
-    pub core: Vec<CoreRecord>,
-}
-
-impl ExtBlock {
-    /// A `.BTF.ext` section in the byte order asked for. Blocks without records are left out.
-    pub fn write_all(blocks: &[Self], endian: Endian) -> Vec<u8> {
-        let funcs = part_words(8, blocks, |b| {
-            b.funcs.iter().flat_map(|r| [r.insn_off, r.type_id.0]).collect()
-        });
-        let lines = part_words(16, blocks, |b| {
-            b.lines.iter().flat_map(|r| [r.insn_off, r.file_off, r.line_off, r.line_col]).collect()
-        });
-        let core = part_words(16, blocks, |b| {
-            b.core.iter().flat_map(|r| [r.insn_off, r.type_id.0, r.access_off, r.kind]).collect()
-        });
-        // ELF sections are below 4 GiB, and so is what is said about them.
-        let bytes = |part: &[u32]| u32::try_from(part.len() * 4).unwrap_or(u32::MAX);
-        let (a, b, c) = (bytes(&funcs), bytes(&lines), bytes(&core));
-        // Header length, then offset and length of each part.
-        let header = [32, 0, a, a, b, a.saturating_add(b), c];
-        let words = header.iter().chain(&funcs).chain(&lines).chain(&core);
-        let mut out = Vec::with_capacity(HEADER_WITH_CORE + (funcs.len() + lines.len()) * 4);
-        match endian {
-            Endian::Little => {
-                out.extend(MAGIC.to_le_bytes());
-                out.extend([1, 0]);
-                out.extend(words.flat_map(|w| w.to_le_bytes()));
-            }
-            Endian::Big => {
-                out.extend(MAGIC.to_be_bytes());
-                out.extend([1, 0]);
-                out.extend(words.flat_map(|w| w.to_be_bytes()));
-            }
-        }
-        out
-    }
-}
-
-/// One part: the record size, then the blocks. Empty when there are no records.
-fn part_words(
-    record: u32,
-    blocks: &[ExtBlock],
-    records: impl Fn(&ExtBlock) -> Vec<u32>,
-) -> Vec<u32> {
-    let mut words = vec![record];
-    for block in blocks {
-        let records = records(block);
-        if !records.is_empty() {
-            // The quotient fits wherever the records fit.
-            let count = u32::try_from(records.len() * 4).unwrap_or(u32::MAX) / record;
-            words.extend([block.name_off, count]);
-            words.extend(records);
-        }
-    }
-    if words.len() == 1 { Vec::new() } else { words }
 }
 
 /// One of the three parts: a record size, then blocks of records, one block an ELF section.

@@ -29,15 +29,13 @@ pub struct Gatherer {
 }
 
 /// The first types of a blob, which others may begin with as well: no functions, variables, sections
-/// and tags; none refers to what is behind them.
+/// and tags; none refers to what is behind them. All blobs since have begun with them, so that
+/// [`Gatherer::map`] and [`Gatherer::starts`] begin with what belongs to them.
 #[derive(Debug, Default)]
 struct Common {
     words: Vec<Word>,
     strings: Vec<u8>,
-    starts: Vec<u32>,
-    /// New ids and offsets.
-    new_types: Vec<u32>,
-    new_strings: Vec<u32>,
+    types: usize,
 }
 
 /// Records and strings of a blob, in this machine's byte order.
@@ -102,6 +100,8 @@ pub enum Item<'a> {
     Datasec {
         /// Its name.
         name: &'a [u8],
+        /// Its size in bytes.
+        size: u32,
         /// The words of its entries.
         entries: &'a [Word],
     },
@@ -116,6 +116,19 @@ pub enum Item<'a> {
         /// An attribute instead of a tag (kernel 6.15)?
         attribute: bool,
     },
+}
+
+/// How many items a blob has.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    /// Functions.
+    pub funcs: usize,
+    /// Variables.
+    pub vars: usize,
+    /// Sections.
+    pub datasecs: usize,
+    /// What these list, all together.
+    pub entries: usize,
 }
 
 impl Item<'_> {
@@ -145,6 +158,11 @@ impl Gatherer {
     /// Without types.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// With the types of a builder.
+    pub fn with(builder: BtfBuilder) -> Self {
+        Self { builder, ..Self::default() }
     }
 
     /// The types so far.
@@ -177,31 +195,27 @@ impl Gatherer {
                 &self.native
             }
         };
-        let common = match self.common.is_start_of(words, strings) {
-            true => self.common.starts.len(),
-            false => 0,
-        };
-        let mut common = u32::try_from(common).unwrap_or(0);
-        let behind = if common > 0 { self.common.words.len() } else { 0 };
-        self.starts.clear();
-        self.starts.extend_from_slice(self.common.starts.get(..common as usize).unwrap_or(&[]));
-        let seen = scan(words, behind, strings, &mut self.starts)?;
-        if seen.least_tagged <= common {
-            // With a tag it is another type than without.
-            common = 0;
+        if !self.common.is_start_of(words, strings) {
+            self.common = Common::default();
         }
+        self.starts.truncate(self.common.types);
+        let behind = self.common.words.len();
+        let seen = scan(words, behind, strings, &mut self.starts)?;
+        if seen.least_tagged as usize <= self.common.types {
+            // With a tag it is another type than without.
+            self.common = Common::default();
+        }
+        let common = u32::try_from(self.common.types).unwrap_or(0);
         let count = u32::try_from(self.starts.len() + 1).unwrap_or(u32::MAX);
-        // Offsets are 32 bits in the header.
-        self.map.start(count, u32::try_from(strings.len()).unwrap_or(u32::MAX));
+        let same = if common > 0 { self.common.types + 1 } else { 0 };
+        let strings_len = [self.common.strings.len(), strings.len()];
+        self.map.start([same, count as usize], strings_len);
         let blob = Blob { words, starts: &self.starts, strings };
         for &(on, tag) in &seen.tags {
             // A tag on a tag means nothing, and would let tags go on for ever.
             if head(blob.words_of(on)).0 != Kind::DeclTag {
                 self.map.add_tag(on, tag);
             }
-        }
-        if common > 0 {
-            self.common.give(&mut self.map);
         }
         for id in common + 1..count {
             let record = blob.words_of(id);
@@ -225,7 +239,7 @@ impl Gatherer {
         // Which of them are used is another matter in the next one.
         let take = common == 0 || many(words.len(), self.common.words.len());
         if take && !self.only_used {
-            self.common.take(&blob, &self.map, seen.least_tagged);
+            self.common.take(&blob, seen.least_tagged);
         }
         Ok(Gathered { blob, map: &mut self.map, builder: &mut self.builder, first: common + 1 })
     }
@@ -256,9 +270,11 @@ impl<'g> Gathered<'g> {
                     linkage: linkage(word(record, 3)),
                     type_id: self.map.get(TypeId(third)).unwrap_or(TypeId::VOID),
                 },
-                Kind::Datasec => {
-                    Item::Datasec { name: name(), entries: record.get(3..).unwrap_or(&[]) }
-                }
+                Kind::Datasec => Item::Datasec {
+                    name: name(),
+                    size: third,
+                    entries: record.get(3..).unwrap_or(&[]),
+                },
                 Kind::DeclTag => {
                     let component = word(record, 3);
                     Item::Tag {
@@ -271,6 +287,25 @@ impl<'g> Gathered<'g> {
                 _ => return None,
             })
         })
+    }
+
+    /// How many items there are.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        let first = (self.first as usize).saturating_sub(1);
+        for &start in self.blob.starts.get(first..).unwrap_or(&[]) {
+            let info = word(self.blob.words.get(start as usize..).unwrap_or(&[]), 1);
+            match Kind::of_info(info) {
+                Some(Kind::Func) => counts.funcs += 1,
+                Some(Kind::Var) => counts.vars += 1,
+                Some(Kind::Datasec) => {
+                    counts.datasecs += 1;
+                    counts.entries += (info & 0xffff) as usize;
+                }
+                _ => {}
+            }
+        }
+        counts
     }
 
     /// Number of types, `void` included.
@@ -389,19 +424,8 @@ impl Common {
         words.starts_with(&self.words) && strings.starts_with(&self.strings)
     }
 
-    /// What is known of these types.
-    fn give(&self, map: &mut SourceMap) {
-        let copy = |from: &[u32], to: &mut [u32]| {
-            if let Some(to) = to.get_mut(..from.len()) {
-                to.copy_from_slice(from);
-            }
-        };
-        copy(&self.new_types, &mut map.types);
-        copy(&self.new_strings, &mut map.strings);
-    }
-
     /// Remembers how a blob begins.
-    fn take(&mut self, blob: &Blob<'_>, map: &SourceMap, least_tagged: u32) {
+    fn take(&mut self, blob: &Blob<'_>, least_tagged: u32) {
         let (mut types, mut words, mut strings) = (0, 0, 0);
         let (mut highest_ref, mut highest_name) = (0, 0);
         for (id, &start) in (1u32..).zip(blob.starts) {
@@ -417,17 +441,12 @@ impl Common {
                 (types, words, strings) = (id, start as usize + record.len(), highest_name);
             }
         }
-        let types = types as usize;
         let strings = strings as usize + blob.string(strings).len() + 1;
-        fn copy<T: Copy>(to: &mut Vec<T>, from: &[T], len: usize) {
-            to.clear();
-            to.extend_from_slice(from.get(..len).unwrap_or(&[]));
-        }
-        copy(&mut self.words, blob.words, words);
-        copy(&mut self.strings, blob.strings, strings);
-        copy(&mut self.starts, blob.starts, types);
-        copy(&mut self.new_types, &map.types, types + 1);
-        copy(&mut self.new_strings, &map.strings, strings);
+        self.types = types as usize;
+        self.words.clear();
+        self.words.extend_from_slice(blob.words.get(..words).unwrap_or(&[]));
+        self.strings.clear();
+        self.strings.extend_from_slice(blob.strings.get(..strings).unwrap_or(&[]));
     }
 }
 

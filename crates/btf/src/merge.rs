@@ -77,7 +77,7 @@ impl SourceMap {
     /// For a source of which nothing is copied yet.
     pub fn new(btf: &Btf) -> Self {
         let mut map = Self::default();
-        map.start(btf.type_count(), btf.string_len());
+        map.start([0, btf.type_count() as usize], [0, btf.string_len() as usize]);
         for tag in btf.types().filter(|t| t.kind() == Kind::DeclTag) {
             // A tag on a tag means nothing, and would let tags go on for ever.
             if tag.target().kind() != Kind::DeclTag {
@@ -87,12 +87,13 @@ impl SourceMap {
         map
     }
 
-    /// For another source, of so many types and bytes of strings.
-    pub(crate) fn start(&mut self, types: u32, strings: u32) {
+    /// For another source, of so many types and bytes of strings, which begins like the one before:
+    /// what is known of so many of them stays.
+    pub(crate) fn start(&mut self, types: [usize; 2], strings: [usize; 2]) {
         let all = [(&mut self.types, types), (&mut self.strings, strings)];
-        for (list, len) in all {
-            list.clear();
-            list.resize(len as usize, 0);
+        for (list, [same, len]) in all {
+            list.truncate(same);
+            list.resize(len, 0);
         }
         self.named_protos.clear();
         self.tags.clear();

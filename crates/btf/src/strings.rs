@@ -84,6 +84,68 @@ impl Strings {
     }
 }
 
+/// Strings by number, none twice. The empty one is there from the start and has number 0.
+#[derive(Clone, Debug)]
+pub struct Numbered {
+    bytes: Vec<u8>,
+    /// Where each ends, which is where the next begins.
+    ends: Vec<u32>,
+    index: HashIndex,
+    seed: u64,
+}
+
+impl Default for Numbered {
+    fn default() -> Self {
+        let seed = RandomState::new().hash_one(0);
+        Self { bytes: Vec::new(), ends: vec![0], index: HashIndex::default(), seed }
+    }
+}
+
+impl Numbered {
+    /// The string's number; it is added when it is new. `None` when there is no room for it: all together
+    /// are below 4 GiB.
+    pub fn add(&mut self, string: &[u8]) -> Option<u32> {
+        if string.is_empty() {
+            return Some(0);
+        }
+        let vacant = match self.index.find(hash_bytes(self.seed, string), |n| self.get(n) == string)
+        {
+            Ok(number) => return Some(number),
+            Err(vacant) => vacant,
+        };
+        let number = u32::try_from(self.ends.len()).ok()?;
+        let end = u32::try_from(self.bytes.len().checked_add(string.len())?).ok()?;
+        self.bytes.extend_from_slice(string);
+        self.ends.push(end);
+        self.index.insert(vacant, number);
+        Some(number)
+    }
+
+    /// The string's number, if it was added.
+    pub fn find(&self, string: &[u8]) -> Option<u32> {
+        match string.is_empty() {
+            true => Some(0),
+            false => {
+                let same = |n| self.get(n) == string;
+                self.index.find(hash_bytes(self.seed, string), same).ok()
+            }
+        }
+    }
+
+    /// The string with a number; empty when there is none.
+    pub fn get(&self, number: u32) -> &[u8] {
+        let at = number as usize;
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before));
+        let span = start.zip(self.ends.get(at));
+        span.and_then(|(&a, &b)| self.bytes.get(a as usize..b as usize)).unwrap_or(&[])
+    }
+
+    /// Numbers are below this one.
+    pub fn count(&self) -> usize {
+        self.ends.len()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +165,20 @@ mod tests {
         assert_eq!(strings.bytes().len(), len);
         assert_eq!(strings.find(b"name_"), None);
         assert_eq!(strings.get(u32::MAX), b"");
+    }
+
+    #[test]
+    fn numbers_go_from_one_on_in_the_order_of_adding() {
+        let mut names = Numbered::default();
+        for round in 0..2 {
+            for n in 1..3000u32 {
+                let name = format!("name_{n}");
+                assert_eq!(names.find(name.as_bytes()), (round > 0).then_some(n));
+                assert_eq!(names.add(name.as_bytes()), Some(n));
+                assert_eq!(names.get(n), name.as_bytes());
+            }
+        }
+        assert_eq!((names.count(), names.add(b""), names.get(0)), (3000, Some(0), &b""[..]));
     }
 
     #[test]

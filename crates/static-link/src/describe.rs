@@ -8,8 +8,8 @@ use bpfweld_object::RelocKind;
 
 use crate::elf;
 use crate::input::{
-    Chunk, Core, Datasec, Described, Entry, Func, Input, Line, Role, Section, Shared, Span, Symbol,
-    Tag, Var,
+    Chunk, Core, Datasec, Described, Entry, Func, Info, Input, Line, Role, Section, Shared, Span,
+    Symbol, Tag, Var,
 };
 use crate::names::Name;
 use crate::plan::bare_references;
@@ -23,10 +23,16 @@ impl Input {
         ext: Option<&[u8]>,
         shared: &mut Shared,
     ) -> Result<(), BtfError> {
-        let Shared { names, types, strings, .. } = shared;
+        let Shared { names, types, scratch, .. } = shared;
+        let Scratch { strings, records: old, ids } = scratch;
         let mut gathered = types.add(btf)?;
         let mut tags: Vec<(Described, Tag)> = Vec::new();
-        let mut ids = Ids::default();
+        ids.list.clear();
+        let counts = gathered.counts();
+        self.funcs.reserve_exact(counts.funcs);
+        self.vars.reserve_exact(counts.vars);
+        self.datasecs.reserve_exact(counts.datasecs);
+        self.entries.reserve_exact(counts.entries);
         for item in gathered.items() {
             match item {
                 Item::Func { id, name, linkage, proto } => {
@@ -51,7 +57,7 @@ impl Input {
                         tags.push((on, Tag { name: names.add(text), component, attribute }));
                     }
                 }
-                Item::Datasec { name, entries } => {
+                Item::Datasec { name, size, entries } => {
                     let kernel = name == b".ksyms";
                     let (name, from) = (names.add(name), self.entries.len());
                     for entry in Item::section_vars(entries) {
@@ -71,7 +77,7 @@ impl Input {
                         self.entries.push(Entry { what, offset: entry.offset, size: entry.size });
                     }
                     let entries = Span::new(from, self.entries.len());
-                    self.datasecs.push(Datasec { name, entries });
+                    self.datasecs.push(Datasec { name, size, entries });
                 }
                 Item::Func { .. } | Item::Var { .. } => {}
             }
@@ -80,19 +86,18 @@ impl Input {
         if let Some(ext) = ext {
             strings.clear();
             strings.resize(gathered.string_len(), None);
-            let mut old = Records::default();
-            // Sections by name; the last one is asked for again and again.
+            old.clear();
             gathered.ext(ext, |item| match item {
                 ExtItem::Section(name) => {
                     let name = names.find_bytes(name);
                     let is = |s: &Section| s.is_code() && Some(s.old_name) == name;
-                    old.section = self.sections.iter().position(is);
+                    old.section = (0u32..).zip(&self.sections).find(|(_, s)| is(s)).map(|(i, _)| i);
                 }
                 ExtItem::Func(record) => {
                     if let (Some(section), Some(Described::Func(func))) =
                         (old.section, ids.get(record.type_id))
                     {
-                        old.funcs.push((section, record.insn_off, func));
+                        old.funcs.add(section, (record.insn_off, func));
                     }
                 }
                 ExtItem::Line(record) => {
@@ -105,26 +110,24 @@ impl Input {
                             name
                         }
                     };
-                    old.lines.push((
-                        section,
-                        Line {
-                            offset: record.insn_off,
-                            file: name(record.file_off),
-                            text: name(record.line_off),
-                            line_col: record.line_col,
-                        },
-                    ));
+                    let line = Line {
+                        offset: record.insn_off,
+                        file: name(record.file_off),
+                        text: name(record.line_off),
+                        line_col: record.line_col,
+                    };
+                    old.lines.add(section, line);
                 }
                 ExtItem::Core(record) => {
                     if let Some(section) = old.section {
                         let access = names.add(gathered.string(record.access_off));
                         let (offset, old_id) = (record.insn_off, record.type_id.0);
                         let (type_id, kind) = (TypeId::VOID, record.kind);
-                        old.core.push((section, Core { offset, type_id, old_id, access, kind }));
+                        old.core.add(section, Core { offset, type_id, old_id, access, kind });
                     }
                 }
             })?;
-            for (_, core) in &mut old.core {
+            for core in &mut old.core.items {
                 // A function or variable as the root of an access is nothing that compilers make.
                 core.type_id = gathered.import(TypeId(core.old_id))?;
             }
@@ -159,24 +162,20 @@ impl Input {
     }
 
     /// Gives sections their parts of `.BTF.ext`.
-    fn add_records(&mut self, mut records: Records) {
-        // As compilers write them, they are sorted.
-        if !records.funcs.is_sorted_by_key(|&(section, offset, _)| (section, offset)) {
-            records.funcs.sort_by_key(|&(section, offset, _)| (section, offset));
-        }
-        if !records.lines.is_sorted_by_key(|(section, line)| (*section, line.offset)) {
-            records.lines.sort_by_key(|(section, line)| (*section, line.offset));
-        }
-        if !records.core.is_sorted_by_key(|(section, core)| (*section, core.offset)) {
-            records.core.sort_by_key(|(section, core)| (*section, core.offset));
-        }
-        self.func_infos = records.funcs.iter().map(|&(_, offset, func)| (offset, func)).collect();
-        self.lines = records.lines.iter().map(|&(_, line)| line).collect();
-        self.core = records.core.iter().map(|&(_, core)| core).collect();
-        for (index, section) in self.sections.iter_mut().enumerate().filter(|(_, s)| s.is_code()) {
-            section.func_infos = part(&records.funcs, index, |&(at, ..)| at);
-            section.lines = part(&records.lines, index, |&(at, _)| at);
-            section.core = part(&records.core, index, |&(at, _)| at);
+    fn add_records(&mut self, records: &mut Records) {
+        let (func_infos, of_funcs) = records.funcs.finish(|&(offset, _)| offset);
+        let (lines, of_lines) = records.lines.finish(|line| line.offset);
+        let (core, of_core) = records.core.finish(|core| core.offset);
+        (self.func_infos, self.lines, self.core) = (func_infos, lines, core);
+        let code = (0u32..).zip(&mut self.sections).filter(|(_, s)| s.is_code());
+        for (index, section) in code {
+            section.info = count(&self.infos);
+            let part = |runs: &[(u32, Span)]| {
+                let at = runs.binary_search_by_key(&index, |&(section, _)| section).ok();
+                at.and_then(|at| runs.get(at)).map(|&(_, span)| span).unwrap_or_default()
+            };
+            let (func_infos, lines, core) = (part(&of_funcs), part(&of_lines), part(&of_core));
+            self.infos.push(Info { func_infos, lines, core });
         }
     }
 
@@ -184,7 +183,14 @@ impl Input {
     fn describe(&mut self) {
         let places = self.places();
         for (index, section) in (0u32..).zip(&self.sections) {
-            for &(offset, func) in section.func_infos.of(&self.func_infos) {
+            for &(offset, func) in self
+                .infos
+                .get(section.info as usize)
+                .copied()
+                .unwrap_or_default()
+                .func_infos
+                .of(&self.func_infos)
+            {
                 let Some(func) = self.funcs.get_mut(func as usize) else { continue };
                 let here = places.starting(index, offset.into());
                 let is = |&&(_, _, s): &&_| {
@@ -326,11 +332,11 @@ impl Input {
 
     /// Says which chunks are entry programs: outside `.text`, what is not static, or what nothing else in
     /// the object refers to, or a slot of a map names.
-    pub(crate) fn mark_entries(&mut self, endian: Endian) {
+    pub(crate) fn mark_entries(&mut self, data: &[u8], endian: Endian) {
         let entries = |s: &&Section| s.role == Role::Entries;
         let chunks = self.sections.iter().filter(entries).flat_map(|s| self.chunks_of(s));
         let uses = match chunks.clone().any(|c| c.is_static) {
-            true => self.uses(endian),
+            true => self.uses(data, endian),
             false => Uses::default(),
         };
         for section in self.sections.iter().filter(entries) {
@@ -343,7 +349,7 @@ impl Input {
     }
 
     /// Chunks that code of others, or a slot of a map, refers to.
-    fn uses(&self, endian: Endian) -> Uses {
+    fn uses(&self, data: &[u8], endian: Endian) -> Uses {
         let mut uses = Uses::default();
         let place = |symbol: u32, addend: i64| {
             let symbol = self.symbol(symbol)?;
@@ -360,7 +366,7 @@ impl Input {
                 let calls = |k| matches!(k, RelocKind::Call | RelocKind::LoadImm64);
                 let relocs = self.relocs_in(section, start, end).iter().filter(|r| calls(r.kind));
                 let by_reloc = relocs.filter_map(|r| place(r.symbol, r.addend));
-                let bare = bare_references(self, section, start, end, endian);
+                let bare = bare_references(data, self, section, start, end, endian);
                 let by_distance = bare.into_iter().filter_map(|bare| {
                     let chunk = self.chunk_at(section, bare.target)?;
                     Some(section.chunks.range().start + chunk as usize)
@@ -405,7 +411,7 @@ impl Places {
 }
 
 /// What functions and variables types are, by their ids, from the first one on.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Ids {
     first: u32,
     list: Vec<Option<Described>>,
@@ -433,21 +439,97 @@ struct Uses {
     slots: HashSet<usize>,
 }
 
-/// What `.BTF.ext` says, each with the number of its section.
-#[derive(Default)]
-struct Records {
-    /// The section that what comes next is about.
-    section: Option<usize>,
-    funcs: Vec<(usize, u32, u32)>,
-    lines: Vec<(usize, Line)>,
-    core: Vec<(usize, Core)>,
+/// Room for what is of use only while an object is read.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// The name of the string at an offset of the types.
+    strings: Vec<Option<Name>>,
+    records: Records,
+    ids: Ids,
 }
 
-/// The part of a section in a list that is sorted by sections.
-fn part<T>(list: &[T], section: usize, of: impl Fn(&T) -> usize) -> Span {
-    let from = list.partition_point(|record| of(record) < section);
-    let to = list.partition_point(|record| of(record) <= section);
-    Span::new(from, to)
+/// What `.BTF.ext` says.
+#[derive(Debug, Default)]
+struct Records {
+    /// The section that what comes next is about.
+    section: Option<u32>,
+    funcs: Runs<(u32, u32)>,
+    lines: Runs<Line>,
+    core: Runs<Core>,
+}
+
+impl Records {
+    /// Of an object that could not be read there may be some left.
+    fn clear(&mut self) {
+        self.section = None;
+        self.funcs.clear();
+        self.lines.clear();
+        self.core.clear();
+    }
+}
+
+/// Records of one section after the other.
+#[derive(Debug)]
+struct Runs<T> {
+    items: Vec<T>,
+    /// Each section, and where its records begin.
+    starts: Vec<(u32, usize)>,
+}
+
+impl<T> Default for Runs<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), starts: Vec::new() }
+    }
+}
+
+/// From so many records on, they are not copied.
+const MANY: usize = 1 << 10;
+
+impl<T: Copy> Runs<T> {
+    fn add(&mut self, section: u32, item: T) {
+        if self.starts.last().is_none_or(|&(last, _)| last != section) {
+            self.starts.push((section, self.items.len()));
+        }
+        self.items.push(item);
+    }
+
+    /// The records, sorted by their offsets in each section, and the part of each section, sorted.
+    fn finish(&mut self, offset: impl Fn(&T) -> u32) -> (Vec<T>, Vec<(u32, Span)>) {
+        let mut runs = self.runs();
+        runs.sort_unstable_by_key(|&(section, span)| (section, span.range().start));
+        let once = runs.array_windows().all(|[a, b]| a.0 != b.0);
+        let sorted = |&(_, span): &(u32, Span)| span.of(&self.items).is_sorted_by_key(&offset);
+        // As compilers write them.
+        if !once || !runs.iter().all(sorted) {
+            let all = runs.iter().flat_map(|&(section, span)| {
+                span.of(&self.items).iter().map(move |&item| (section, item))
+            });
+            let mut all: Vec<(u32, T)> = all.collect();
+            all.sort_by_key(|(section, item)| (*section, offset(item)));
+            self.items.clear();
+            self.starts.clear();
+            all.into_iter().for_each(|(section, item)| self.add(section, item));
+            runs = self.runs();
+        }
+        self.starts.clear();
+        let items = match self.items.len() {
+            0..MANY => self.items.clone(),
+            _ => std::mem::take(&mut self.items),
+        };
+        self.items.clear();
+        (items, runs)
+    }
+
+    fn clear(&mut self) {
+        self.items.clear();
+        self.starts.clear();
+    }
+
+    fn runs(&self) -> Vec<(u32, Span)> {
+        let ends = self.starts.iter().skip(1).map(|&(_, start)| start);
+        let starts = self.starts.iter().zip(ends.chain([self.items.len()]));
+        starts.map(|(&(section, start), end)| (section, Span::new(start, end))).collect()
+    }
 }
 
 /// The place in a list that the next one gets.

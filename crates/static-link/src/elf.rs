@@ -52,9 +52,9 @@ pub(crate) struct Section<'a> {
     pub(crate) flags: u64,
     pub(crate) align: u64,
     pub(crate) entry_size: u64,
-    /// The length of `data`, but for `SHT_NOBITS`.
     pub(crate) size: u64,
-    pub(crate) data: Vec<u8>,
+    /// Where its contents are in the file.
+    pub(crate) offset: u64,
     /// By rising offset.
     pub(crate) rels: Vec<Rel>,
 }
@@ -86,12 +86,20 @@ pub(crate) enum Place {
     Section(u32),
 }
 
-struct Out {
-    bytes: Vec<u8>,
+/// A file in the making.
+pub(crate) struct Out {
+    pub(crate) bytes: Vec<u8>,
     endian: Endian,
 }
 
 impl Out {
+    /// The header's room, and no more; at most so many bytes are expected.
+    pub(crate) fn new(endian: Endian, most: usize) -> Self {
+        let mut bytes = Vec::with_capacity(most);
+        bytes.resize(HEADER_LEN, 0);
+        Self { bytes, endian }
+    }
+
     fn u16(&mut self, value: u16) {
         self.bytes.extend(match self.endian {
             Endian::Little => value.to_le_bytes(),
@@ -113,7 +121,7 @@ impl Out {
         });
     }
 
-    fn align(&mut self, align: u64) -> u64 {
+    pub(crate) fn align(&mut self, align: u64) -> u64 {
         let align = usize::try_from(align.max(1)).unwrap_or(1);
         self.bytes.resize(self.bytes.len().next_multiple_of(align), 0);
         self.bytes.len() as u64
@@ -139,12 +147,11 @@ struct Header {
     entry_size: u64,
 }
 
-/// The bytes of the file.
-pub(crate) fn write(mut file: File<'_>) -> Result<Vec<u8>, LinkError> {
+/// The bytes of the file, whose sections have their contents in `out` already.
+pub(crate) fn write(file: &File<'_>, mut out: Out) -> Result<Vec<u8>, LinkError> {
     let rel_names: Vec<Vec<u8>> =
         file.sections.iter().map(|s| [b".rel", s.name].concat()).collect();
     let mut strings = Strings::new();
-    let mut out = Out { bytes: vec![0; HEADER_LEN], endian: file.endian };
     let mut headers = vec![Header::default()];
     let rel_count = file.sections.iter().filter(|s| !s.rels.is_empty()).count();
     let symtab = file.sections.len() + rel_count + 1;
@@ -153,14 +160,12 @@ pub(crate) fn write(mut file: File<'_>) -> Result<Vec<u8>, LinkError> {
         return Err(LinkError::TooLarge(format!("{section_count} sections")));
     }
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    for section in &mut file.sections {
-        let offset = out.align(section.align);
-        out.bytes.extend_from_slice(&std::mem::take(&mut section.data));
+    for section in &file.sections {
         headers.push(Header {
             name: name(&mut strings, section.name)?,
             kind: section.kind,
             flags: section.flags,
-            offset,
+            offset: section.offset,
             size: section.size,
             align: section.align,
             entry_size: section.entry_size,

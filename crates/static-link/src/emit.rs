@@ -37,10 +37,17 @@ pub(crate) struct OutReloc {
 /// A section's contents.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
-    /// Empty for `SHT_NOBITS`.
-    pub(crate) data: Vec<u8>,
+    /// Where they are in the file.
+    pub(crate) offset: u64,
     /// By rising offset.
     pub(crate) relocs: Vec<OutReloc>,
+}
+
+/// A section that is being filled.
+struct Filling<'o> {
+    /// Empty for `SHT_NOBITS`.
+    data: &'o mut [u8],
+    relocs: Vec<OutReloc>,
 }
 
 pub(crate) struct Emit<'c, 'a> {
@@ -51,38 +58,43 @@ pub(crate) struct Emit<'c, 'a> {
 
 impl Emit<'_, '_> {
     /// The contents of all sections.
-    pub(crate) fn all(&self) -> Result<Vec<Contents>, LinkError> {
+    pub(crate) fn all(&self, file: &mut elf::Out) -> Result<Vec<Contents>, LinkError> {
         let sections = self.layout.sections.iter().enumerate();
-        sections.map(|(index, section)| self.section(index, section)).collect()
+        sections.map(|(index, section)| self.section(index, section, file)).collect()
     }
 
-    fn section(&self, index: usize, out: &OutSection) -> Result<Contents, LinkError> {
-        let mut contents = Contents::default();
+    fn section(
+        &self,
+        index: usize,
+        out: &OutSection,
+        file: &mut elf::Out,
+    ) -> Result<Contents, LinkError> {
+        let offset = file.align(out.align);
+        let from = file.bytes.len();
         if out.kind != elf::SHT_NOBITS {
-            let size = usize::try_from(out.size)
-                .ok()
-                .filter(|_| out.size <= u64::from(u32::MAX))
-                .ok_or_else(|| {
-                LinkError::TooLarge(format!("a section of {} bytes", out.size))
-            })?;
-            contents.data.resize(size, 0);
+            let size = usize::try_from(out.size).ok().filter(|_| out.size <= u64::from(u32::MAX));
+            let too_large = || LinkError::TooLarge(format!("a section of {} bytes", out.size));
+            file.bytes.resize(from + size.ok_or_else(too_large)?, 0);
         }
+        let data = file.bytes.get_mut(from..).unwrap_or_default();
+        let mut contents = Filling { data, relocs: Vec::new() };
         for piece in &out.pieces {
             let Some(input) = self.context.inputs.get(piece.input as usize) else { continue };
             let Some(section) = input.section(piece.section) else { continue };
-            copy(&mut contents.data, section.data.of(&input.data), piece);
+            copy(contents.data, section.data.of(&self.context.data), piece);
             if out.role == Role::Single && self.context.names.bytes(out.name) == b"license" {
-                self.set_licence(&mut contents.data);
+                self.set_licence(contents.data);
             }
             if jump_tables::is_section(section, &self.context.names) {
-                self.move_targets(input, section, piece, &mut contents.data)?;
+                self.move_targets(input, section, piece, contents.data)?;
             }
             self.relocate(index, input, section, piece, &mut contents)?;
         }
-        if !contents.relocs.is_sorted_by_key(|r| r.offset) {
-            contents.relocs.sort_by_key(|r| r.offset);
+        let mut relocs = contents.relocs;
+        if !relocs.is_sorted_by_key(|r| r.offset) {
+            relocs.sort_by_key(|r| r.offset);
         }
-        Ok(contents)
+        Ok(Contents { offset, relocs })
     }
 
     /// The text never is longer than what stands there.
@@ -101,7 +113,7 @@ impl Emit<'_, '_> {
         input: &Input,
         section: &Section,
         piece: &Piece,
-        contents: &mut Contents,
+        contents: &mut Filling<'_>,
     ) -> Result<(), LinkError> {
         let endian = self.context.endian;
         let is_code = matches!(section.role, Role::Text | Role::Entries);
@@ -111,7 +123,7 @@ impl Emit<'_, '_> {
             let (target, addend) = self.target(piece.input, reloc, from_code).ok_or_else(|| {
                 self.broken(input, section, reloc.offset, "what is not part of the output")
             })?;
-            put(&mut contents.data, offset, reloc.kind, addend, endian)
+            put(contents.data, offset, reloc.kind, addend, endian)
                 .ok_or_else(|| self.broken(input, section, reloc.offset, "a place too far away"))?;
             contents.relocs.push(OutReloc { offset, kind: reloc.kind, target });
         }
@@ -123,13 +135,13 @@ impl Emit<'_, '_> {
         if moved {
             self.move_bare(index, input, section, piece, contents)?;
         }
-        for core in section.core.of(&input.core) {
+        for core in input.core_of(section) {
             let offset = u64::from(core.offset);
             // `BPF_CORE_TYPE_ID_LOCAL` and `BPF_CORE_TYPE_ID_TARGET`: the id stands in the instruction.
             if matches!(core.kind, 6 | 7) && (piece.start..piece.end).contains(&offset) {
                 let at = piece.at + (offset - piece.start) + 4;
                 let new = self.context.type_id(core.type_id).0;
-                if let Some(place) = word_at(&mut contents.data, at)
+                if let Some(place) = word_at(contents.data, at)
                     && elf::get(*place, endian) == core.old_id
                 {
                     *place = bytes(new, endian);
@@ -146,10 +158,12 @@ impl Emit<'_, '_> {
         input: &Input,
         section: &Section,
         piece: &Piece,
-        contents: &mut Contents,
+        contents: &mut Filling<'_>,
     ) -> Result<(), LinkError> {
         let endian = self.context.endian;
-        for bare in bare_references(input, section, piece.start, piece.end, endian) {
+        for bare in
+            bare_references(&self.context.data, input, section, piece.start, piece.end, endian)
+        {
             // Who goes together keeps the distance.
             let together = piece.called.is_some() || section.role == Role::Text;
             if together && (piece.start..piece.end).contains(&bare.target) {
@@ -167,16 +181,16 @@ impl Emit<'_, '_> {
                 let distance = signed(target).zip(signed(offset)).map(|(t, o)| t - o);
                 let slots =
                     distance.map(|d| d / INSN_SIZE as i64 - 1).and_then(|d| i32::try_from(d).ok());
-                let place = word_at(&mut contents.data, offset + 4).zip(slots);
+                let place = word_at(contents.data, offset + 4).zip(slots);
                 let (place, slots) = place.ok_or_else(too_far)?;
                 *place = bytes(slots.cast_unsigned(), endian);
                 continue;
             }
             if !bare.is_call {
                 // With a relocation, the instruction does not say what kind of address it is.
-                clear_source(&mut contents.data, offset, endian);
+                clear_source(contents.data, offset, endian);
             }
-            put(&mut contents.data, offset, kind, signed(target).ok_or_else(too_far)?, endian)
+            put(contents.data, offset, kind, signed(target).ok_or_else(too_far)?, endian)
                 .ok_or_else(too_far)?;
             contents.relocs.push(OutReloc { offset, kind, target: section_target(out) });
         }

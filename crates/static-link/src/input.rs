@@ -2,15 +2,18 @@
 //! types themselves go into the link's one builder right away, so that what the objects have in common
 //! is kept once.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 use bpfweld_btf::{Endian, Gatherer, Linkage, TypeId};
 use bpfweld_object::{
     FileReloc, FileSection, FileSymbol, Object, ObjectFile, ReadError, ReadProblem,
 };
 
+use crate::describe::Scratch;
 use crate::elf;
 use crate::error::LinkError;
+use crate::hash::HashMap;
 use crate::known::Known;
 use crate::names::{Name, Names};
 
@@ -22,12 +25,12 @@ pub(crate) struct Input {
     pub(crate) sections: Vec<Section>,
     /// By their index in the file.
     pub(crate) symbols: Vec<Symbol>,
-    /// Contents of sections.
-    pub(crate) data: Vec<u8>,
     pub(crate) relocs: Vec<FileReloc>,
     pub(crate) chunks: Vec<Chunk>,
     /// Of chunks, see [`Chunk::symbols`].
     pub(crate) starting: Vec<u32>,
+    /// Of sections with code, see [`Section::info`].
+    pub(crate) infos: Vec<Info>,
     /// Offset in the section, index into [`Input::funcs`].
     pub(crate) func_infos: Vec<(u32, u32)>,
     pub(crate) lines: Vec<Line>,
@@ -101,7 +104,7 @@ impl Bases {
 }
 
 /// What a section is to the linker.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Role {
     /// Not in the output, or made anew there.
     Dropped,
@@ -117,8 +120,9 @@ pub(crate) enum Role {
     Data,
 }
 
-#[derive(Debug)]
-pub(crate) struct Section {
+/// What sections of many inputs have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Shape {
     /// In the output: `.text` for `.text.x`.
     pub(crate) name: Name,
     /// In the object.
@@ -128,17 +132,37 @@ pub(crate) struct Section {
     pub(crate) flags: u64,
     pub(crate) align: u64,
     pub(crate) entry_size: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Section {
+    shape: Arc<Shape>,
     pub(crate) size: u64,
+    /// In [`Shared::data`].
     pub(crate) data: Span,
     /// By rising offset.
     pub(crate) relocs: Span,
     /// Functions of code, definitions of `.maps`: what may be left out or moved by itself. Without gaps,
     /// by rising offset; empty where the section is one piece.
     pub(crate) chunks: Span,
-    /// What `.BTF.ext` says about it, each by rising offset.
+    /// What `.BTF.ext` says about it, in [`Input::infos`]; beyond that of what it says nothing about.
+    pub(crate) info: u32,
+}
+
+/// What `.BTF.ext` says about a section, each by rising offset.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Info {
     pub(crate) func_infos: Span,
     pub(crate) lines: Span,
     pub(crate) core: Span,
+}
+
+impl Deref for Section {
+    type Target = Shape;
+
+    fn deref(&self) -> &Shape {
+        &self.shape
+    }
 }
 
 impl Section {
@@ -250,6 +274,8 @@ pub(crate) struct Tag {
 #[derive(Debug)]
 pub(crate) struct Datasec {
     pub(crate) name: Name,
+    /// In bytes.
+    pub(crate) size: u32,
     /// In [`Input::entries`].
     pub(crate) entries: Span,
 }
@@ -267,8 +293,10 @@ pub(crate) struct Shared {
     pub(crate) names: Names,
     pub(crate) types: Gatherer,
     pub(crate) known: Known,
-    /// Of the object that is being read: the name of the string at an offset of its types.
-    pub(crate) strings: Vec<Option<Name>>,
+    shapes: HashMap<Shape, Arc<Shape>>,
+    /// Contents of sections of all inputs.
+    pub(crate) data: Vec<u8>,
+    pub(crate) scratch: Scratch,
 }
 
 impl Input {
@@ -282,10 +310,20 @@ impl Input {
         bytes: &[u8],
         shared: &mut Shared,
     ) -> Result<(Self, Endian), LinkError> {
+        let file = ObjectFile::parse(label, bytes)?;
+        Ok((Self::take(label, bytes, &file, shared)?, file.endian))
+    }
+
+    /// [`Input::read`] of the parts of a file.
+    pub(crate) fn take(
+        label: &str,
+        bytes: &[u8],
+        file: &ObjectFile<'_>,
+        shared: &mut Shared,
+    ) -> Result<Self, LinkError> {
         let broken = |problem| {
             LinkError::Read(ReadError { object: label.to_owned(), problem: Box::new(problem) })
         };
-        let file = ObjectFile::parse(label, bytes)?;
         if let Some(section) = file.sections.iter().find(|s| !is_aligned(s)) {
             let problem = format!(
                 "its alignment of {} bytes is no power of two up to {MAX_ALIGN}",
@@ -294,11 +332,11 @@ impl Input {
             return Err(broken(ReadProblem::Section { section: section.name.to_owned(), problem }));
         }
         let mut input = Self { label: label.to_owned(), ..Self::default() };
-        let homes = input.take_sections(&file, &mut shared.names);
+        let homes = input.take_sections(file, shared)?;
         let symbols = file.symbols.iter().map(|s| symbol(s, &homes, &mut shared.names));
         input.symbols = symbols.collect();
         let find = |name| file.sections.iter().find(|s| s.name == name && !s.data.is_empty());
-        let read_licence = input.read_licence(&file, &mut shared.names);
+        let read_licence = input.read_licence(file, &mut shared.names);
         if let Some(section) = find(".BTF") {
             input.has_types = true;
             let ext = find(".BTF.ext").map(|s| s.data);
@@ -310,49 +348,63 @@ impl Input {
         }
         input.cut();
         let types = shared.types.type_count();
-        if !read_licence || !shared.known.covers(&input, types, &shared.names, file.endian) {
+        if !read_licence || !shared.covers(&input, types, file.endian) {
             Object::parse(label, bytes)?.check()?;
             shared.known.learn(&input, types);
         }
-        input.mark_entries(file.endian);
-        Ok((input, file.endian))
+        input.mark_entries(&shared.data, file.endian);
+        Ok(input)
     }
 
     /// Takes over what goes into outputs. Gives the new number of each section of the file.
-    fn take_sections(&mut self, file: &ObjectFile<'_>, names: &mut Names) -> Vec<u32> {
+    fn take_sections(
+        &mut self,
+        file: &ObjectFile<'_>,
+        shared: &mut Shared,
+    ) -> Result<Vec<u32>, LinkError> {
         let mut homes = vec![0; file.sections.len()];
         let kept = file.sections.iter().filter(|s| role(s) != Role::Dropped);
         let (bytes, relocs) =
             kept.clone().fold((0, 0), |(b, r), s| (b + s.data.len(), r + s.relocs.len()));
-        self.data.reserve_exact(bytes);
+        if u32::try_from(shared.data.len() + bytes).is_err() {
+            return Err(LinkError::TooLarge("more than 4 GiB of sections".to_owned()));
+        }
         self.relocs.reserve_exact(relocs);
         self.sections.reserve_exact(kept.count() + 1);
-        self.sections.push(Section::nothing());
+        let none = Span::default();
+        let (relocs, chunks) = (none, none);
+        let shape = shared.shape(Shape::NOTHING);
+        self.sections.push(Section { shape, size: 0, data: none, relocs, chunks, info: u32::MAX });
         for (from, home) in file.sections.iter().zip(&mut homes) {
             let role = role(from);
             if role == Role::Dropped {
                 continue;
             }
             *home = u32::try_from(self.sections.len()).unwrap_or(0);
-            let (data, relocs) = (self.data.len(), self.relocs.len());
-            self.data.extend_from_slice(from.data);
+            let (data, relocs) = (shared.data.len(), self.relocs.len());
+            shared.data.extend_from_slice(from.data);
             self.relocs.extend_from_slice(&from.relocs);
-            let old_name = names.add(from.name.as_bytes());
-            self.sections.push(Section {
-                name: if role == Role::Text { names.add(b".text") } else { old_name },
+            let old_name = shared.names.add(from.name.as_bytes());
+            let name = if role == Role::Text { shared.names.add(b".text") } else { old_name };
+            let shape = shared.shape(Shape {
+                name,
                 old_name,
                 role,
                 kind: from.kind,
                 flags: from.flags & !elf::SHF_GROUP,
                 align: from.align.max(1),
                 entry_size: from.entry_size,
+            });
+            self.sections.push(Section {
+                shape,
                 size: from.size,
-                data: Span::new(data, self.data.len()),
+                data: Span::new(data, shared.data.len()),
                 relocs: Span::new(relocs, self.relocs.len()),
-                ..Section::nothing()
+                chunks,
+                info: u32::MAX,
             });
         }
-        homes
+        Ok(homes)
     }
 
     /// `false` when something is wrong with licence or version.
@@ -397,8 +449,20 @@ impl Input {
         all.get(from..to).unwrap_or_default()
     }
 
+    pub(crate) fn func_infos_of(&self, section: &Section) -> &[(u32, u32)] {
+        self.info(section).func_infos.of(&self.func_infos)
+    }
+
     pub(crate) fn lines_of(&self, section: &Section) -> &[Line] {
-        section.lines.of(&self.lines)
+        self.info(section).lines.of(&self.lines)
+    }
+
+    pub(crate) fn core_of(&self, section: &Section) -> &[Core] {
+        self.info(section).core.of(&self.core)
+    }
+
+    fn info(&self, section: &Section) -> Info {
+        self.infos.get(section.info as usize).copied().unwrap_or_default()
     }
 
     /// Symbols at the start of a chunk.
@@ -426,27 +490,24 @@ impl Input {
     }
 }
 
-impl Section {
-    /// One that is not linked.
-    fn nothing() -> Self {
-        let none = Span::default();
-        Self {
-            name: Name::EMPTY,
-            old_name: Name::EMPTY,
-            role: Role::Dropped,
-            kind: 0,
-            flags: 0,
-            align: 1,
-            entry_size: 0,
-            size: 0,
-            data: none,
-            relocs: none,
-            chunks: none,
-            func_infos: none,
-            lines: none,
-            core: none,
-        }
+impl Shared {
+    /// The one of these that is kept.
+    fn shape(&mut self, shape: Shape) -> Arc<Shape> {
+        self.shapes.entry(shape).or_insert_with(|| Arc::new(shape)).clone()
     }
+}
+
+impl Shape {
+    /// Of what is not linked.
+    const NOTHING: Self = Self {
+        name: Name::EMPTY,
+        old_name: Name::EMPTY,
+        role: Role::Dropped,
+        kind: 0,
+        flags: 0,
+        align: 1,
+        entry_size: 0,
+    };
 }
 
 /// Largest alignment of a section, in bytes: what lies between sections is written out.

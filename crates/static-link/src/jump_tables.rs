@@ -59,8 +59,7 @@ impl Emit<'_, '_> {
                 }
                 let mut at = symbol.value;
                 while at < end {
-                    let old =
-                        self.entry(input, tables, at).ok_or_else(|| broken("no jump table"))?;
+                    let old = self.entry(tables, at).ok_or_else(|| broken("no jump table"))?;
                     let new = self.new_place(input, index, code, piece.input, reloc.offset, old)?;
                     let new = i64::try_from(new).map_err(|_| broken("a place too far away"))?;
                     let to = piece.at + (at - piece.start);
@@ -74,8 +73,9 @@ impl Emit<'_, '_> {
     }
 
     /// An entry as it stands in the input.
-    fn entry(&self, input: &Input, tables: &Section, at: u64) -> Option<u64> {
-        let bytes = tables.data.of(&input.data).get(usize::try_from(at).ok()?..)?.first_chunk()?;
+    fn entry(&self, tables: &Section, at: u64) -> Option<u64> {
+        let bytes =
+            tables.data.of(&self.context.data).get(usize::try_from(at).ok()?..)?.first_chunk()?;
         Some(match self.context.endian {
             Endian::Little => u64::from_le_bytes(*bytes),
             Endian::Big => u64::from_be_bytes(*bytes),

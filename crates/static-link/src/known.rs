@@ -12,7 +12,7 @@ use bpfweld_insn::{CALL, INSN_SIZE, Insn, pseudo};
 use bpfweld_object::{FileReloc, RelocKind};
 
 use crate::elf;
-use crate::input::{Chunk, Described, Input, Role, Section, Symbol};
+use crate::input::{Chunk, Described, Input, Role, Section, Shared, Symbol};
 use crate::names::{Name, Names};
 
 /// What has been read in full, in this link.
@@ -27,31 +27,48 @@ pub(crate) struct Known {
 }
 
 /// Bytes of contents, sections, and lists of variables from which on an object is not plain.
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 24;
 const MAX_PARTS: usize = 128;
 /// Largest section of variables, in bytes.
 const MAX_SECTION: u64 = 1 << 20;
 
 impl Known {
+    /// The same, when the builder has more types that are no plain ones.
+    pub(crate) fn with(self, types: u32) -> Self {
+        Self { types, ..self }
+    }
+
+    /// Did all of so many types come from inputs that were read?
+    pub(crate) fn has_all(&self, types: u32) -> bool {
+        self.types == types
+    }
+
     /// Remembers an object that was read in full; the builder now has so many types.
     pub(crate) fn learn(&mut self, input: &Input, types: u32) {
         self.types = types;
         self.protos.extend(input.funcs.iter().map(|f| f.proto));
         self.vars.extend(vars(input));
     }
+}
 
+impl Shared {
     /// Is all of the object known or plain? The builder has so many types, with this object's.
-    pub(crate) fn covers(&self, input: &Input, types: u32, names: &Names, endian: Endian) -> bool {
+    pub(crate) fn covers(&self, input: &Input, types: u32, endian: Endian) -> bool {
+        let (known, data) = (&self.known, &self.data);
+        let code = |s: &&Section| s.is_code();
+        let bytes: usize = input.sections.iter().map(|s| s.data.len()).sum();
+        let kept = |s: &Section| matches!(s.role, Role::Maps | Role::Data) && s.size > 0;
+        let has_parts = input.has_code || input.sections.iter().any(kept);
         // A tag may be on a member that is not there.
-        let is_plain = input.has_types && input.tags.is_empty() && input.data.len() <= MAX_BYTES;
+        let is_plain = has_parts && input.has_types && input.tags.is_empty() && bytes <= MAX_BYTES;
         is_plain
-            && self.types == types
-            && input.funcs.iter().all(|f| self.protos.contains(&f.proto))
-            && vars(input).all(|var| self.vars.contains(&var))
+            && known.types == types
+            && input.funcs.iter().all(|f| known.protos.contains(&f.proto))
+            && vars(input).all(|var| known.vars.contains(&var))
             && input.symbols.iter().all(is_plain_symbol)
-            && are_plain_sections(input, names)
+            && are_plain_sections(input, &self.names)
             && are_vars_inside(input)
-            && input.sections.iter().all(|s| !s.is_code() || is_plain_code(input, s, endian))
+            && input.sections.iter().filter(code).all(|s| is_plain_code(data, input, s, endian))
     }
 }
 
@@ -150,8 +167,8 @@ fn starts_at(input: &Input, section: &Section, offset: u64) -> bool {
     input.chunks_of(section).binary_search_by_key(&offset, |c| c.start).is_ok()
 }
 
-fn is_plain_code(input: &Input, section: &Section, endian: Endian) -> bool {
-    let data = section.data.of(&input.data);
+fn is_plain_code(data: &[u8], input: &Input, section: &Section, endian: Endian) -> bool {
+    let data = section.data.of(data);
     let mut relocs = input.relocs_of(section).iter().peekable();
     let plain = input.chunks_of(section).iter().all(|chunk| {
         let end = end_of(input, chunk);
@@ -190,7 +207,7 @@ fn is_plain_code(input: &Input, section: &Section, endian: Endian) -> bool {
     plain
         && relocs.next().is_none()
         && (!input.chunks_of(section).is_empty() || section.size == 0)
-        && are_plain_accesses(input, section)
+        && are_plain_accesses(data, input, section)
 }
 
 fn is_plain_alone(input: &Input, section: &Section, insn: Insn, offset: u64) -> bool {
@@ -240,9 +257,8 @@ fn is_described_map(input: &Input, section: &Section, offset: u64) -> bool {
 }
 
 /// CO-RE records are about the first halves of instructions of functions.
-fn are_plain_accesses(input: &Input, section: &Section) -> bool {
-    let data = section.data.of(&input.data);
-    section.core.of(&input.core).iter().all(|core| {
+fn are_plain_accesses(data: &[u8], input: &Input, section: &Section) -> bool {
+    input.core_of(section).iter().all(|core| {
         let at = core.offset as usize;
         let before = at.checked_sub(INSN_SIZE).and_then(|at| data.get(at));
         at.is_multiple_of(INSN_SIZE)

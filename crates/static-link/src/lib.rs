@@ -102,6 +102,8 @@ pub struct Linker {
     inputs: Vec<Input>,
     labels: HashSet<Name>,
     shared: Shared,
+    /// Size of all objects together.
+    bytes: usize,
     /// Byte order, and the first object.
     endian: Option<(Endian, String)>,
     edits: Vec<Edit>,
@@ -116,6 +118,8 @@ impl Default for Linker {
 /// What all phases look at.
 pub(crate) struct Context<'a> {
     pub(crate) inputs: &'a [Input],
+    /// Contents of the inputs' sections; none any longer when they are in the output.
+    pub(crate) data: Vec<u8>,
     pub(crate) names: Names,
     /// Numbers of the symbols of all inputs.
     pub(crate) symbols: Bases,
@@ -166,6 +170,7 @@ impl Linker {
             inputs: Vec::new(),
             labels: HashSet::default(),
             shared: Shared::default(),
+            bytes: 0,
             endian: None,
             edits: Vec::new(),
         }
@@ -195,6 +200,7 @@ impl Linker {
             None => self.endian = Some((endian, label.to_owned())),
         }
         self.inputs.push(input);
+        self.bytes = self.bytes.saturating_add(bytes.len());
         // Fewer than fit into memory.
         Ok(InputId(u32::try_from(self.inputs.len() - 1).unwrap_or(u32::MAX)))
     }
@@ -206,7 +212,7 @@ impl Linker {
     /// Everything that [`LinkError`] lists; the first thing that is found, or with
     /// [`Options::keep_going`] all.
     pub fn link(self, options: &Options) -> Result<Output, LinkErrors> {
-        let (mut output, mut expected) = self.make(options)?;
+        let (mut output, mut expected, mut shared) = self.make(options)?;
         if options.strip_unreachable {
             // What is left of functions and data says which types are left. Those come in the order of their
             // use then, and once more in that of all outputs.
@@ -214,17 +220,17 @@ impl Linker {
                 let mut linker = Self::new();
                 linker.shared.types = types;
                 linker.add("output", &output.bytes)?;
-                let (stripped, what) = linker.make(&Options::default())?;
-                (output.bytes, expected) = (stripped.bytes, what);
+                let (stripped, what, known) = linker.make(&Options::default())?;
+                (output.bytes, expected, shared) = (stripped.bytes, what, known);
             }
         }
-        // Reading needs memory of its own; all but the bytes is gone.
-        read_back::check(&output.bytes, &expected)?;
+        // Reading needs memory of its own; all but the bytes and what inputs had in common is gone.
+        read_back::check(&output.bytes, &expected, &mut shared)?;
         Ok(output)
     }
 
     /// The pipeline, up to what is to be read back.
-    fn make(mut self, options: &Options) -> Result<(Output, Expected), LinkErrors> {
+    fn make(mut self, options: &Options) -> Result<(Output, Expected, Shared), LinkErrors> {
         let mut errors = Errors { list: Vec::new(), all: options.keep_going };
         let mut notes = Vec::new();
         let (endian, _) = self.endian.take().ok_or(LinkError::NoInput)?;
@@ -234,7 +240,7 @@ impl Linker {
         let bound = errors.many(|errors| self.edit(errors))?;
         self.hide_entries(options.root, &bound);
         // Symbols have their final names. Every binding is between an undefined symbol and a function.
-        let Shared { names, types, .. } = self.shared;
+        let Shared { names, types, known, data, .. } = self.shared;
         let mut builder = types.into_builder();
         let untyped = |i: &Input| !i.has_types && i.has_code;
         let mixed = self.inputs.iter().any(|i| i.has_types) && self.inputs.iter().any(untyped);
@@ -243,8 +249,10 @@ impl Linker {
             false => None,
         };
         let resolved = resolve_forwards(builder).map_err(LinkError::Types)?;
+        let is_known = resolved.ids.is_none() && known.has_all(resolved.builder.type_count());
         let mut context = Context {
             inputs: &self.inputs,
+            data,
             names,
             symbols: Bases::new(self.inputs.iter().map(|i| i.symbols.len())),
             endian,
@@ -258,7 +266,13 @@ impl Linker {
         };
         // Types that are equal have one id.
         context.licence = errors
-            .one(licence::merge(context.inputs, &mut context.names, endian, &mut notes))?
+            .one(licence::merge(
+                context.inputs,
+                &mut context.names,
+                &context.data,
+                endian,
+                &mut notes,
+            ))?
             .flatten();
         choose_owners(&mut context, &mut notes);
         errors.one(one_arena(&context))?;
@@ -273,31 +287,40 @@ impl Linker {
         errors.end()?;
         // Every function, map and byte of data that goes in has its place.
         let renamed = symtab::tell_apart(&mut context, &table, &plan);
-        let context = &context;
-        let contents = Emit { context, table: &table, layout: &layout }.all()?;
-        let symtab = Symtab::make(context, &table, &plan, &layout, &contents, &renamed);
-        let types = context.inputs.iter().any(|i| i.has_types).then(|| {
-            Types {
-                context,
-                table: &table,
-                plan: &plan,
-                layout: &layout,
-                renamed: &renamed,
-                synthesised: synthesised.map(|id| context.type_id(id)),
-                builder: resolved.builder,
-                funcs: types::Ids::new(context.inputs.iter().map(|i| i.funcs.len())),
-                vars: types::Ids::new(context.inputs.iter().map(|i| i.vars.len())),
-                shared: HashSet::default(),
-                strings: vec![0; context.names.end()],
-                called: HashMap::default(),
-                chunks: HashMap::default(),
-            }
-            .write()
-        });
-        let file = file(context, &layout, contents, symtab, types.transpose()?)?;
+        let emit = Emit { context: &context, table: &table, layout: &layout };
+        // What comes out is mostly smaller than what goes in.
+        let mut out = elf::Out::new(endian, self.bytes);
+        let contents = emit.all(&mut out)?;
+        context.data = Vec::new();
+        let symtab = Symtab::make(&context, &table, &plan, &layout, &contents, &renamed);
+        let types = Types {
+            context: &context,
+            table: &table,
+            plan: &plan,
+            layout: &layout,
+            renamed: &renamed,
+            synthesised: synthesised.map(|id| context.type_id(id)),
+            builder: resolved.builder,
+            funcs: types::Ids::new(context.inputs.iter().map(|i| i.funcs.len())),
+            vars: types::Ids::new(context.inputs.iter().map(|i| i.vars.len())),
+            shared: HashSet::default(),
+            strings: vec![0; context.names.count()],
+            called: HashMap::default(),
+            chunks: HashMap::default(),
+        };
+        let any = context.inputs.iter().any(|i| i.has_types);
+        let (types, builder) = if any { types.write()? } else { Default::default() };
+        let file = file(&context, &layout, contents, symtab, types, &mut out)?;
         let expected = Expected::of(&file);
-        let bytes = elf::write(file)?;
-        Ok((Output { bytes, notes }, expected))
+        let bytes = elf::write(&file, out)?;
+        let mut shared = Shared::default();
+        if is_known {
+            // Functions, variables and sections came behind the types.
+            shared.known = known.with(builder.type_count());
+            shared.types = Gatherer::with(builder);
+            shared.names = context.names;
+        }
+        Ok((Output { bytes, notes }, expected, shared))
     }
 }
 
@@ -421,7 +444,8 @@ fn file<'n>(
     layout: &Layout,
     contents: Vec<emit::Contents>,
     symtab: Symtab,
-    types: Option<types::TypeSections>,
+    types: types::TypeSections,
+    file: &mut elf::Out,
 ) -> Result<elf::File<'n>, LinkError> {
     let mut sections = Vec::with_capacity(contents.len() + 2);
     for (out, contents) in layout.sections.iter().zip(contents) {
@@ -440,12 +464,14 @@ fn file<'n>(
             align: out.align,
             entry_size: out.entry_size,
             size: out.size,
-            data: contents.data,
+            offset: contents.offset,
             rels,
         });
     }
-    let parts = types.into_iter().flat_map(|t| [(&b".BTF"[..], t.btf), (&b".BTF.ext"[..], t.ext)]);
-    for (name, data) in parts.filter(|(_, data)| !data.is_empty()) {
+    let parts = [(&b".BTF"[..], types.btf), (&b".BTF.ext"[..], types.ext)];
+    for (name, data) in parts.into_iter().filter(|(_, data)| !data.is_empty()) {
+        let offset = file.align(4);
+        file.bytes.extend_from_slice(&data);
         sections.push(elf::Section {
             name,
             kind: elf::SHT_PROGBITS,
@@ -453,7 +479,7 @@ fn file<'n>(
             align: 4,
             entry_size: 0,
             size: data.len() as u64,
-            data,
+            offset,
             rels: Vec::new(),
         });
     }

@@ -27,16 +27,18 @@ pub(crate) struct Licence {
 pub(crate) fn merge(
     inputs: &[Input],
     names: &mut Names,
+    data: &[u8],
     endian: Endian,
     notes: &mut Vec<String>,
 ) -> Result<Option<Licence>, LinkError> {
-    let chosen = choose(inputs, names, endian, notes)?;
+    let chosen = choose(inputs, names, data, endian, notes)?;
     Ok(chosen.map(|(owner, text)| Licence { owner, text: names.add(text.as_bytes()) }))
 }
 
 fn choose(
     inputs: &[Input],
     names: &Names,
+    data: &[u8],
     endian: Endian,
     notes: &mut Vec<String>,
 ) -> Result<Option<(u32, String)>, LinkError> {
@@ -52,7 +54,7 @@ fn choose(
                 return Err(conflict((one, text), (other, different), why.to_owned()));
             }
             for (_, input, licence) in licensed.iter().filter(|(_, _, l)| rank(l).is_some()) {
-                let Some((function, helper)) = gpl_only(input, endian) else { continue };
+                let Some((function, helper)) = gpl_only(input, data, endian) else { continue };
                 let function = names.text(function);
                 let helper =
                     helper_name(helper).map_or_else(|| format!("#{helper}"), str::to_owned);
@@ -94,13 +96,13 @@ fn choose(
 }
 
 /// A function that calls a helper which the kernel gives to GPL programs only, and the helper.
-fn gpl_only(input: &Input, endian: Endian) -> Option<(Name, u32)> {
+fn gpl_only(input: &Input, data: &[u8], endian: Endian) -> Option<(Name, u32)> {
     let code = input.sections.iter().filter(|s| s.is_code());
     let mut chunks = code.flat_map(|s| input.chunks_of(s).iter().map(move |c| (s, c)));
     chunks.find_map(|(section, chunk)| {
         let symbol = input.symbol(*input.starting(chunk).first()?)?;
         let (start, end) = (usize::try_from(chunk.start).ok()?, usize::try_from(chunk.end).ok()?);
-        let bytes = section.data.of(&input.data).get(start..end)?;
+        let bytes = section.data.of(data).get(start..end)?;
         let mut insns = bytes.as_chunks::<INSN_SIZE>().0.iter().map(|&bytes| match endian {
             Endian::Little => Insn::from_le(bytes),
             Endian::Big => Insn::from_be(bytes),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bpfweld_btf::Strings;
+use bpfweld_btf::Numbered;
 
 /// A string of [`Names`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -12,7 +12,7 @@ impl Name {
     /// The empty string.
     pub(crate) const EMPTY: Self = Self(0);
 
-    /// Numbers of names are below [`Names::end`].
+    /// Numbers of names are below [`Names::count`].
     pub(crate) fn number(self) -> usize {
         self.0 as usize
     }
@@ -20,12 +20,12 @@ impl Name {
 
 /// All strings of a link. Bytes, not text: BTF does not say what its source lines are written in.
 #[derive(Debug, Default)]
-pub(crate) struct Names(Strings);
+pub(crate) struct Names(Numbered);
 
 impl Names {
     pub(crate) fn add(&mut self, bytes: &[u8]) -> Name {
         // 4 GiB of different strings come from no inputs that fit the format together.
-        Name(self.0.add(bytes, u32::MAX).unwrap_or(0))
+        Name(self.0.add(bytes).unwrap_or(0))
     }
 
     pub(crate) fn find(&self, text: &str) -> Option<Name> {
@@ -45,7 +45,7 @@ impl Names {
         String::from_utf8_lossy(self.bytes(name))
     }
 
-    pub(crate) fn end(&self) -> usize {
-        self.0.bytes().len()
+    pub(crate) fn count(&self) -> usize {
+        self.0.count()
     }
 }

@@ -58,6 +58,7 @@ pub(crate) struct Bare {
 
 /// References of a stretch of code that have no relocation.
 pub(crate) fn bare_references(
+    data: &[u8],
     input: &Input,
     section: &Section,
     start: u64,
@@ -65,7 +66,7 @@ pub(crate) fn bare_references(
     endian: Endian,
 ) -> Vec<Bare> {
     let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-    let data = section.data.of(&input.data);
+    let data = section.data.of(data);
     let bytes = range.and_then(|(start, end)| data.get(start..end)).unwrap_or_default();
     let mut relocs = input.relocs_in(section, start, end).iter().peekable();
     let mut found = Vec::new();
@@ -264,7 +265,7 @@ pub(crate) fn references(
     if !is_code || at == WHOLE {
         return;
     }
-    for bare in bare_references(input, section, start, end, context.endian) {
+    for bare in bare_references(&context.data, input, section, start, end, context.endian) {
         // Within a function: no chunk of its own is wanted.
         match input.chunk_at(section, bare.target) {
             Some(target) if target != at => found((number, index, target), true),

@@ -1,11 +1,12 @@
-//! What was made, read again by the reader of objects, and compared with what it was to be. Nothing
-//! leaves the linker that does not pass here.
+//! What was made, read again as the inputs are, and compared with what it was to be. Nothing leaves the
+//! linker that does not pass here.
 
-use bpfweld_btf::{Kind, Linkage};
-use bpfweld_object::{Object, ObjectFile, ReadProblem};
+use bpfweld_btf::Linkage;
+use bpfweld_object::{ObjectFile, ReadProblem};
 
 use crate::elf::File;
 use crate::error::LinkError;
+use crate::input::{Described, Input, Role, Shared};
 
 /// What an output is to have.
 pub(crate) struct Expected {
@@ -26,18 +27,13 @@ impl Expected {
     }
 }
 
-/// Checks the bytes of an output.
-pub(crate) fn check(bytes: &[u8], expected: &Expected) -> Result<(), LinkError> {
+/// Checks the bytes of an output, with what is known from the inputs.
+pub(crate) fn check(
+    bytes: &[u8],
+    expected: &Expected,
+    shared: &mut Shared,
+) -> Result<(), LinkError> {
     const NAME: &str = "output";
-    let object = match Object::parse(NAME, bytes) {
-        Ok(object) => {
-            object.check().map_err(|e| LinkError::ReadBack(e.problem))?;
-            Some(object)
-        }
-        // Types and symbols alone are for others to link.
-        Err(error) if matches!(*error.problem, ReadProblem::Nothing) => None,
-        Err(error) => return Err(LinkError::ReadBack(error.problem)),
-    };
     let read = ObjectFile::parse(NAME, bytes).map_err(|e| LinkError::ReadBack(e.problem))?;
     let broken = |what: String| Err(LinkError::Output(what));
     // Null entries come first; tables of symbols, strings and relocations behind.
@@ -62,26 +58,41 @@ pub(crate) fn check(bytes: &[u8], expected: &Expected) -> Result<(), LinkError> 
             return broken(format!("symbol {} ends behind its section", symbol.name));
         }
     }
-    let Some(btf) = object.as_ref().and_then(|o| o.btf.as_ref()) else { return Ok(()) };
-    for datasec in btf.types().filter(|t| t.kind() == Kind::Datasec) {
-        let Some(section) = read.sections.iter().find(|s| s.name == datasec.name()) else {
-            continue;
-        };
+    let input = match Input::take(NAME, bytes, &read, shared) {
+        Ok(input) => input,
+        // Types and symbols alone are for others to link.
+        Err(LinkError::Read(error)) if matches!(*error.problem, ReadProblem::Nothing) => {
+            return Ok(());
+        }
+        Err(LinkError::Read(error)) => return Err(LinkError::ReadBack(error.problem)),
+        Err(error) => return Err(error),
+    };
+    check_variables(&input, shared)
+}
+
+fn check_variables(input: &Input, shared: &Shared) -> Result<(), LinkError> {
+    let broken = |what: String| Err(LinkError::Output(what));
+    for datasec in &input.datasecs {
+        let is = |s: &&crate::input::Section| s.role != Role::Dropped && s.name == datasec.name;
+        let Some(section) = input.sections.iter().find(is) else { continue };
+        let name = shared.names.text(datasec.name);
         let mut end = 0;
-        for var in datasec.section_vars() {
-            if btf.ty(var.type_id).linkage() == Linkage::Extern {
+        for entry in datasec.entries.of(&input.entries) {
+            let Described::Var(at) = entry.what else { continue };
+            let Some(var) = input.vars.get(at as usize) else { continue };
+            if var.linkage == Linkage::Extern {
                 continue;
             }
             // Aliases share a place, in one object already.
-            let behind = var.offset.saturating_add(var.size);
-            if u64::from(behind) > section.size || var.offset < end && var.size == 0 {
-                let name = btf.ty(var.type_id).name();
-                return broken(format!("variable {name} is not within {}", datasec.name()));
+            let behind = entry.offset.saturating_add(entry.size);
+            if u64::from(behind) > section.size || entry.offset < end && entry.size == 0 {
+                let var = shared.names.text(var.name);
+                return broken(format!("variable {var} is not within {name}"));
             }
-            end = var.offset;
+            end = entry.offset;
         }
-        if u64::from(datasec.size()) != section.size {
-            return broken(format!("the types give section {} another size", datasec.name()));
+        if u64::from(datasec.size) != section.size {
+            return broken(format!("the types give section {name} another size"));
         }
     }
     Ok(())

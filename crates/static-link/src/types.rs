@@ -5,18 +5,19 @@
 use crate::hash::{HashMap, HashSet};
 
 use bpfweld_btf::{
-    BtfBuilder, CoreRecord, ExtBlock, FuncInfo, LineRecord, Linkage, SectionVar, TypeId,
+    BtfBuilder, CoreRecord, ExtWriter, FuncInfo, LineRecord, Linkage, SectionVar, TypeId,
 };
 
 use crate::Context;
 use crate::error::LinkError;
-use crate::input::{Bases, Described, Entry, Func, Input, Role, Section, Tag, Var};
-use crate::lay_out::{Layout, Piece};
+use crate::input::{Bases, Core, Described, Entry, Func, Input, Line, Role, Section, Tag, Var};
+use crate::lay_out::{Layout, OutSection, Piece};
 use crate::names::Name;
 use crate::plan::{ChunkAt, Plan};
 use crate::symbols::{At, Table};
 
 /// The two sections.
+#[derive(Default)]
 pub(crate) struct TypeSections {
     pub(crate) btf: Vec<u8>,
     pub(crate) ext: Vec<u8>,
@@ -68,17 +69,14 @@ impl Ids {
 }
 
 impl Types<'_, '_> {
-    pub(crate) fn write(mut self) -> Result<TypeSections, LinkError> {
+    /// The sections, and what they were put together in.
+    pub(crate) fn write(mut self) -> Result<(TypeSections, BtfBuilder), LinkError> {
         self.add_funcs();
         self.add_vars();
         self.add_sections();
-        let blocks = self.instructions();
-        let endian = self.context.endian;
-        let btf = self.builder.into_bytes(endian)?;
-        let any =
-            blocks.iter().any(|b| !b.funcs.is_empty() || !b.lines.is_empty() || !b.core.is_empty());
-        let ext = if any { ExtBlock::write_all(&blocks, endian) } else { Vec::new() };
-        Ok(TypeSections { btf, ext })
+        let ext = self.instructions();
+        let btf = self.builder.to_bytes(self.context.endian)?;
+        Ok((TypeSections { btf, ext }, self.builder))
     }
 
     fn add_funcs(&mut self) {
@@ -320,92 +318,116 @@ impl Types<'_, '_> {
     }
 
     /// What is known about instructions, by section of the output.
-    fn instructions(&mut self) -> Vec<ExtBlock> {
+    fn instructions(&mut self) -> Vec<u8> {
         let layout = self.layout;
-        let mut blocks = Vec::new();
-        for out in &layout.sections {
-            if !matches!(out.role, Role::Text | Role::Entries) {
-                continue;
-            }
-            let mut block = ExtBlock::default();
-            let inputs = self.context.inputs;
-            let sections = out.pieces.iter().filter_map(|piece| {
-                let input = inputs.get(piece.input as usize)?;
-                Some((piece, input, input.section(piece.section)?))
-            });
+        let is_code = |out: &&OutSection| matches!(out.role, Role::Text | Role::Entries);
+        let mut counts = Vec::new();
+        for out in layout.sections.iter().filter(is_code) {
+            let (mut funcs, mut lines, mut core) = (0, 0, 0);
             // One part after the other, as they stand in the output: their strings have to come in the
             // same order when that is linked.
-            for (piece, input, section) in sections.clone() {
-                self.add_functions_and_lines(piece, input, section, &mut block);
-            }
-            for (piece, input, section) in sections {
-                self.add_core(piece, input, section, &mut block);
-            }
-            if !block.funcs.is_empty() || !block.lines.is_empty() || !block.core.is_empty() {
-                block.name_off = self.string(out.name);
-            }
-            blocks.push(block);
+            self.each_func(out, |_, _| funcs += 1);
+            self.each_line(out, |types, line| {
+                types.string(line.file);
+                types.string(line.text);
+                lines += 1;
+            });
+            self.each_core(out, |types, record| {
+                types.string(record.access);
+                core += 1;
+            });
+            let any = funcs + lines + core > 0;
+            let name_off = if any { self.string(out.name) } else { 0 };
+            counts.push((out, [(name_off, funcs), (name_off, lines), (name_off, core)]));
         }
-        blocks
+        let blocks = [0, 1, 2].map(|part: usize| {
+            counts.iter().filter_map(move |(_, blocks)| blocks.get(part).copied())
+        });
+        let mut ext = ExtWriter::new(self.context.endian, blocks);
+        for &(out, _) in &counts {
+            self.each_func(out, |_, func| ext.func(func));
+        }
+        for &(out, _) in &counts {
+            self.each_line(out, |types, line| {
+                ext.line(LineRecord {
+                    insn_off: line.offset,
+                    file_off: types.string(line.file),
+                    line_off: types.string(line.text),
+                    line_col: line.line_col,
+                });
+            });
+        }
+        for &(out, _) in &counts {
+            self.each_core(out, |types, core| {
+                ext.core(CoreRecord {
+                    insn_off: core.offset,
+                    type_id: types.context.type_id(core.type_id),
+                    access_off: types.string(core.access),
+                    kind: core.kind,
+                });
+            });
+        }
+        ext.into_bytes()
     }
 
-    fn add_functions_and_lines(
-        &mut self,
+    fn each_func(&mut self, out: &OutSection, mut each: impl FnMut(&mut Self, FuncInfo)) {
+        for (piece, input, section) in pieces(self.context.inputs, out) {
+            for &(offset, func) in input.func_infos_of(section) {
+                let id = match piece.called {
+                    Some(_) => self.chunk_type(piece, input, section, offset.into()),
+                    None => self.funcs.get(piece.input, func),
+                };
+                if let (Some(insn_off), Some(type_id)) = (moved(piece, offset), id) {
+                    each(self, FuncInfo { insn_off, type_id });
+                }
+            }
+            for chunk in input.chunks_of(section).iter().filter(|_| !input.has_types) {
+                let start = u32::try_from(chunk.start).unwrap_or(u32::MAX);
+                let id = self.chunk_type(piece, input, section, chunk.start);
+                if let (Some(insn_off), Some(type_id)) = (moved(piece, start), id) {
+                    each(self, FuncInfo { insn_off, type_id });
+                }
+            }
+        }
+    }
+
+    /// The type of a function that is known by its place.
+    fn chunk_type(
+        &self,
         piece: &Piece,
         input: &Input,
         section: &Section,
-        block: &mut ExtBlock,
-    ) {
-        let chunk_id = |types: &Self, start: u64| {
-            let chunk = input.chunk_at(section, start)?;
-            let here = (piece.input, piece.section, chunk);
-            let list = if piece.called.is_some() { &types.called } else { &types.chunks };
-            list.get(&here).copied()
-        };
-        for &(offset, func) in section.func_infos.of(&input.func_infos) {
-            let id = match piece.called {
-                Some(_) => chunk_id(self, offset.into()),
-                None => self.funcs.get(piece.input, func),
-            };
-            if let (Some(insn_off), Some(type_id)) = (moved(piece, offset), id) {
-                block.funcs.push(FuncInfo { insn_off, type_id });
+        start: u64,
+    ) -> Option<TypeId> {
+        let chunk = input.chunk_at(section, start)?;
+        let here = (piece.input, piece.section, chunk);
+        let list = if piece.called.is_some() { &self.called } else { &self.chunks };
+        list.get(&here).copied()
+    }
+
+    /// Lines, with their places in the output.
+    fn each_line(&mut self, out: &OutSection, mut each: impl FnMut(&mut Self, Line)) {
+        for (piece, input, section) in pieces(self.context.inputs, out) {
+            let lines = input.lines_of(section);
+            let from = lines.partition_point(|l| u64::from(l.offset) < piece.start);
+            for &line in lines.get(from..).unwrap_or_default() {
+                let Some(offset) = moved(piece, line.offset) else { break };
+                each(self, Line { offset, ..line });
             }
-        }
-        for chunk in input.chunks_of(section).iter().filter(|_| !input.has_types) {
-            let start = u32::try_from(chunk.start).unwrap_or(u32::MAX);
-            if let (Some(insn_off), Some(type_id)) =
-                (moved(piece, start), chunk_id(self, chunk.start))
-            {
-                block.funcs.push(FuncInfo { insn_off, type_id });
-            }
-        }
-        let lines = input.lines_of(section);
-        let from = lines.partition_point(|l| u64::from(l.offset) < piece.start);
-        for line in lines.get(from..).unwrap_or_default() {
-            let Some(insn_off) = moved(piece, line.offset) else { break };
-            block.lines.push(LineRecord {
-                insn_off,
-                file_off: self.string(line.file),
-                line_off: self.string(line.text),
-                line_col: line.line_col,
-            });
         }
     }
 
-    fn add_core(&mut self, piece: &Piece, input: &Input, section: &Section, block: &mut ExtBlock) {
-        let core = section.core.of(&input.core);
-        let from = core.partition_point(|c| u64::from(c.offset) < piece.start);
-        for core in core.get(from..).unwrap_or_default() {
-            let Some(insn_off) = moved(piece, core.offset) else { break };
-            block.core.push(CoreRecord {
-                insn_off,
-                type_id: self.context.type_id(core.type_id),
-                access_off: self.string(core.access),
-                kind: core.kind,
-            });
+    /// CO-RE records, with their places in the output.
+    fn each_core(&mut self, out: &OutSection, mut each: impl FnMut(&mut Self, Core)) {
+        for (piece, input, section) in pieces(self.context.inputs, out) {
+            let core = input.core_of(section);
+            let from = core.partition_point(|c| u64::from(c.offset) < piece.start);
+            for &core in core.get(from..).unwrap_or_default() {
+                let Some(offset) = moved(piece, core.offset) else { break };
+                each(self, Core { offset, ..core });
+            }
         }
     }
-
     /// Does a symbol stay an extern?
     fn stays_undefined(&self, at: At) -> bool {
         !self.table.is_bound(at)
@@ -424,6 +446,17 @@ impl Types<'_, '_> {
             _ => name,
         }
     }
+}
+
+/// The pieces of a section of the output.
+fn pieces<'a>(
+    inputs: &'a [Input],
+    out: &'a OutSection,
+) -> impl Iterator<Item = (&'a Piece, &'a Input, &'a Section)> {
+    out.pieces.iter().filter_map(|piece| {
+        let input = inputs.get(piece.input as usize)?;
+        Some((piece, input, input.section(piece.section)?))
+    })
 }
 
 /// Where something of a piece is in the output's section; `None` for what is not of it.

@@ -128,31 +128,3 @@ fn what_is_wrong_is_said() {
     magic[0] = 0;
     assert!(matches!(BtfExt::parse(&magic, &btf), Err(BtfError::Magic(_))));
 }
-
-#[test]
-fn what_is_written_is_read() {
-    let mut builder = crate::BtfBuilder::new();
-    let proto = builder.add_func_proto(TypeId::VOID, &[]);
-    let func = builder.add_func("f", proto, crate::Linkage::Global);
-    let (name, other) = (builder.add_str(b"xdp"), builder.add_str(b".text"));
-    let btf = builder.finish().unwrap();
-    let line = |insn_off| LineRecord { insn_off, file_off: name, line_off: other, line_col: 7 };
-    let core = CoreRecord { insn_off: 8, type_id: func, access_off: name, kind: 3 };
-    let funcs = vec![FuncInfo { insn_off: 0, type_id: func }];
-    let blocks = [
-        ExtBlock { name_off: name, funcs, lines: vec![line(0), line(16)], core: vec![] },
-        ExtBlock { name_off: other, funcs: vec![], lines: vec![], core: vec![core] },
-    ];
-    for endian in [Endian::Little, Endian::Big] {
-        let ext = BtfExt::parse(&ExtBlock::write_all(&blocks, endian), &btf).unwrap();
-        for (name, block) in [("xdp", &blocks[0]), (".text", &blocks[1])] {
-            let section = ext.section(name).unwrap();
-            assert_eq!(
-                (&section.funcs, &section.lines, &section.core),
-                (&block.funcs, &block.lines, &block.core)
-            );
-        }
-    }
-    let none = BtfExt::parse(&ExtBlock::write_all(&[], Endian::Little), &btf).unwrap();
-    assert!(none.sections().is_empty());
-}
