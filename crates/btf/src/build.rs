@@ -10,7 +10,7 @@ use foldhash::HashMap;
 
 use crate::intern::{HashIndex, fold, hash_words};
 use crate::kind::{MAX_TYPES, RECORD_HEAD};
-use crate::read::blob;
+use crate::read::write_blob;
 use crate::strings::Strings;
 use crate::{Btf, BtfError, Endian, IntEncoding, Kind, Linkage, SectionVar, TypeId};
 
@@ -115,14 +115,15 @@ impl BtfBuilder {
         }
     }
 
-    /// The finished blob as bytes. What is in it is not looked at once more.
+    /// Writes the finished blob behind what is there. What is in it is not looked at once more.
     ///
     /// # Errors
     ///
     /// Something that was added did not fit.
-    pub fn to_bytes(&self, endian: Endian) -> Result<Vec<u8>, BtfError> {
+    pub fn write_to(&self, out: &mut Vec<u8>, endian: Endian) -> Result<(), BtfError> {
         self.first_error()?;
-        Ok(blob(self.words.iter().copied(), self.strings.bytes(), endian))
+        write_blob(out, self.words.iter().copied(), self.strings.bytes(), endian);
+        Ok(())
     }
 
     /// What is there so far, to look at.

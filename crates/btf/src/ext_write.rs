@@ -10,8 +10,9 @@ const HEADER_LEN: usize = 32;
 /// A `.BTF.ext` section in the making. How many records there are of each kind for each ELF section is
 /// known from the start; of each kind they come in that order.
 #[derive(Debug)]
-pub struct ExtWriter {
-    bytes: Vec<u8>,
+pub struct ExtWriter<'o> {
+    /// The section's bytes.
+    bytes: &'o mut [u8],
     endian: Endian,
     /// Functions, lines, CO-RE.
     parts: [Part; 3],
@@ -30,10 +31,15 @@ struct Part {
 /// Words of a record of each part.
 const WORDS: [usize; 3] = [2, 4, 4];
 
-impl ExtWriter {
+impl<'o> ExtWriter<'o> {
     /// For records of functions, of lines, of CO-RE relocations: string offset of the ELF section's name
-    /// and number of records of each block.
-    pub fn new<B: Iterator<Item = (u32, u32)>>(endian: Endian, blocks: [B; 3]) -> Self {
+    /// and number of records of each block. The section comes behind what is in `out`; nothing does when
+    /// there are no records.
+    pub fn new<B: Iterator<Item = (u32, u32)>>(
+        out: &'o mut Vec<u8>,
+        endian: Endian,
+        blocks: [B; 3],
+    ) -> Self {
         let mut parts: [Part; 3] = Default::default();
         let mut header = vec![32];
         let mut end = HEADER_LEN;
@@ -50,7 +56,9 @@ impl ExtWriter {
             part.at = end;
             end += len;
         }
-        let bytes = if end == HEADER_LEN { Vec::new() } else { vec![0; end] };
+        let from = out.len();
+        out.resize(if end == HEADER_LEN { from } else { from + end }, 0);
+        let bytes = out.get_mut(from..).unwrap_or_default();
         let mut new = Self { bytes, endian, parts };
         let magic = match endian {
             Endian::Little => MAGIC.to_le_bytes(),
@@ -90,11 +98,6 @@ impl ExtWriter {
     pub fn core(&mut self, record: CoreRecord) {
         let CoreRecord { insn_off, type_id, access_off, kind } = record;
         self.add(2, &[insn_off, type_id.0, access_off, kind]);
-    }
-
-    /// The section; empty when there are no records.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
     }
 
     fn add(&mut self, part: usize, record: &[u32]) {
@@ -143,7 +146,8 @@ mod tests {
             let btf = b.snapshot().unwrap();
             let blocks =
                 [vec![(text, 2), (xdp, 1)], vec![(text, 0), (xdp, 2)], vec![(text, 0), (xdp, 1)]];
-            let mut ext = ExtWriter::new(endian, blocks.map(Vec::into_iter));
+            let mut bytes = vec![9; 3];
+            let mut ext = ExtWriter::new(&mut bytes, endian, blocks.map(Vec::into_iter));
             let infos = [0, 8, 0].map(|insn_off| FuncInfo { insn_off, type_id: func });
             infos.into_iter().for_each(|info| ext.func(info));
             let lines = [0, 16].map(|insn_off| LineRecord {
@@ -155,7 +159,7 @@ mod tests {
             lines.into_iter().for_each(|line| ext.line(line));
             let core = CoreRecord { insn_off: 8, type_id: func, access_off: xdp, kind: 3 };
             ext.core(core);
-            let read = BtfExt::parse(&ext.into_bytes(), &btf).unwrap();
+            let read = BtfExt::parse(&bytes[3..], &btf).unwrap();
             assert_eq!(read.section(".text").unwrap().funcs, infos[..2]);
             assert_eq!(read.section("xdp").unwrap().funcs, infos[2..]);
             assert_eq!(read.section("xdp").unwrap().lines, lines);
@@ -163,6 +167,8 @@ mod tests {
             assert_eq!(read.section(".text").unwrap().lines, []);
         }
         let none = [Vec::new(), vec![(text, 0)], Vec::new()];
-        assert!(ExtWriter::new(Endian::Little, none.map(Vec::into_iter)).into_bytes().is_empty());
+        let mut bytes = Vec::new();
+        ExtWriter::new(&mut bytes, Endian::Little, none.map(Vec::into_iter));
+        assert!(bytes.is_empty());
     }
 }

@@ -202,7 +202,10 @@ impl Btf {
 
     /// The blob in the byte order asked for. Of split BTF: its own part.
     pub fn to_bytes_endian(&self, endian: Endian) -> Vec<u8> {
-        blob(self.words().iter().copied().map(u32::from_ne_bytes), &self.strings, endian)
+        let mut out = Vec::with_capacity(self.blob_len());
+        let words = self.words().iter().copied().map(u32::from_ne_bytes);
+        write_blob(&mut out, words, &self.strings, endian);
+        out
     }
 
     /// A stand-alone blob in which what refers to a key of `targets` refers to its value instead.
@@ -467,16 +470,17 @@ impl Btf {
     }
 }
 
-/// A blob of these records and strings.
-pub(crate) fn blob(
+/// Writes a blob of these records and strings behind what is there.
+pub(crate) fn write_blob(
+    out: &mut Vec<u8>,
     words: impl ExactSizeIterator<Item = u32>,
     strings: &[u8],
     endian: Endian,
-) -> Vec<u8> {
+) {
     // Both lengths were 32-bit fields of a blob or are bounded by the builder.
     let types_len = u32::try_from(words.len() * 4).unwrap_or(u32::MAX);
     let strings_len = u32::try_from(strings.len()).unwrap_or(u32::MAX);
-    let mut out = Vec::with_capacity(HEADER_LEN + words.len() * 4 + strings.len());
+    out.reserve(HEADER_LEN + words.len() * 4 + strings.len());
     match endian {
         Endian::Little => out.extend(MAGIC.to_le_bytes()),
         Endian::Big => out.extend(MAGIC.to_be_bytes()),
@@ -490,7 +494,6 @@ pub(crate) fn blob(
         }
     }
     out.extend_from_slice(strings);
-    out
 }
 
 /// Byte order and version, told by the magic number; `None` when there are not even these bytes.

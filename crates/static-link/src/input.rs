@@ -45,6 +45,8 @@ pub(crate) struct Input {
     pub(crate) licence: Option<Name>,
     pub(crate) version: Option<u32>,
     pub(crate) has_code: bool,
+    /// Can there be references without relocations?
+    pub(crate) has_bare: bool,
 }
 
 /// A part of a list.
@@ -348,9 +350,13 @@ impl Input {
         }
         input.cut();
         let types = shared.types.type_count();
-        if !read_licence || !shared.covers(&input, types, file.endian) {
-            Object::parse(label, bytes)?.check()?;
-            shared.known.learn(&input, types);
+        match shared.covers(&input, types, file.endian).filter(|_| read_licence) {
+            Some(bare) => input.has_bare = bare,
+            None => {
+                Object::parse(label, bytes)?.check()?;
+                shared.known.learn(&input, types);
+                input.has_bare = true;
+            }
         }
         input.mark_entries(&shared.data, file.endian);
         Ok(input)

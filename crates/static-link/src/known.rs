@@ -52,8 +52,9 @@ impl Known {
 }
 
 impl Shared {
-    /// Is all of the object known or plain? The builder has so many types, with this object's.
-    pub(crate) fn covers(&self, input: &Input, types: u32, endian: Endian) -> bool {
+    /// Is all of the object known or plain? If so, does its code have references without relocations? The
+    /// builder has so many types, with this object's.
+    pub(crate) fn covers(&self, input: &Input, types: u32, endian: Endian) -> Option<bool> {
         let (known, data) = (&self.known, &self.data);
         let code = |s: &&Section| s.is_code();
         let bytes: usize = input.sections.iter().map(|s| s.data.len()).sum();
@@ -61,14 +62,18 @@ impl Shared {
         let has_parts = input.has_code || input.sections.iter().any(kept);
         // A tag may be on a member that is not there.
         let is_plain = has_parts && input.has_types && input.tags.is_empty() && bytes <= MAX_BYTES;
-        is_plain
+        let is_plain = is_plain
             && known.types == types
             && input.funcs.iter().all(|f| known.protos.contains(&f.proto))
             && vars(input).all(|var| known.vars.contains(&var))
             && input.symbols.iter().all(is_plain_symbol)
             && are_plain_sections(input, &self.names)
-            && are_vars_inside(input)
-            && input.sections.iter().filter(code).all(|s| is_plain_code(data, input, s, endian))
+            && are_vars_inside(input);
+        let mut code = input.sections.iter().filter(code).filter(|_| is_plain);
+        let bare = code.try_fold(false, |bare, section| {
+            Some(bare | is_plain_code(data, input, section, endian)?)
+        });
+        bare.filter(|_| is_plain)
     }
 }
 
@@ -167,7 +172,9 @@ fn starts_at(input: &Input, section: &Section, offset: u64) -> bool {
     input.chunks_of(section).binary_search_by_key(&offset, |c| c.start).is_ok()
 }
 
-fn is_plain_code(data: &[u8], input: &Input, section: &Section, endian: Endian) -> bool {
+/// If code is plain: does it have references without relocations?
+fn is_plain_code(data: &[u8], input: &Input, section: &Section, endian: Endian) -> Option<bool> {
+    let mut bare = false;
     let data = section.data.of(data);
     let mut relocs = input.relocs_of(section).iter().peekable();
     let plain = input.chunks_of(section).iter().all(|chunk| {
@@ -186,7 +193,11 @@ fn is_plain_code(data: &[u8], input: &Input, section: &Section, endian: Endian) 
                 let reloc = relocs.next_if(|r| r.offset == offset);
                 let fine = match reloc {
                     Some(reloc) => is_plain_reference(input, insn, reloc),
-                    None => is_plain_alone(input, section, insn, offset),
+                    None if !may_refer(insn) => true,
+                    None => {
+                        bare = true;
+                        is_plain_alone(input, section, insn, offset)
+                    }
                 };
                 offset += INSN_SIZE as u64;
                 if !fine {
@@ -204,10 +215,16 @@ fn is_plain_code(data: &[u8], input: &Input, section: &Section, endian: Endian) 
         })
     });
     // What is left was in a gap or within an instruction.
-    plain
+    let plain = plain
         && relocs.next().is_none()
         && (!input.chunks_of(section).is_empty() || section.size == 0)
-        && are_plain_accesses(data, input, section)
+        && are_plain_accesses(data, input, section);
+    plain.then_some(bare)
+}
+
+/// Can it be a reference without a relocation?
+fn may_refer(insn: Insn) -> bool {
+    insn.src != 0 && (insn.code == CALL || insn.is_ld_imm64())
 }
 
 fn is_plain_alone(input: &Input, section: &Section, insn: Insn, offset: u64) -> bool {

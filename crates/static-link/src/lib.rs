@@ -309,8 +309,8 @@ impl Linker {
             chunks: HashMap::default(),
         };
         let any = context.inputs.iter().any(|i| i.has_types);
-        let (types, builder) = if any { types.write()? } else { Default::default() };
-        let file = file(&context, &layout, contents, symtab, types, &mut out)?;
+        let (types, builder) = if any { types.write(&mut out)? } else { Default::default() };
+        let file = file(&context, &layout, contents, symtab, types)?;
         let expected = Expected::of(&file);
         let bytes = elf::write(&file, out)?;
         let mut shared = Shared::default();
@@ -444,8 +444,7 @@ fn file<'n>(
     layout: &Layout,
     contents: Vec<emit::Contents>,
     symtab: Symtab,
-    types: types::TypeSections,
-    file: &mut elf::Out,
+    types: [(u64, u64); 2],
 ) -> Result<elf::File<'n>, LinkError> {
     let mut sections = Vec::with_capacity(contents.len() + 2);
     for (out, contents) in layout.sections.iter().zip(contents) {
@@ -468,17 +467,15 @@ fn file<'n>(
             rels,
         });
     }
-    let parts = [(&b".BTF"[..], types.btf), (&b".BTF.ext"[..], types.ext)];
-    for (name, data) in parts.into_iter().filter(|(_, data)| !data.is_empty()) {
-        let offset = file.align(4);
-        file.bytes.extend_from_slice(&data);
+    let names: [&[u8]; 2] = [b".BTF", b".BTF.ext"];
+    for (name, (offset, size)) in names.into_iter().zip(types).filter(|&(_, (_, size))| size > 0) {
         sections.push(elf::Section {
             name,
             kind: elf::SHT_PROGBITS,
             flags: 0,
             align: 4,
             entry_size: 0,
-            size: data.len() as u64,
+            size,
             offset,
             rels: Vec::new(),
         });

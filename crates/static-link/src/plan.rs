@@ -262,7 +262,7 @@ pub(crate) fn references(
             found(to, from_code);
         }
     }
-    if !is_code || at == WHOLE {
+    if !is_code || at == WHOLE || !input.has_bare {
         return;
     }
     for bare in bare_references(&context.data, input, section, start, end, context.endian) {

@@ -121,7 +121,7 @@ impl Symtab {
             globals: vec![NONE; table.globals.len()],
             called: vec![NONE; layout.called.len()],
         };
-        let mut tab = Self { symbols: Vec::with_capacity(table.globals.len()), index };
+        let mut tab = Self { symbols: Vec::with_capacity(context.symbols.total()), index };
         for reloc in contents.iter().flat_map(|c| &c.relocs) {
             if let Some(slot) = tab.index.slot(&context.symbols, reloc.target) {
                 *slot = WANTED;

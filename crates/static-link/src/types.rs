@@ -9,6 +9,7 @@ use bpfweld_btf::{
 };
 
 use crate::Context;
+use crate::elf;
 use crate::error::LinkError;
 use crate::input::{Bases, Core, Described, Entry, Func, Input, Line, Role, Section, Tag, Var};
 use crate::lay_out::{Layout, OutSection, Piece};
@@ -16,12 +17,8 @@ use crate::names::Name;
 use crate::plan::{ChunkAt, Plan};
 use crate::symbols::{At, Table};
 
-/// The two sections.
-#[derive(Default)]
-pub(crate) struct TypeSections {
-    pub(crate) btf: Vec<u8>,
-    pub(crate) ext: Vec<u8>,
-}
+/// A section of the output: offset in the file, size.
+type Written = (u64, u64);
 
 pub(crate) struct Types<'c, 'a> {
     pub(crate) context: &'c Context<'a>,
@@ -68,15 +65,27 @@ impl Ids {
     }
 }
 
-impl Types<'_, '_> {
-    /// The sections, and what they were put together in.
-    pub(crate) fn write(mut self) -> Result<(TypeSections, BtfBuilder), LinkError> {
+/// A section of the output; of its functions, lines and CO-RE records: string offset of its name, number.
+type Counts<'o> = (&'o OutSection, [(u32, u32); 3]);
+
+impl<'c> Types<'c, '_> {
+    /// Writes both sections. Gives where they are, and what they were put together in.
+    pub(crate) fn write(
+        mut self,
+        file: &mut elf::Out,
+    ) -> Result<([Written; 2], BtfBuilder), LinkError> {
         self.add_funcs();
         self.add_vars();
         self.add_sections();
-        let ext = self.instructions();
-        let btf = self.builder.to_bytes(self.context.endian)?;
-        Ok((TypeSections { btf, ext }, self.builder))
+        let counts = self.count_records();
+        let endian = self.context.endian;
+        let btf = file.align(4);
+        self.builder.write_to(&mut file.bytes, endian)?;
+        let btf = (btf, file.bytes.len() as u64 - btf);
+        let ext = file.align(4);
+        self.write_records(&counts, &mut file.bytes);
+        let ext = (ext, file.bytes.len() as u64 - ext);
+        Ok(([btf, ext], self.builder))
     }
 
     fn add_funcs(&mut self) {
@@ -317,8 +326,8 @@ impl Types<'_, '_> {
         Some((id, u32::try_from(at).ok()?))
     }
 
-    /// What is known about instructions, by section of the output.
-    fn instructions(&mut self) -> Vec<u8> {
+    /// Counts what is known about instructions, by section of the output, and adds all strings of it.
+    fn count_records(&mut self) -> Vec<Counts<'c>> {
         let layout = self.layout;
         let is_code = |out: &&OutSection| matches!(out.role, Role::Text | Role::Entries);
         let mut counts = Vec::new();
@@ -340,14 +349,19 @@ impl Types<'_, '_> {
             let name_off = if any { self.string(out.name) } else { 0 };
             counts.push((out, [(name_off, funcs), (name_off, lines), (name_off, core)]));
         }
+        counts
+    }
+
+    /// Writes it.
+    fn write_records(&mut self, counts: &[Counts<'_>], bytes: &mut Vec<u8>) {
         let blocks = [0, 1, 2].map(|part: usize| {
             counts.iter().filter_map(move |(_, blocks)| blocks.get(part).copied())
         });
-        let mut ext = ExtWriter::new(self.context.endian, blocks);
-        for &(out, _) in &counts {
+        let mut ext = ExtWriter::new(bytes, self.context.endian, blocks);
+        for &(out, _) in counts {
             self.each_func(out, |_, func| ext.func(func));
         }
-        for &(out, _) in &counts {
+        for &(out, _) in counts {
             self.each_line(out, |types, line| {
                 ext.line(LineRecord {
                     insn_off: line.offset,
@@ -357,7 +371,7 @@ impl Types<'_, '_> {
                 });
             });
         }
-        for &(out, _) in &counts {
+        for &(out, _) in counts {
             self.each_core(out, |types, core| {
                 ext.core(CoreRecord {
                     insn_off: core.offset,
@@ -367,7 +381,6 @@ impl Types<'_, '_> {
                 });
             });
         }
-        ext.into_bytes()
     }
 
     fn each_func(&mut self, out: &OutSection, mut each: impl FnMut(&mut Self, FuncInfo)) {

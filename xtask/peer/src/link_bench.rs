@@ -3,6 +3,7 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,7 +16,7 @@ use bpfweld::static_link::{self, Linker};
 use libbpf_sys as sys;
 
 /// Rounds of each size, in turn; the median counts.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// What a linker may take for one link. Whoever takes longer is not run on more objects.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -37,8 +38,11 @@ pub fn once(linker: &str, out: &Path, objects: &[PathBuf]) -> Result<()> {
     match linker {
         "bpfweld" => {
             let mut linker = Linker::new();
+            let mut bytes = Vec::new();
             for object in objects {
-                linker.add(&object.to_string_lossy(), &fs::read(object)?)?;
+                bytes.clear();
+                fs::File::open(object)?.read_to_end(&mut bytes)?;
+                linker.add(&object.to_string_lossy(), &bytes)?;
             }
             fs::write(out, linker.link(&static_link::Options::default())?.bytes)?;
         }
@@ -81,32 +85,34 @@ fn measure(sizes: &[usize], vmlinux: Option<&Path>, dir: &Path) -> Result<()> {
     let objects = generate(most, vmlinux, dir)?;
     let bytes: u64 = fs::metadata(&objects[0])?.len();
     println!("objects of {bytes} bytes each, median of {ROUNDS} rounds in turn");
-    println!("{:>8} {:>9} {:>12} {:>12} {:>10}", "objects", "linker", "time", "peak", "times ours");
+    println!(
+        "{:>8} {:>9} {:>12} {:>10} {:>12} {:>10} {:>12}",
+        "objects", "linker", "time", "times ours", "processor", "times ours", "peak"
+    );
     let mut tired: Vec<&str> = Vec::new();
     for &size in sizes {
-        let mut taken: Vec<(&str, Vec<Duration>, u64)> =
-            LINKERS.iter().filter(|l| !tired.contains(l)).map(|l| (*l, Vec::new(), 0)).collect();
+        let mut taken: Vec<(&str, Vec<Run>)> =
+            LINKERS.iter().filter(|l| !tired.contains(l)).map(|l| (*l, Vec::new())).collect();
         for _ in 0..ROUNDS {
-            for (linker, times, peak) in &mut taken {
-                let (time, memory) = one(linker, &dir.join("out.o"), &objects[..size])?;
-                times.push(time);
-                *peak = memory.max(*peak);
+            for (linker, runs) in &mut taken {
+                runs.push(one(linker, &dir.join("out.o"), &objects[..size])?);
             }
         }
-        let mut ours = 0.0;
-        for (linker, times, peak) in &mut taken {
-            times.sort();
-            let median = times[times.len() / 2].as_secs_f64();
-            if *linker == LINKERS[0] {
-                ours = median;
-            }
+        let mut ours = None;
+        for (linker, runs) in &mut taken {
+            let time = median(runs.iter().map(|r| r.time));
+            let processor = median(runs.iter().map(|r| r.processor));
+            let peak = runs.iter().map(|r| r.peak).max().unwrap_or(0);
+            let (our_time, our_processor) = *ours.get_or_insert((time, processor));
             println!(
-                "{size:>8} {linker:>9} {:>9.1} ms {:>8.1} MiB {:>10.1}",
-                median * 1e3,
-                *peak as f64 / 1024.0,
-                median / ours
+                "{size:>8} {linker:>9} {:>9.1} ms {:>10.1} {:>9.1} ms {:>10.1} {:>8.1} MiB",
+                time * 1e3,
+                time / our_time,
+                processor * 1e3,
+                processor / our_processor,
+                peak as f64 / 1024.0,
             );
-            if times.iter().any(|t| *t > PATIENCE) {
+            if runs.iter().any(|r| r.time > PATIENCE) {
                 tired.push(linker);
             }
         }
@@ -114,8 +120,22 @@ fn measure(sizes: &[usize], vmlinux: Option<&Path>, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Time of one link in a process of its own, and its peak of resident memory in KiB.
-fn one(linker: &str, out: &Path, objects: &[PathBuf]) -> Result<(Duration, u64)> {
+/// What one link took, in a process of its own.
+struct Run {
+    time: Duration,
+    /// Of the process and of the kernel for it. Other load counts less than for the time.
+    processor: Duration,
+    /// Of resident memory, in KiB.
+    peak: u64,
+}
+
+fn median(times: impl Iterator<Item = Duration>) -> f64 {
+    let mut times: Vec<_> = times.collect();
+    times.sort();
+    times[times.len() / 2].as_secs_f64()
+}
+
+fn one(linker: &str, out: &Path, objects: &[PathBuf]) -> Result<Run> {
     let mut command = match linker {
         "bpftool" => {
             let mut command = Command::new("bpftool");
@@ -140,7 +160,11 @@ fn one(linker: &str, out: &Path, objects: &[PathBuf]) -> Result<(Duration, u64)>
     if status != 0 {
         bail!("{linker} failed on {} objects", objects.len());
     }
-    Ok((time, usage.ru_maxrss.cast_unsigned()))
+    let duration = |t: libc::timeval| {
+        Duration::new(t.tv_sec.cast_unsigned(), u32::try_from(t.tv_usec).unwrap_or(0) * 1000)
+    };
+    let processor = duration(usage.ru_utime) + duration(usage.ru_stime);
+    Ok(Run { time, processor, peak: usage.ru_maxrss.cast_unsigned() })
 }
 
 /// Objects that differ in the names of what they define.

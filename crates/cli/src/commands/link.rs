@@ -1,7 +1,7 @@
 //! `bpfweld link`: objects in, one object file out.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -35,8 +35,10 @@ pub(crate) fn link(args: &StaticLinkArgs) -> Result<(), Failure> {
     let instances = &edits.wiring.instances;
     let mut linker = Linker::new();
     let mut ids = Vec::with_capacity(instances.len());
+    let mut bytes = Vec::new();
     for instance in instances {
-        ids.push(linker.add(&instance.label, &read(&instance.path)?)?);
+        read(&instance.path, &mut bytes)?;
+        ids.push(linker.add(&instance.label, &bytes)?);
     }
     let id = |at: usize| ids[at];
     for wire in &edits.wiring.bindings {
@@ -100,7 +102,8 @@ fn tell_instances_apart(
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+/// Reads a file into a buffer, in place of what is there.
+fn read(path: &Path, bytes: &mut Vec<u8>) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         Failure::from(bpfweld::ReadError {
             object: path.display().to_string(),
@@ -110,10 +113,12 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
             }),
         })
     };
-    let size = fs::metadata(path).map_err(failed)?.len();
-    match size > MAX_OBJECT {
+    bytes.clear();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_OBJECT + 1).read_to_end(bytes).map_err(failed)?;
+    match bytes.len() as u64 > MAX_OBJECT {
         true => Err(Failure::new(format!("{}: too large for an object file", path.display()))),
-        false => fs::read(path).map_err(failed),
+        false => Ok(()),
     }
 }
 
