@@ -1,0 +1,82 @@
+//! What need not be read in full is whole: whatever the reader of objects refuses, a link refuses as well,
+//! though it has seen something alike before. And types gathered in passing are those that are imported.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // That is how a test fails.
+
+use std::fs;
+use std::path::Path;
+
+use bpfweld_btf::{Btf, BtfBuilder, Endian, Gatherer, SourceMap};
+use bpfweld_object::{Object, ObjectFile};
+use bpfweld_static_link::Linker;
+use proptest::prelude::*;
+
+/// Objects under `cases/` that can be read, every `step`th.
+fn objects(step: usize) -> Vec<(String, Vec<u8>)> {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
+    let mut paths = Vec::new();
+    for case in fs::read_dir(cases).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
+        let files = fs::read_dir(case).unwrap().map(|e| e.unwrap().path());
+        paths.extend(files.filter(|p| p.extension().is_some_and(|e| e == "o")));
+    }
+    paths.sort();
+    let files =
+        paths.into_iter().step_by(step).map(|p| (p.display().to_string(), fs::read(p).unwrap()));
+    let found: Vec<_> = files.filter(|(name, bytes)| Object::parse(name, bytes).is_ok()).collect();
+    assert!(found.len() * step > 100, "only {} objects", found.len());
+    found
+}
+
+/// A section of a file, by its name.
+fn section<'a>(bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let file = ObjectFile::parse("", bytes).unwrap();
+    file.sections.iter().find(|s| s.name == name).map(|s| s.data)
+}
+
+#[test]
+fn gathered_types_are_those_that_are_imported() {
+    let objects = objects(1);
+    let mut blobs: Vec<_> = objects.iter().filter_map(|o| section(&o.1, ".BTF")).collect();
+    // Each again, behind something else and behind itself.
+    blobs.extend(blobs.clone().into_iter().rev());
+    let (mut gatherer, mut builder) = (Gatherer::new(), BtfBuilder::new());
+    for blob in blobs {
+        let btf = Btf::parse(blob).unwrap();
+        let mut map = SourceMap::new(&btf);
+        builder.import_all(&mut map, &btf).unwrap();
+        let gathered = gatherer.add(blob).unwrap();
+        assert_eq!(gathered.type_count(), btf.type_count());
+        assert_eq!(gatherer.type_count(), builder.type_count());
+    }
+    let bytes = |builder: BtfBuilder| {
+        let mut bytes = Vec::new();
+        builder.write_to(&mut bytes, Endian::NATIVE).unwrap();
+        bytes
+    };
+    assert!(bytes(gatherer.into_builder()) == bytes(builder));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn damage_is_found_behind_the_same_object_without(
+        pick in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 64),
+    ) {
+        let objects = objects(7);
+        let (name, whole) = pick.get(&objects);
+        for (at, value) in changes {
+            let mut bytes = whole.clone();
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+            let mut linker = Linker::new();
+            linker.add("whole", whole).unwrap();
+            let read = Object::parse("damaged", &bytes).map(|_| ());
+            let added = linker.add("damaged", &bytes).map(|_| ());
+            if let Err(error) = read {
+                prop_assert!(added.is_err(), "{name}, byte {at:#x} is {value:#x}: {error}");
+            }
+        }
+    }
+}
