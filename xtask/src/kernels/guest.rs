@@ -116,7 +116,7 @@ fn pack_objects(
     let mut command = format!(
         "mount -t tracefs tracefs /sys/kernel/tracing\n\
          echo '{MARK} peer'\n\
-         bpfweld-peer --allowed /peer/allowed.toml --cache /tmp/peer --timeout 900"
+         bpfweld-peer diff --allowed /peer/allowed.toml --cache /tmp/peer --timeout 900"
     );
     if let Some(filter) = filter {
         command += &format!(" --filter {}", quoted(filter));
