@@ -21,6 +21,7 @@ const SUITES: &[(&str, &str)] = &[
     ("bpfweld-kernel", "sanitising"),
     ("bpfweld", "loaded"),
     ("bpfweld", "chain_root"),
+    ("bpfweld-cli", "xdp"),
 ];
 
 /// What was built.
