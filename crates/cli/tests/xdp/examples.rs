@@ -38,7 +38,18 @@ const MADE: &str = "eth0: front[id=1000] step; eth1: step";
 fn restricted(world: &World, capabilities: &[&str], line: &[&str]) -> Command {
     let names = capabilities.iter().map(|c| format!(",+{}", c.to_lowercase()));
     let mut command = Command::new("ip");
-    command.args(["netns", "exec", &world.here, "setpriv", "--no-new-privs"]);
+    // Memory that may be locked counts before Linux 5.11: the unit says LimitMEMLOCK, as runtimes of
+    // containers do.
+    command.args([
+        "netns",
+        "exec",
+        &world.here,
+        "sh",
+        "-c",
+        "ulimit -l unlimited; exec \"$@\"",
+        "sh",
+    ]);
+    command.args(["setpriv", "--no-new-privs"]);
     command.arg(format!("--bounding-set=-all{}", names.collect::<String>()));
     command.args(line);
     command.env("BPFWELD_STATE_DIR", world.state()).env("BPFWELD_PIN_DIR", world.pins());
