@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::world::{HERE, World, bpfweld, skip};
 
 /// Does the kernel know such programs, by its own probe?
-fn kernel_knows_them() -> bool {
+pub(crate) fn kernel_knows_them() -> bool {
     let output = Command::new(bpfweld()).args(["features", "--json"]).output();
     let text: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
     let features = text["features"].as_array().unwrap();
