@@ -327,11 +327,14 @@ pub(crate) fn version(sys: &dyn Sys) -> u32 {
     parse_version(&uname.release).unwrap_or(0)
 }
 
-/// `name` up to `___`: the rest tells variants of one symbol apart.
+/// `name` without its flavour, which tells variants of one symbol apart: what begins with the last
+/// three underscores, no more, that have something before and behind them. The kernel's own names may
+/// have such a part too (`scx_bpf_dsq_insert___v2`).
 pub(crate) fn without_flavour(name: &str) -> &str {
-    match name.find("___") {
-        Some(at) if at > 0 => name.get(..at).unwrap_or(name),
-        _ => name,
+    let is_flavour = |w: &[u8]| matches!(w, [a, b'_', b'_', b'_', b] if *a != b'_' && *b != b'_');
+    match name.as_bytes().windows(5).rposition(is_flavour) {
+        Some(at) => name.get(..=at).unwrap_or(name),
+        None => name,
     }
 }
 
@@ -340,6 +343,20 @@ mod tests {
     use super::*;
     use crate::kallsyms::KALLSYMS;
     use crate::sys::{Command, Reply, Scripted, Uname};
+
+    #[test]
+    fn flavours() {
+        for (name, plain) in [
+            ("f", "f"),
+            ("f___old", "f"),
+            ("scx_bpf_dsq_insert___v2___compat", "scx_bpf_dsq_insert___v2"),
+            ("f____x", "f____x"),
+            ("___x", "___x"),
+            ("f___", "f___"),
+        ] {
+            assert_eq!(without_flavour(name), plain, "{name}");
+        }
+    }
 
     fn kernel(release: &'static str, version: &'static str) -> Scripted {
         Scripted::new(move |command| match command {
