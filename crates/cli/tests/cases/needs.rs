@@ -106,7 +106,8 @@ impl Machine {
             .iter()
             .filter_map(|b| b.split_once('='))
             .map(|(_, target)| target.split_once(':').map_or(target, |(path, _)| path));
-        for name in named.chain(labels).chain(bound) {
+        let before = run.linked.iter().chain(&run.loaded).flat_map(|(_, how)| how);
+        for name in named.chain(labels).chain(bound).chain(before.map(String::as_str)) {
             let source = place.source.join(name).with_extension("c");
             if !name.ends_with(".o") || !source.exists() || place.objects.join(name).exists() {
                 continue;
