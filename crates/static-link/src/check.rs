@@ -4,7 +4,7 @@
 use crate::hash::HashSet;
 
 use bpfweld_btf::{Kind, Linkage, TypeId, check_prototype, compat::check_variable};
-use bpfweld_object::{MapDef, map_definition};
+use bpfweld_object::{MapDef, RelocKind, map_definition};
 
 use crate::Context;
 use crate::error::LinkError;
@@ -34,6 +34,9 @@ pub(crate) fn check(context: &Context<'_>, table: &Table, errors: &mut Vec<LinkE
     }
 }
 
+/// What is called and what is there are of two kinds.
+const FUNCTION_AND_DATA: &str = "one is a function, the other a variable";
+
 struct Check<'c, 'a> {
     context: &'c Context<'a>,
     /// Pairs of types that agree.
@@ -50,7 +53,10 @@ impl<'a> Check<'_, 'a> {
     fn pair(&mut self, given: At, wanted: At) -> Result<(), Box<LinkError>> {
         let (Some(a), Some(b)) = (self.described(given), self.described(wanted)) else {
             // One side has no types.
-            return Ok(());
+            return match self.is_data(given) && self.is_called(wanted) {
+                true => Err(Box::new(self.conflict(given, wanted, FUNCTION_AND_DATA.to_owned()))),
+                false => Ok(()),
+            };
         };
         let conflict = |why: String| Err(Box::new(self.conflict(given, wanted, why)));
         if let Some(why) = self.of_kernel(&a, &b) {
@@ -157,8 +163,22 @@ impl<'a> Check<'_, 'a> {
         };
         match is_function(given) && is_function(wanted) {
             true => self.prototypes(given, wanted),
-            false => Err("one is a function, the other a variable".to_owned()),
+            false => Err(FUNCTION_AND_DATA.to_owned()),
         }
+    }
+
+    /// Is it defined outside code?
+    fn is_data(&self, (input, symbol): At) -> bool {
+        let input = self.context.inputs.get(input as usize);
+        let section = input.and_then(|i| i.section(i.symbol(symbol)?.section?));
+        section.is_some_and(|s| !s.is_code())
+    }
+
+    /// Does code of this object call it?
+    fn is_called(&self, (input, symbol): At) -> bool {
+        let input = self.context.inputs.get(input as usize);
+        let relocs = input.map_or(&[][..], |i| &i.relocs);
+        relocs.iter().any(|r| r.symbol == symbol && r.kind == RelocKind::Call)
     }
 
     fn maps(

@@ -494,6 +494,14 @@ impl Input {
             Described::Var(_) => None,
         }
     }
+
+    /// The VAR of a symbol.
+    pub(crate) fn var_of(&self, symbol: u32) -> Option<&Var> {
+        match self.described(symbol)? {
+            Described::Var(at) => self.vars.get(at as usize),
+            Described::Func(_) => None,
+        }
+    }
 }
 
 impl Shared {

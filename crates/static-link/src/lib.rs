@@ -146,6 +146,12 @@ impl Context<'_> {
         }
     }
 
+    /// Is this variable of `.maps` an arena?
+    pub(crate) fn is_arena(&self, var: &Var) -> bool {
+        map_definition("", &self.types, self.type_id(var.type_id))
+            .is_ok_and(|map| map.map_type == ARENA)
+    }
+
     /// This name, if no other symbol has it, else one made from it.
     pub(crate) fn own_name(&mut self, name: Name, suffix: &str) -> Name {
         if suffix.is_empty() && self.taken.insert(name) {
@@ -396,9 +402,7 @@ fn one_arena(context: &Context<'_>) -> Result<(), LinkError> {
         };
         let mut maps = input.vars.iter().filter(defined);
         let arena = maps.find(|v| {
-            *is_arena.entry(context.type_id(v.type_id)).or_insert_with_key(|&id| {
-                map_definition("", &context.types, id).is_ok_and(|map| map.map_type == ARENA)
-            })
+            *is_arena.entry(context.type_id(v.type_id)).or_insert_with(|| context.is_arena(v))
         });
         match (first, arena) {
             (None, Some(arena)) => first = Some((input, arena.name)),

@@ -198,6 +198,20 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// Variables of an arena are nothing without the map, which no code has to name.
+    fn want_arenas(&mut self) {
+        for (number, input) in (0u32..).zip(self.context.inputs) {
+            for (index, section) in (0u32..).zip(&input.sections) {
+                for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
+                    let mut vars = input.starting(chunk).iter().filter_map(|&s| input.var_of(s));
+                    if section.role == Role::Maps && vars.any(|v| self.context.is_arena(v)) {
+                        self.want((number, index, at), false);
+                    }
+                }
+            }
+        }
+    }
+
     fn has_entries(&self) -> bool {
         self.context.inputs.iter().flat_map(|i| &i.chunks).any(|c| c.is_entry)
     }
@@ -214,6 +228,9 @@ impl Walk<'_, '_> {
         if at.2 == WHOLE {
             if self.plan.gone.remove(&(at.0, at.1)) {
                 self.todo.push(at);
+                if section.is_some_and(|s| is_or_begins(self.context.names.bytes(s.name), ARENA)) {
+                    self.want_arenas();
+                }
             }
             return;
         }
@@ -230,15 +247,20 @@ impl Walk<'_, '_> {
     }
 }
 
+/// Where the variables of an arena are: `.addr_space.1`.
+const ARENA: &str = ".addr_space";
+
 /// Data that is there for programs alone: no loader looks for it by its name.
 fn is_for_programs(section: &Section, names: &Names) -> bool {
     let name = names.bytes(section.name);
-    let is = |base: &[u8]| {
-        name.strip_prefix(base).is_some_and(|rest| rest.first().is_none_or(|&c| c == b'.'))
-    };
     section.role == Role::Data
-        && ([".data", ".bss", ".rodata", ".addr_space", ".jumptables"].iter())
-            .any(|base| is(base.as_bytes()))
+        && ([".data", ".bss", ".rodata", ARENA, ".jumptables"].iter())
+            .any(|base| is_or_begins(name, base))
+}
+
+/// `.data` and `.data.x` for `.data`.
+fn is_or_begins(name: &[u8], base: &str) -> bool {
+    name.strip_prefix(base.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|&c| c == b'.'))
 }
 
 /// What a chunk, or a section in one piece, refers to: the place, and whether code does.
