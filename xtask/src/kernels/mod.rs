@@ -50,8 +50,8 @@ pub(crate) struct Options {
     /// Only test cases whose name contains this
     #[arg(long, value_name = "CASE")]
     filter: Option<String>,
-    /// All of the tests that take long: of chains, those under traffic and those that are killed, of which
-    /// otherwise one in ten or thirteen is made
+    /// All tests of chains, those that take long too: traffic, and kills at every system call. Otherwise
+    /// some of them run, and with --filter a tenth of the traffic and a thirteenth of the kills
     #[arg(long)]
     whole: bool,
     /// Look for a newer kernel of each series, also when one is unpacked already
