@@ -51,7 +51,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "CASE")]
     filter: Option<String>,
     /// All tests of chains, those that take long too: traffic, and kills at every system call. Otherwise
-    /// some of them run, and with --filter a tenth of the traffic and a thirteenth of the kills
+    /// only those of libxdp run, and with --filter a tenth of the traffic and a thirteenth of the kills
     #[arg(long)]
     whole: bool,
     /// Look for a newer kernel of each series, also when one is unpacked already
