@@ -24,19 +24,29 @@ struct KeptSection {
     role: Role,
 }
 
+impl KeptSection {
+    /// Of a section, where its name and its data are: start and length in bytes.
+    fn of(section: &Section<'_>, name: (usize, usize), data: (usize, usize)) -> Self {
+        Self {
+            name,
+            data,
+            kind: section.kind,
+            flags: section.flags,
+            size: section.size,
+            align: section.align,
+            entry_size: section.entry_size,
+            role: section.role,
+        }
+    }
+}
+
 impl Kept {
     /// Of an ELF file that `bytes` are.
     pub(crate) fn shared(elf: &Elf<'_>, bytes: Bytes) -> Self {
         let names = elf.section(elf.names()).map_or(0, |names| names.start);
-        let section = |s: &Section<'_>| KeptSection {
-            name: (names.saturating_add(s.name_off), s.name.len()),
-            data: (s.start, s.data.len()),
-            kind: s.kind,
-            flags: s.flags,
-            size: s.size,
-            align: s.align,
-            entry_size: s.entry_size,
-            role: s.role,
+        let section = |s: &Section<'_>| {
+            let name = (names.saturating_add(s.name_off), s.name.len());
+            KeptSection::of(s, name, (s.start, s.data.len()))
         };
         let sections = elf.sections.iter().map(section).collect();
         Self { bytes, sections, facts: elf.facts().clone() }
@@ -54,15 +64,9 @@ impl Kept {
             bytes.extend_from_slice(part);
             (at, part.len())
         };
-        let section = |(s, used): (&Section<'_>, &bool)| KeptSection {
-            name: put(s.name.as_bytes()),
-            data: if *used { put(s.data) } else { (0, 0) },
-            kind: s.kind,
-            flags: s.flags,
-            size: s.size,
-            align: s.align,
-            entry_size: s.entry_size,
-            role: s.role,
+        let section = |(s, used): (&Section<'_>, &bool)| {
+            let name = put(s.name.as_bytes());
+            KeptSection::of(s, name, if *used { put(s.data) } else { (0, 0) })
         };
         let sections = elf.sections.iter().zip(&is_used).map(section).collect();
         Self { bytes: bytes.into(), sections, facts: elf.facts().clone() }
