@@ -1,5 +1,6 @@
 //! One run: call the command, compare what it says with what the directives expect.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -61,13 +62,7 @@ pub(crate) fn engine() -> Option<String> {
 /// Makes the objects that `linked:` names.
 pub(crate) fn link_first(run: &Run, place: &Place, scratch: &Scratch) -> Result<(), String> {
     for (name, how) in &run.linked {
-        let out = scratch.path().join(name).to_string_lossy().into_owned();
-        let mut args = vec!["link".to_string(), "-o".into(), out];
-        args.extend(how.iter().map(|a| scratch.expand(a)));
-        let output = call(run, place, &args)?;
-        if !output.status.success() {
-            return Err(format!("--- bpfweld {}\n{}", args.join(" "), told(&output)));
-        }
+        call_first(["link", "-o"], &scratch.path().join(name), how, run, place, scratch)?;
     }
     Ok(())
 }
@@ -75,15 +70,28 @@ pub(crate) fn link_first(run: &Run, place: &Place, scratch: &Scratch) -> Result<
 /// Loads and pins what `loaded:` names.
 fn load_first(run: &Run, place: &Place, scratch: &Scratch, mount: &BpfFs) -> Result<(), String> {
     for (name, how) in &run.loaded {
-        let pins = mount.dir.join(name).to_string_lossy().into_owned();
-        let mut args = vec!["load".to_string(), "--pin".into(), pins];
-        args.extend(how.iter().map(|a| scratch.expand(a)));
-        let output = call(run, place, &args)?;
-        if !output.status.success() {
-            return Err(format!("--- bpfweld {}\n{}", args.join(" "), told(&output)));
-        }
+        call_first(["load", "--pin"], &mount.dir.join(name), how, run, place, scratch)?;
     }
     Ok(())
+}
+
+/// Calls a command that the run itself builds on: subcommand and option, what it makes, and how.
+fn call_first(
+    command: [&str; 2],
+    made: &Path,
+    how: &[String],
+    run: &Run,
+    place: &Place,
+    scratch: &Scratch,
+) -> Result<(), String> {
+    let mut args = command.map(String::from).to_vec();
+    args.push(made.to_string_lossy().into_owned());
+    args.extend(how.iter().map(|a| scratch.expand(a)));
+    let output = call(run, place, &args)?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("--- bpfweld {}\n{}", args.join(" "), told(&output))),
+    }
 }
 
 /// Subcommand and arguments, `--json` and `--pin` left out.
