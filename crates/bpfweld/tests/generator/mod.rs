@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::common::{self, *};
 use basic::emit as emit_basic;
-use basic::{Basic, WEIGHT, again, basic, epilogue, jump, number, pointer, prologue};
+use basic::{Basic, WEIGHT, again, basic, body, number, pointer};
 
 pub const ENTRIES: u32 = 4;
 
@@ -79,25 +79,12 @@ pub fn maps(set: &mut SetBuilder) -> [MapIndex; 2] {
 /// A function that takes the context and does some steps: its code but for the exit, its r0 a number, and
 /// its references to the maps.
 pub fn function(steps: &[Step], maps: [MapIndex; 2]) -> (Vec<Insn>, Vec<(u32, ImageTarget)>) {
-    let mut insns = prologue(0, 4);
-    let mut relocs = Vec::new();
-    let mut starts = Vec::new();
-    for step in steps {
-        starts.push(insns.len());
-        let (more, map) = emit(step);
-        if let Some((at, hash)) = map {
-            relocs.push((insns.len() as u32 + at, ImageTarget::Map(maps[usize::from(hash)])));
-        }
-        insns.extend(more);
-    }
-    starts.push(insns.len());
-    let basics = steps.iter().map(|step| match step {
+    let (insns, relocs) = body((0, 4), steps, emit, |step| match step {
         Step::Basic(basic) => Some(basic),
         _ => None,
     });
-    jump(&mut insns, &starts, basics);
-    insns.extend(epilogue());
-    (insns, relocs)
+    let target = |(at, hash)| (at, ImageTarget::Map(maps[usize::from(hash)]));
+    (insns, relocs.into_iter().map(target).collect())
 }
 
 /// Verdict, packet, entries of each map in order.

@@ -173,7 +173,7 @@ pub(crate) fn emit(step: &Basic) -> Vec<Insn> {
 
 /// The context to r6, the packet to r7 (its bounds are at these offsets), numbers from it to the other
 /// registers and the stack.
-pub(crate) fn prologue(data: i16, end: i16) -> Vec<Insn> {
+fn prologue(data: i16, end: i16) -> Vec<Insn> {
     let mut insns = vec![
         mov_reg(6, 1),
         load_u32(7, 6, data),
@@ -192,12 +192,32 @@ pub(crate) fn prologue(data: i16, end: i16) -> Vec<Insn> {
     insns
 }
 
+/// A program but for its exit: what it begins with, its steps, what it ends with; and where it refers to
+/// which map. `emit` gives a step's instructions, and which of them refers to a map; `basic` the step as
+/// one that may jump.
+pub(crate) fn body<'s, S, M>(
+    (data, end): (i16, i16),
+    steps: &'s [S],
+    emit: impl Fn(&S) -> (Vec<Insn>, Option<(u32, M)>),
+    basic: impl Fn(&'s S) -> Option<&'s Basic>,
+) -> (Vec<Insn>, Vec<(u32, M)>) {
+    let mut insns = prologue(data, end);
+    let mut relocs = Vec::new();
+    let mut starts = Vec::new();
+    for step in steps {
+        starts.push(insns.len());
+        let (more, map) = emit(step);
+        relocs.extend(map.map(|(at, map)| (insns.len() as u32 + at, map)));
+        insns.extend(more);
+    }
+    starts.push(insns.len());
+    jump(&mut insns, &starts, steps.iter().map(basic));
+    insns.extend(epilogue());
+    (insns, relocs)
+}
+
 /// Lets the jumps of steps go where they are to. `starts`: of each step, and behind the last one.
-pub(crate) fn jump<'s>(
-    insns: &mut [Insn],
-    starts: &[usize],
-    steps: impl Iterator<Item = Option<&'s Basic>>,
-) {
+fn jump<'s>(insns: &mut [Insn], starts: &[usize], steps: impl Iterator<Item = Option<&'s Basic>>) {
     for (i, step) in steps.enumerate() {
         if let Some(Basic::Jump(.., over)) = step {
             let to = starts[(i + 1 + usize::from(*over)).min(starts.len() - 1)];
@@ -213,7 +233,7 @@ pub(crate) fn jump<'s>(
 }
 
 /// Everything that was computed can be seen: in the packet, and in the verdict.
-pub(crate) fn epilogue() -> Vec<Insn> {
+fn epilogue() -> Vec<Insn> {
     let stores = [0, 1, 2, 3, 8, 9].into_iter().enumerate();
     let stores = stores.map(|(i, reg)| ins(0x7b, 7, reg, i as i16 * 8, 0));
     stores.chain([4, 5, 8, 9].map(|reg| ins(0xaf, 0, reg, 0, 0))).collect()

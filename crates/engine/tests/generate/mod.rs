@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::common::{self, *};
 use basic::emit as emit_basic;
-use basic::{Basic, SEEN, WEIGHT, again, basic, epilogue, jump, number, pointer, prologue};
+use basic::{Basic, SEEN, WEIGHT, again, basic, body, number, pointer};
 
 const ENTRIES: u32 = 4;
 /// Types of the maps with keys, in the order of the set (`linux/bpf.h`): array, hash, LRU hash, LPM trie;
@@ -198,25 +198,12 @@ pub(crate) fn program(plan: &Plan) -> ImageSet {
 
 /// Instructions, where they refer to which map, and how many of them are the entry function's.
 fn code(steps: &[Step], called: &[Step], tc: bool) -> (Vec<Insn>, Vec<(u32, usize)>, u32) {
-    let (data, end) = if tc { (76, 80) } else { (0, 4) };
-    let mut insns = prologue(data, end);
-    let mut relocs = Vec::new();
-    let mut starts = Vec::new();
-    for step in steps {
-        starts.push(insns.len());
-        let (more, map) = emit(step, tc);
-        if let Some((at, map)) = map {
-            relocs.push((insns.len() as u32 + at, map));
-        }
-        insns.extend(more);
-    }
-    starts.push(insns.len());
-    let basics = steps.iter().map(|step| match step {
+    let packet = if tc { (76, 80) } else { (0, 4) };
+    let emit = |step: &Step| emit(step, tc);
+    let (mut insns, relocs) = body(packet, steps, emit, |step| match step {
         Step::Basic(basic) => Some(basic),
         _ => None,
     });
-    jump(&mut insns, &starts, basics);
-    insns.extend(epilogue());
     insns.push(exit());
     let main = insns.len();
     let mut calls = false;
