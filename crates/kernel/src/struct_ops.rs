@@ -233,20 +233,9 @@ mod tests {
 
     fn spec(types: &Btf, name: &str, values: Vec<(u32, SlotRef)>) -> MapSpec {
         MapSpec {
-            map_type: crate::facts::map_type::STRUCT_OPS,
-            key_size: 4,
-            value_size: 0,
-            max_entries: 1,
-            map_flags: 0,
-            numa_node: None,
-            map_extra: 0,
-            arena_data: Vec::new(),
-            pin_by_name: false,
-            key_type: None,
             value_type: types.find(Kind::Struct, name).map(|ty| ty.id()),
-            inner: None,
             values,
-            struct_ops: None,
+            ..MapSpec::new(crate::facts::map_type::STRUCT_OPS, 4, 0, 1)
         }
     }
 

@@ -291,6 +291,28 @@ pub struct MapSpec {
     pub struct_ops: Option<StructOpsSpec>,
 }
 
+impl MapSpec {
+    /// A map of these sizes and nothing else: no flags, no types, no initial values.
+    pub fn new(map_type: u32, key_size: u32, value_size: u32, max_entries: u32) -> Self {
+        Self {
+            map_type,
+            key_size,
+            value_size,
+            max_entries,
+            map_flags: 0,
+            numa_node: None,
+            map_extra: 0,
+            arena_data: Vec::new(),
+            pin_by_name: false,
+            key_type: None,
+            value_type: None,
+            inner: None,
+            values: Vec::new(),
+            struct_ops: None,
+        }
+    }
+}
+
 /// A table of functions that the kernel calls. Its struct is the map's
 /// [`value_type`](MapSpec::value_type).
 #[derive(Debug, Clone, PartialEq, Eq)]

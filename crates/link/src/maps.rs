@@ -261,20 +261,10 @@ fn struct_ops(
     let image = |function| image_of(plans, Entry { instance: at, function });
     let values = ops.functions.iter().filter_map(|&(member, f)| Some((member, image(f)?)));
     Ok(MapSpec {
-        map_type: STRUCT_OPS,
-        key_size: 4,
-        value_size: 0,
-        max_entries: 1,
-        map_flags: 0,
-        numa_node: None,
-        map_extra: 0,
-        arena_data: Vec::new(),
-        pin_by_name: false,
-        key_type: None,
         value_type: Some(types.import(at, ops.type_id)?),
-        inner: None,
         values: values.collect(),
         struct_ops: Some(StructOpsSpec { bytes: ops.bytes.clone(), by_link: ops.by_link }),
+        ..MapSpec::new(STRUCT_OPS, 4, 0, 1)
     })
 }
 

@@ -84,21 +84,10 @@ mod tests {
     use crate::image::{ImageMap, InstanceId, MapSpec, Origin};
 
     fn map(instance: u32, name: &str, value_size: u32, holds: &[u32]) -> ImageMap {
+        let map_type = if holds.is_empty() { 2 } else { 12 };
         let spec = MapSpec {
-            map_type: if holds.is_empty() { 2 } else { 12 },
-            key_size: 4,
-            value_size,
-            max_entries: 1,
-            map_flags: 0,
-            numa_node: None,
-            map_extra: 0,
-            arena_data: Vec::new(),
-            pin_by_name: false,
-            key_type: None,
-            value_type: None,
-            inner: None,
             values: (0..).zip(holds).map(|(i, m)| (i, SlotRef::Map(MapIndex(*m)))).collect(),
-            struct_ops: None,
+            ..MapSpec::new(map_type, 4, value_size, 1)
         };
         ImageMap {
             name: name.into(),

@@ -242,22 +242,7 @@ pub fn xdp_spec() -> ProgramSpec {
 
 /// An array of `entries` 32-bit values.
 pub fn array(entries: u32) -> MapSpec {
-    MapSpec {
-        map_type: map_type::ARRAY,
-        key_size: 4,
-        value_size: 4,
-        max_entries: entries,
-        map_flags: 0,
-        numa_node: None,
-        map_extra: 0,
-        arena_data: Vec::new(),
-        pin_by_name: false,
-        key_type: None,
-        value_type: None,
-        inner: None,
-        values: Vec::new(),
-        struct_ops: None,
-    }
+    MapSpec::new(map_type::ARRAY, 4, 4, entries)
 }
 
 /// A program that returns the first variable of a section.
