@@ -33,6 +33,7 @@ mod info;
 mod kept;
 mod maps;
 pub mod model;
+mod pointers;
 pub mod program;
 mod read;
 mod relocs;

@@ -6,10 +6,11 @@
 use bpfweld_btf::{Btf, Endian, Kind, Member, Type, TypeId};
 
 use crate::data::{Places, variables};
-use crate::elf::{Elf, Place, Rel, Section, Symbol, reloc_type};
+use crate::elf::{Elf, Place, Rel, Section, Symbol};
 use crate::error::{MapProblem, ReadProblem, RelocProblem};
 use crate::functions::{Code, slice};
 use crate::model::{MapDef, MapId, SlotValue};
+use crate::pointers::{self, Pointer};
 use crate::roles::{Role, Symbols};
 use crate::types::{TypeIndex, describe};
 
@@ -202,30 +203,14 @@ impl Maps {
         (index, section): (usize, &Section<'_>),
         rel: Rel,
     ) -> Result<(), ReadProblem> {
-        let symbol = elf.symbol(usize::try_from(rel.symbol).unwrap_or(usize::MAX));
-        let fail = |problem| ReadProblem::Reloc {
-            section: section.name.to_owned(),
-            offset: rel.offset,
-            symbol: symbol.as_ref().and_then(|s| elf.describe(s)),
-            problem,
-        };
-        let end = rel.offset.saturating_add(8);
-        let Some(in_place) = slice(section.data, rel.offset, end) else {
-            return Err(fail(RelocProblem::OutOfSection { size: section.size }));
-        };
-        if !reloc_type::fills_eight_bytes(rel.kind) {
-            return Err(fail(RelocProblem::UnknownType(rel.kind)));
-        }
-        let Some(symbol) = symbol else {
-            let count = elf.symbol_count();
-            return Err(fail(RelocProblem::SymbolIndex { index: rel.symbol, count }));
-        };
+        let Pointer { symbol, addend } = pointers::read(elf, section, rel)?;
         let key = (index, rel.offset);
         let behind = self.index.sites.partition_point(|s| (s.section, s.offset) <= key);
         let owner = behind.checked_sub(1);
         let no_map = || {
             let offset = i64::try_from(rel.offset).unwrap_or(i64::MAX);
-            fail(RelocProblem::NoMap { section: section.name.to_owned(), offset })
+            let no_map = RelocProblem::NoMap { section: section.name.to_owned(), offset };
+            pointers::failure(elf, section, rel, Some(&symbol), no_map)
         };
         let (site, def) = owner
             .and_then(|i| Some((self.index.sites.get(i)?, self.defs.get(i)?)))
@@ -244,10 +229,9 @@ impl Maps {
         if def.max_entries > 0 && number >= def.max_entries {
             return Err(bad("the map has fewer entries"));
         }
-        let addend = rel.addend.map_or_else(|| word64(in_place, elf.endian), i64::cast_unsigned);
         let value = match symbol.place {
             Place::Section(at) => {
-                let offset = elf.base(&symbol).wrapping_add(addend);
+                let offset = elf.base(&symbol).wrapping_add_signed(addend);
                 match def.map_type {
                     map_type::PROG_ARRAY => code
                         .at(at, offset, Some(symbol.index))
@@ -288,14 +272,6 @@ fn legacy_symbols(symbols: &Symbols) -> Vec<(usize, Symbol)> {
     symbols.sort_by_key(|(section, s)| (*section, s.value, s.index));
     symbols.dedup_by_key(|(section, s)| (*section, s.value));
     symbols
-}
-
-fn word64(bytes: &[u8], endian: Endian) -> u64 {
-    let bytes = <[u8; 8]>::try_from(bytes).unwrap_or_default();
-    match endian {
-        Endian::Little => u64::from_le_bytes(bytes),
-        Endian::Big => u64::from_be_bytes(bytes),
-    }
 }
 
 fn problem(map: &str, member: Option<&str>, problem: MapProblem) -> ReadProblem {

@@ -7,10 +7,11 @@
 use bpfweld_btf::Kind;
 
 use crate::data::{Placed, Places, variables};
-use crate::elf::{Elf, Place, Rel, Section, reloc_type};
+use crate::elf::{Elf, Place, Rel, Section};
 use crate::error::{ReadProblem, RelocProblem};
 use crate::functions::{Code, slice};
 use crate::model::{Function, StructOps};
+use crate::pointers::{self, Pointer};
 use crate::program::ProgramType;
 use crate::roles::Role;
 use crate::types::TypeIndex;
@@ -75,27 +76,11 @@ fn fill(
     rel: Rel,
     notes: &mut Vec<String>,
 ) -> Result<(), ReadProblem> {
-    let symbol = elf.symbol(usize::try_from(rel.symbol).unwrap_or(usize::MAX));
-    let fail = |problem| ReadProblem::Reloc {
-        section: section.name.to_owned(),
-        offset: rel.offset,
-        symbol: symbol.as_ref().and_then(|s| elf.describe(s)),
-        problem,
-    };
-    let end = rel.offset.saturating_add(8);
-    let Some(in_place) = slice(section.data, rel.offset, end) else {
-        return Err(fail(RelocProblem::OutOfSection { size: section.size }));
-    };
-    if !reloc_type::fills_eight_bytes(rel.kind) {
-        return Err(fail(RelocProblem::UnknownType(rel.kind)));
-    }
-    let Some(symbol) = symbol else {
-        let count = elf.symbol_count();
-        return Err(fail(RelocProblem::SymbolIndex { index: rel.symbol, count }));
-    };
+    let Pointer { symbol, addend } = pointers::read(elf, section, rel)?;
     let no_function = || {
         let offset = i64::try_from(symbol.value).unwrap_or(i64::MAX);
-        fail(RelocProblem::NoFunction { section: section.name.to_owned(), offset })
+        let no_function = RelocProblem::NoFunction { section: section.name.to_owned(), offset };
+        pointers::failure(elf, section, rel, Some(&symbol), no_function)
     };
     let at = match (symbol.place, elf.describe(&symbol)) {
         (Place::Section(at), _) => at,
@@ -109,11 +94,6 @@ fn fill(
         }
         _ => return Err(no_function()),
     };
-    let in_place = <[u8; 8]>::try_from(in_place).unwrap_or_default();
-    let addend = rel.addend.unwrap_or_else(|| match elf.endian {
-        bpfweld_btf::Endian::Little => i64::from_le_bytes(in_place),
-        bpfweld_btf::Endian::Big => i64::from_be_bytes(in_place),
-    });
     let target = elf.base(&symbol).checked_add_signed(addend);
     let function = target
         .and_then(|offset| code.at(at, offset, Some(symbol.index)))
@@ -123,7 +103,7 @@ fn fill(
     let owner = owner.and_then(|i| Some((vars.get(i)?, tables.get_mut(i)?)));
     let Some((var, table)) = owner else { return Err(no_function()) };
     let member = rel.offset - u64::from(var.offset);
-    if end > u64::from(var.offset) + u64::from(var.size) {
+    if rel.offset.saturating_add(8) > u64::from(var.offset) + u64::from(var.size) {
         return Err(no_function());
     }
     table.functions.push((u32::try_from(member).unwrap_or(u32::MAX), function));
