@@ -33,6 +33,16 @@ LICENSE("GPL");
 //@ run: loaded
 //@ packet: 64 * 3
 //@ verdicts: XDP_PASS XDP_DROP XDP_PASS
+//@ warning: note: root.o: section maps: old-style map definitions
+//@ warning: note: target.o: function drops is static
+
+//@ run: checked
+//@ command: check
+//@ warning: note: root.o: function root is static
+
+//@ run: pinned
+//@ command: load
+//@ warning: note: root.o: section maps: old-style map definitions
 
 //@ run: told
 //@ command: inspect

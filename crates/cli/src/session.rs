@@ -14,7 +14,7 @@ use flate2::read::GzDecoder;
 use crate::args::{LinkArgs, OutputArgs};
 use crate::error::Failure;
 use crate::instances::{Wiring, nearest};
-use crate::output::Style;
+use crate::output::{Style, note};
 use crate::wishes::Wishes;
 
 /// Bytes of a `--kconfig` file that are looked at: real ones take 300 KiB.
@@ -78,9 +78,14 @@ impl Session {
         })
     }
 
-    /// Opens, binds and links.
+    /// Opens, binds and links; and tells what of the objects was taken with a note.
     pub(crate) fn link(&self) -> Result<Linked, Failure> {
         let link = self.request.open()?;
+        for instance in link.instances() {
+            for text in &instance.object.notes {
+                note(&format!("{}: {text}", instance.label));
+            }
+        }
         Ok(self.request.link(link, &self.kernel)?)
     }
 

@@ -280,6 +280,14 @@ pub enum LinkError {
         /// The function.
         function: FunctionRef,
     },
+    /// Variables in an arena that another object defines, or none.
+    #[error(
+        "{function} uses variables in an arena (section .addr_space.1), and its object defines none; define a map of type BPF_MAP_TYPE_ARENA there, or link it ahead of time (`bpfweld link`) with the object that does"
+    )]
+    NoArena {
+        /// The function.
+        function: FunctionRef,
+    },
     /// A sleepable function in a program that may not sleep.
     #[error("{target} is sleepable and {entry} is not")]
     Sleepable {
@@ -411,6 +419,7 @@ impl LinkError {
             Self::Read(error) => error.problem.code(),
             Self::BigEndian(_) => "E0224",
             Self::JumpTable { .. } => "E0228",
+            Self::NoArena { .. } => "E0229",
             Self::Btf { .. } | Self::BrokenReference { .. } | Self::ForeignInstance(_) => "E0225",
         }
     }

@@ -188,11 +188,11 @@ fn references(linked: &Linked, from: Place, edges: &mut Vec<(Place, Place, Graph
                     RelocTarget::FuncAddr(to) => {
                         Some(((at, Key::Function(to)), GraphEdgeKind::Address))
                     }
-                    RelocTarget::Map(map) | RelocTarget::Arena { map, .. } => {
+                    RelocTarget::Map(map) | RelocTarget::Arena { map: Some(map), .. } => {
                         Some(own(Key::Map(map)))
                     }
                     RelocTarget::Data { data: id, .. } => data(object, id).map(own),
-                    RelocTarget::JumpTable { .. } => None,
+                    RelocTarget::JumpTable { .. } | RelocTarget::Arena { map: None, .. } => None,
                     RelocTarget::CallExtern(id) | RelocTarget::ExternAddr { id, .. } => {
                         through_extern(linked, at, object, id, &data)
                     }

@@ -211,7 +211,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
                     .maps
                     .data(planned.instance, data)
                     .map(|map| ImageTarget::MapValue { map, offset }),
-                RelocTarget::Arena { map, offset } => self
+                RelocTarget::Arena { map: Some(map), offset } => self
                     .maps
                     .defined(planned.instance, map)
                     .map(|map| ImageTarget::MapValue { map, offset }),
@@ -222,9 +222,10 @@ impl<'a, 'l> Emitter<'a, 'l> {
                 RelocTarget::ExternAddr { id, addend } => {
                     self.extern_address(planned.instance, instance, id, addend)?
                 }
-                RelocTarget::Call(_) | RelocTarget::FuncAddr(_) | RelocTarget::JumpTable { .. } => {
-                    None
-                }
+                RelocTarget::Call(_)
+                | RelocTarget::FuncAddr(_)
+                | RelocTarget::Arena { map: None, .. }
+                | RelocTarget::JumpTable { .. } => None,
             };
             let target = target.ok_or_else(|| LinkError::BrokenReference {
                 function: instance.function_ref(planned.func),

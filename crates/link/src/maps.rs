@@ -70,7 +70,9 @@ pub(crate) fn map_of(
     target: &RelocTarget,
 ) -> Option<(InstanceId, Key)> {
     match *target {
-        RelocTarget::Map(id) | RelocTarget::Arena { map: id, .. } => Some((at, Key::Defined(id))),
+        RelocTarget::Map(id) | RelocTarget::Arena { map: Some(id), .. } => {
+            Some((at, Key::Defined(id)))
+        }
         RelocTarget::Data { data, .. } => Some((at, Key::Data(data))),
         RelocTarget::ExternAddr { id, .. } => match linked.resolution(at, id)? {
             Resolution::Map(to, map) => Some((*to, Key::Defined(*map))),

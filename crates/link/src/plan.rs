@@ -250,6 +250,9 @@ fn collect(linked: &Linked, entry: Entry, warnings: &mut Vec<String>) -> Result<
                         }
                     }
                 }
+                RelocTarget::Arena { map: None, .. } => {
+                    return Err(LinkError::NoArena { function: plan.name(linked, at) });
+                }
                 RelocTarget::Map(_) | RelocTarget::Data { .. } | RelocTarget::Arena { .. } => {
                     continue;
                 }

@@ -89,13 +89,13 @@ impl Maps {
                 maps.read_legacy(elf, (index, section), symbols, notes)?;
             }
         }
-        maps.read_arena(elf)?;
+        maps.read_arena(elf, notes)?;
         let arena = maps.defs.iter().position(|def| def.map_type == map_type::ARENA);
         maps.index.arena = arena.and_then(|at| u32::try_from(at).ok()).map(MapId);
         Ok(maps)
     }
 
-    fn read_arena(&mut self, elf: &Elf<'_>) -> Result<(), ReadProblem> {
+    fn read_arena(&mut self, elf: &Elf<'_>, notes: &mut Vec<String>) -> Result<(), ReadProblem> {
         let mut sections = elf.sections.iter().filter(|s| s.role == Role::Arena && s.size > 0);
         let Some(section) = sections.next() else { return Ok(()) };
         let fail = |problem: &str| {
@@ -106,7 +106,11 @@ impl Maps {
         match (arenas.next(), arenas.next(), sections.next()) {
             (_, _, Some(_)) => fail("there are two sections of this name"),
             (None, ..) => {
-                fail("its variables need an arena; define a map of type BPF_MAP_TYPE_ARENA")
+                let name = section.name;
+                notes.push(format!(
+                    "section {name}: variables in an arena that another object defines"
+                ));
+                Ok(())
             }
             (Some(_), Some(_), _) => fail("there are two arenas, and its variables go into one"),
             (Some(arena), None, None) => {

@@ -178,9 +178,9 @@ pub enum RelocTarget {
     },
     /// An `ldimm64` of the address of a byte in the arena.
     Arena {
-        /// The map.
-        map: MapId,
-        /// Offset in it, addend included.
+        /// The map; `None` where another object has it.
+        map: Option<MapId>,
+        /// Offset in the variables of this object, addend included.
         offset: u32,
     },
     /// An `ldimm64` of a jump table: offsets of instructions in the section of the code that refers to it,

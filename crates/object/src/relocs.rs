@@ -218,9 +218,8 @@ impl Resolver<'_, '_> {
         }
         let in_bounds =
             |size| offset.and_then(|o| u32::try_from(o).ok()).filter(|&o| u64::from(o) <= size);
-        if section.role == Role::Arena
-            && let Some(map) = self.maps.arena()
-        {
+        if section.role == Role::Arena {
+            let map = self.maps.arena();
             let outside =
                 RelocProblem::OutOfData { section: name(), offset: shown, size: section.size };
             let target = in_bounds(section.size).map(|offset| RelocTarget::Arena { map, offset });

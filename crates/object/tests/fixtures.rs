@@ -44,7 +44,8 @@ fn show(object: &Object, target: RelocTarget) -> String {
             format!("{}+{offset}", object.data[data.index()].name)
         }
         RelocTarget::Arena { map, offset } => {
-            format!("{}+{offset}", object.maps[map.index()].name)
+            let map = map.map_or("an arena", |map| &object.maps[map.index()].name);
+            format!("{map}+{offset}")
         }
         RelocTarget::JumpTable { offset } => format!("jump table {offset}"),
         RelocTarget::ExternAddr { id, addend } => format!("extern {}+{addend}", external(id)),
@@ -348,9 +349,10 @@ fn check_address(object: &Object, target: RelocTarget) {
     match target {
         RelocTarget::FuncAddr(id) => assert!(id.index() < object.functions.len()),
         RelocTarget::Map(id) => assert!(id.index() < object.maps.len()),
-        RelocTarget::Arena { map, offset } => {
+        RelocTarget::Arena { map: Some(map), offset } => {
             assert!(offset as usize <= object.maps[map.index()].arena_data.len());
         }
+        RelocTarget::Arena { map: None, .. } => {}
         RelocTarget::Data { data, offset } => assert!(offset <= object.data[data.index()].size),
         RelocTarget::JumpTable { .. } => {}
         RelocTarget::ExternAddr { id, .. } => assert!(id.index() < object.externs.len()),

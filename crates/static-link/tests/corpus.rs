@@ -54,7 +54,9 @@ fn reference(object: &Object, target: RelocTarget) -> String {
             format!("{}+{offset}", object.data[data.index()].name)
         }
         RelocTarget::JumpTable { .. } => "jump table".to_owned(),
-        RelocTarget::Arena { map: id, offset } => format!("arena {}+{offset}", map(id)),
+        RelocTarget::Arena { map: id, offset } => {
+            format!("arena {}+{offset}", id.map_or("?", |id| map(id)))
+        }
     }
 }
 

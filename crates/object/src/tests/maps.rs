@@ -232,12 +232,15 @@ fn arena_file(count: u32, imm: i32) -> Builder {
 #[test]
 fn variables_in_an_arena() {
     let object = arena_file(1, 0).parse();
-    assert_eq!(targets(&object), [RelocTarget::Arena { map: MapId(0), offset: 4 }]);
+    assert_eq!(targets(&object), [RelocTarget::Arena { map: Some(MapId(0)), offset: 4 }]);
     assert_eq!(object.maps[0].arena_data, [1, 0, 0, 0, 2, 0, 0, 0]);
     assert!(object.data.is_empty() && object.notes.is_empty(), "{:?}", object.notes);
     assert!(matches!(reloc_problem(arena_file(1, 5).fails()), (0, R::OutOfData { size: 8, .. })));
-    for count in [0, 2] {
-        let P::Section { section, problem } = arena_file(count, 0).fails() else { panic!() };
-        assert!(section == ".addr_space.1" && problem.contains("arena"), "{problem}");
-    }
+    let P::Section { section, problem } = arena_file(2, 0).fails() else { panic!() };
+    assert!(section == ".addr_space.1" && problem.contains("arena"), "{problem}");
+    // Another object has it.
+    let object = arena_file(0, 0).parse();
+    assert_eq!(targets(&object), [RelocTarget::Arena { map: None, offset: 4 }]);
+    assert!(object.notes[0].contains("another object"), "{:?}", object.notes);
+    assert!(matches!(reloc_problem(arena_file(0, 5).fails()), (0, R::OutOfData { size: 8, .. })));
 }
