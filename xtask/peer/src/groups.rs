@@ -153,7 +153,7 @@ pub fn run(options: &Options) -> Result<bool> {
         }
     }
     let _ = fs::remove_dir_all(&scratch);
-    report.print();
+    report.print(false);
     println!("groups in their orders: {good} as expected, {bad} not");
     Ok(bad == 0 && good > 0 && report.all_explained())
 }

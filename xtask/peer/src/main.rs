@@ -99,6 +99,9 @@ struct Options {
     /// Show the differences that are meant to be as well
     #[arg(long)]
     all: bool,
+    /// Tell which entries of the list explain nothing here
+    #[arg(long)]
+    unused: bool,
     /// Keep libbpf's answers here, which do not change with bpfweld; by kernel and object
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peer-cache"))]
     cache: PathBuf,
@@ -172,7 +175,7 @@ fn diff(options: &Options) -> Result<bool> {
         }
     });
     let report = report.into_inner().ok().context("a comparison broke off")?;
-    report.print();
+    report.print(options.unused);
     Ok(report.all_explained())
 }
 
@@ -256,7 +259,7 @@ fn relinked(options: &Options, objects: &[PathBuf], report: Mutex<Report>) -> Re
     });
     let _ = fs::remove_dir_all(&scratch);
     let report = report.into_inner().ok().context("a comparison broke off")?;
-    report.print();
+    report.print(options.unused);
     if options.group > 1 {
         let refused = refused.into_inner();
         println!("{refused} of {} groups cannot be one object (names clash, …)", groups.len());

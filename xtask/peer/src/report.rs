@@ -2,6 +2,7 @@
 //! apart.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -27,6 +28,13 @@ struct Allowed {
     text: String,
     /// Why this is meant to be.
     reason: String,
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { object, program, category, text, reason } = self;
+        write!(f, "{reason} ({category}, object {object}, program {program}, text {text})")
+    }
 }
 
 fn anything() -> String {
@@ -124,7 +132,8 @@ impl Report {
         }
     }
 
-    pub fn print(&self) {
+    /// The table; with `unused`, entries of the list that explain nothing as well.
+    pub fn print(&self, unused: bool) {
         println!();
         println!("{:>6} objects", self.objects);
         println!("{:>6} programs, {} of them equal in all", self.programs, self.equal);
@@ -141,6 +150,8 @@ impl Report {
         for (allowed, used) in self.allowed.iter().zip(&self.used) {
             if *used > 0 {
                 println!("{used:>6} × {}", allowed.reason);
+            } else if unused {
+                println!("{used:>6} × {allowed}");
             }
         }
     }
