@@ -233,11 +233,17 @@ impl Input {
         }
         let funcs =
             (0u32..).zip(&self.funcs).filter_map(|(i, f)| Some((f.symbol?, Described::Func(i))));
-        let vars =
-            (0u32..).zip(&self.vars).filter_map(|(i, v)| Some((v.symbol?, Described::Var(i))));
-        for (symbol, what) in funcs.chain(vars) {
+        for (symbol, what) in funcs {
             if let Some(symbol) = self.symbols.get_mut(symbol as usize) {
                 symbol.described.get_or_insert(what);
+            }
+        }
+        for (index, var) in (0u32..).zip(&mut self.vars) {
+            let symbol = var.symbol.and_then(|s| self.symbols.get_mut(s as usize));
+            let what = Described::Var(index);
+            // Of two variables of one name, the first has it.
+            if symbol.is_some_and(|s| *s.described.get_or_insert(what) != what) {
+                var.symbol = None;
             }
         }
     }

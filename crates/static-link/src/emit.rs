@@ -130,8 +130,9 @@ impl Emit<'_, '_> {
         if !is_code {
             return Ok(());
         }
-        let moved =
-            piece.called.is_some() || !self.layout.is_whole(piece.input, section, piece.section);
+        // Where an entry program is both called and named by data, it is there twice, and its section whole.
+        let moved = !self.layout.called.is_empty()
+            || !self.layout.is_whole(piece.input, section, piece.section);
         if moved {
             self.move_bare(index, input, section, piece, contents)?;
         }
@@ -210,10 +211,15 @@ impl Emit<'_, '_> {
         }
         match self.table.meaning(here) {
             Meaning::Global(id) => {
-                let definition = self.table.global(id)?.definition;
-                let function = definition.filter(|_| from_code).and_then(|(input, at)| {
+                let home = self.table.global(id)?.definition.and_then(|(input, at)| {
                     let symbol = inputs.get(input as usize)?.symbol(at)?;
-                    self.layout.called_at(inputs, input, symbol.section?, symbol.value)
+                    Some((input, symbol.section?, symbol.value))
+                });
+                if home.is_some_and(|(input, section, _)| self.is_dropped(input, section)) {
+                    return None;
+                }
+                let function = home.filter(|_| from_code).and_then(|(input, section, offset)| {
+                    self.layout.called_at(inputs, input, section, offset)
                 });
                 match function {
                     None => Some((Target::Global(id), addend)),
@@ -232,13 +238,22 @@ impl Emit<'_, '_> {
                     return Some((Target::Symbol(at), addend));
                 };
                 let home = inputs.get(at.0 as usize)?.section(section)?;
+                if home.role == Role::Dropped {
+                    return None;
+                }
                 let offset = symbol.value.checked_add_signed(addend);
-                match at == here && !(from_code && home.role == Role::Entries) {
+                let is_function = from_code && home.role == Role::Entries;
+                match at == here && !is_function && !self.table.is_removed(at) {
                     true => Some((Target::Symbol(at), addend)),
                     false => self.place(at.0, section, offset?, from_code),
                 }
             }
         }
+    }
+
+    fn is_dropped(&self, input: u32, section: u32) -> bool {
+        let input = self.context.inputs.get(input as usize);
+        input.and_then(|i| i.section(section)).is_none_or(|s| s.role == Role::Dropped)
     }
 
     /// A place of an input as a place in a section of the output.

@@ -10,6 +10,7 @@ use bpfweld_object::{
     FileReloc, FileSection, FileSymbol, Object, ObjectFile, ReadError, ReadProblem,
 };
 
+use crate::bounds;
 use crate::describe::Scratch;
 use crate::elf;
 use crate::error::LinkError;
@@ -358,6 +359,7 @@ impl Input {
                 input.has_bare = true;
             }
         }
+        bounds::check(&input, &shared.names).map_err(broken)?;
         input.mark_entries(&shared.data, file.endian);
         Ok(input)
     }
@@ -437,6 +439,12 @@ impl Input {
 
     pub(crate) fn section(&self, at: u32) -> Option<&Section> {
         self.sections.get(at as usize)
+    }
+
+    /// The number of the section that has this name in the output.
+    pub(crate) fn section_named(&self, name: Name) -> Option<u32> {
+        let mut sections = (0u32..).zip(&self.sections);
+        sections.find(|(_, s)| s.role != Role::Dropped && s.name == name).map(|(index, _)| index)
     }
 
     pub(crate) fn chunks_of(&self, section: &Section) -> &[Chunk] {
@@ -538,6 +546,10 @@ fn role(section: &FileSection<'_>) -> Role {
         elf::SHT_PROGBITS | elf::SHT_NOBITS | elf::SHT_NOTE => {}
         _ => return Role::Dropped,
     }
+    // Types are put together anew.
+    if matches!(name, ".BTF" | ".BTF.ext") {
+        return Role::Dropped;
+    }
     if section.has_code() {
         return if name == ".text" || name.starts_with(".text.") {
             Role::Text
@@ -546,8 +558,8 @@ fn role(section: &FileSection<'_>) -> Role {
         };
     }
     match name {
-        // What compilers leave for debuggers and for themselves. Types are put together anew.
-        ".BTF" | ".BTF.ext" | ".eh_frame" | ".comment" | ".note.GNU-stack" => Role::Dropped,
+        // What compilers leave for debuggers and for themselves.
+        ".eh_frame" | ".comment" | ".note.GNU-stack" => Role::Dropped,
         _ if name.starts_with(".debug_") || name.starts_with(".llvm") => Role::Dropped,
         ".maps" => Role::Maps,
         "license" | "version" => Role::Single,
@@ -561,7 +573,8 @@ fn symbol(symbol: &FileSymbol<'_>, homes: &[u32], names: &mut Names) -> Symbol {
         name,
         old_name: name,
         kind: symbol.kind,
-        bind: symbol.bind,
+        // Nobody else can mean what has no name.
+        bind: if name == Name::EMPTY { elf::STB_LOCAL } else { symbol.bind },
         visibility: symbol.visibility,
         section: symbol.section.map(|at| homes.get(at as usize).copied().unwrap_or(0)),
         absolute: symbol.absolute,

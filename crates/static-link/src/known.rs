@@ -68,7 +68,7 @@ impl Shared {
             && vars(input).all(|var| known.vars.contains(&var))
             && input.symbols.iter().all(is_plain_symbol)
             && are_plain_sections(input, &self.names)
-            && are_vars_inside(input);
+            && have_vars_places(input);
         let mut code = input.sections.iter().filter(code).filter(|_| is_plain);
         let bare = code.try_fold(false, |bare, section| {
             Some(bare | is_plain_code(data, input, section, endian)?)
@@ -141,20 +141,15 @@ fn is_plain_data(section: &Section, names: &Names) -> bool {
     kind && section.flags & elf::SHF_ALLOC != 0 && (1..=MAX_SECTION).contains(&section.size)
 }
 
-/// Variables lie in their sections. Of externs there is no place.
-fn are_vars_inside(input: &Input) -> bool {
+/// Variables have a place, and a size. Of externs there is no place.
+fn have_vars_places(input: &Input) -> bool {
     input.datasecs.iter().all(|datasec| {
         datasec.entries.of(&input.entries).iter().all(|entry| {
             let Described::Var(at) = entry.what else { return true };
             let Some(var) = input.vars.get(at as usize) else { return false };
-            if var.linkage == Linkage::Extern {
-                return true;
-            }
             let symbol = var.symbol.and_then(|s| input.symbol(s));
-            let home = symbol.and_then(|s| input.section(s.section?));
-            let Some((symbol, home)) = symbol.zip(home) else { return false };
-            let end = symbol.value.checked_add(entry.size.into());
-            entry.size > 0 && end.is_some_and(|end| end <= home.size)
+            var.linkage == Linkage::Extern
+                || entry.size > 0 && symbol.is_some_and(|s| s.section.is_some())
         })
     })
 }

@@ -208,6 +208,11 @@ impl Layout {
         Some((out, stays.pieces.of(&self.sections.get(out)?.pieces)))
     }
 
+    /// Is anything of a section in the output, where it was?
+    pub(crate) fn has(&self, input: u32, section: u32) -> bool {
+        self.pieces(input, section).is_some_and(|(_, pieces)| !pieces.is_empty())
+    }
+
     /// Is the section in the output as it was, in one piece?
     pub(crate) fn is_whole(&self, input: u32, section: &Section, index: u32) -> bool {
         let pieces = self.pieces(input, index).map_or(&[][..], |(_, pieces)| pieces);

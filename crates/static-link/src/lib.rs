@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`error`] | [`LinkError`] |
 //! | `input`, `describe` | an object taken apart; what its types say about its symbols |
-//! | `known` | what need not be read in full |
+//! | `known`, `bounds` | what need not be read in full; what is looked at in any case |
 //! | `names` | names and source lines, each kept once |
 //! | `edit` | bindings by name, renaming, making local |
 //! | `licence` | the licence of the whole |
@@ -30,6 +30,7 @@
 // What comes in was checked, but sizes and offsets are added and cut all over again here.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+mod bounds;
 mod check;
 mod describe;
 mod edit;

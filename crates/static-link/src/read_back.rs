@@ -6,7 +6,7 @@ use bpfweld_object::{ObjectFile, ReadProblem};
 
 use crate::elf::File;
 use crate::error::LinkError;
-use crate::input::{Described, Input, Role, Shared};
+use crate::input::{Described, Input, Shared};
 
 /// What an output is to have.
 pub(crate) struct Expected {
@@ -51,13 +51,6 @@ pub(crate) fn check(
     if symbols.len() != expected.symbols {
         return broken(format!("{} symbols instead of {}", symbols.len(), expected.symbols));
     }
-    for symbol in symbols {
-        let section = symbol.section.and_then(|s| read.sections.get(s as usize));
-        let end = symbol.value.saturating_add(symbol.size);
-        if section.is_some_and(|s| end > s.size) {
-            return broken(format!("symbol {} ends behind its section", symbol.name));
-        }
-    }
     let input = match Input::take(NAME, bytes, &read, shared) {
         Ok(input) => input,
         // Types and symbols alone are for others to link.
@@ -73,8 +66,8 @@ pub(crate) fn check(
 fn check_variables(input: &Input, shared: &Shared) -> Result<(), LinkError> {
     let broken = |what: String| Err(LinkError::Output(what));
     for datasec in &input.datasecs {
-        let is = |s: &&crate::input::Section| s.role != Role::Dropped && s.name == datasec.name;
-        let Some(section) = input.sections.iter().find(is) else { continue };
+        let section = input.section_named(datasec.name).and_then(|s| input.section(s));
+        let Some(section) = section else { continue };
         let name = shared.names.text(datasec.name);
         let mut end = 0;
         for entry in datasec.entries.of(&input.entries) {

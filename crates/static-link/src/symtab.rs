@@ -150,10 +150,10 @@ impl Symtab {
                 if !is_local(symbol) || !wanted && !is_worth_keeping(symbol) {
                     continue;
                 }
-                let name = renamed.get(&here).copied().unwrap_or(symbol.name);
-                if table.is_removed(here) || name == Name::EMPTY && !wanted {
+                if table.is_removed(here) {
                     continue;
                 }
+                let name = renamed.get(&here).copied().unwrap_or(symbol.name);
                 let Some((place, value)) = place(plan, layout, number, input, symbol) else {
                     continue;
                 };

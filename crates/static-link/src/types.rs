@@ -253,7 +253,8 @@ impl<'c> Types<'c, '_> {
     fn is_there(&self, number: u32, input: &Input, var: &Var) -> bool {
         let Some((index, symbol)) = var.symbol.and_then(|s| Some((s, input.symbol(s)?))) else {
             // Several statics of one name: their places are in the DATASEC.
-            return var.section.and_then(|s| section_named(input, s)).is_some();
+            let section = var.section.and_then(|s| input.section_named(s));
+            return section.is_some_and(|s| self.layout.has(number, s));
         };
         let alive = symbol.section.is_none_or(|section| {
             self.plan.is_alive(self.context.inputs, number, section, symbol.value)
@@ -319,7 +320,7 @@ impl<'c> Types<'c, '_> {
         let place = match symbol {
             Some(symbol) => symbol.section.map(|section| (section, symbol.value)),
             None if var.linkage == Linkage::Extern => None,
-            None => Some((section_named(input, section)?, entry.offset.into())),
+            None => Some((input.section_named(section)?, entry.offset.into())),
         };
         let Some((section, offset)) = place else { return Some((id, 0)) };
         let (_, at) = self.layout.spot(number, section, offset)?;
@@ -477,9 +478,4 @@ fn moved(piece: &Piece, offset: u32) -> Option<u32> {
     let offset = u64::from(offset);
     let inside = (piece.start..piece.end).contains(&offset);
     inside.then(|| u32::try_from(piece.at + (offset - piece.start)).ok()).flatten()
-}
-
-fn section_named(input: &Input, name: Name) -> Option<u32> {
-    let mut sections = (0u32..).zip(&input.sections);
-    sections.find(|(_, s)| s.role != Role::Dropped && s.name == name).map(|(index, _)| index)
 }

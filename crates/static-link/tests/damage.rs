@@ -53,7 +53,7 @@ fn weld(bytes: &[u8], sound: &[u8]) -> u32 {
                     Err(LinkErrors(errors)) if errors.iter().all(is_nothing) => continue,
                     Err(error) => panic!("the output cannot be linked: {error}"),
                 };
-                // Damage may leave what no compiler makes, which is put straight in two steps.
+                // Damage may leave what no compiler makes; not even that is put straight in two steps.
                 OTHERS.with(|n| n.set(n.get() + u32::from(again != output)));
             }
             Err(LinkErrors(errors)) => {
@@ -112,9 +112,9 @@ fn damaged_objects_are_linked_or_refused() {
     let faults = FAULTS.with(Cell::get);
     let fault = FAULT.with(|f| f.borrow().clone());
     let others = OTHERS.with(Cell::get);
-    // Nothing is written of either; but sound objects are never among them.
-    assert!(others * 50 < tried, "{others} of {tried} outputs are others when linked again");
-    assert!(faults * 50 < tried, "{faults} of {tried} outputs refused when read back: {fault}");
+    // On 2026-11-23 there were none in 14,100; some damage that nobody has thought of may be found yet.
+    assert!(others * 1000 < tried, "{others} of {tried} outputs are others when linked again");
+    assert!(faults * 1000 < tried, "{faults} of {tried} outputs refused when read back: {fault}");
     eprintln!(
         "{tried} damaged objects: {linked} still link, {others} outputs are others when linked \
          again, {faults} refused when read back, the last one: {fault}"
