@@ -13,7 +13,7 @@ fn registered(name: &str) -> bool {
     all.split_whitespace().any(|there| there == name)
 }
 
-fn goes_and_comes(file: &str, name: &str) {
+fn goes_and_comes(file: &str, name: &str, lasts: bool) {
     let read = |file: &str| {
         let path = format!("{}/../../cases/struct-ops/{file}", env!("CARGO_MANIFEST_DIR"));
         Object::parse(file, &std::fs::read(path).unwrap()).unwrap()
@@ -35,6 +35,7 @@ fn goes_and_comes(file: &str, name: &str) {
     assert!(!registered(name));
     assert_eq!(loaded.register().unwrap(), 1);
     assert!(registered(name));
+    assert_eq!(loaded.lasting_tables().count(), usize::from(lasts));
     // A second time: the kernel has it already, and what was registered is taken back.
     loaded.register().unwrap_err();
     assert!(!registered(name));
@@ -42,10 +43,10 @@ fn goes_and_comes(file: &str, name: &str) {
 
 #[test]
 fn by_value() {
-    goes_and_comes("tcp.o", "weld_by_value");
+    goes_and_comes("tcp.o", "weld_by_value", true);
 }
 
 #[test]
 fn by_link() {
-    goes_and_comes("link.o", "weld_by_link");
+    goes_and_comes("link.o", "weld_by_link", false);
 }

@@ -320,6 +320,12 @@ impl Loaded {
         }
     }
 
+    /// The maps of tables that are in use without a link: without [`unregister`](Self::unregister) they stay
+    /// so, whatever becomes of this process and of pins.
+    pub fn lasting_tables(&self) -> impl Iterator<Item = &Map> {
+        self.tables.iter().filter(|table| table.in_use).map(|table| &table.map)
+    }
+
     /// The links of the tables that are in use by one, each with its map.
     pub(crate) fn table_links(&self) -> impl Iterator<Item = (&Map, &Arc<OwnedFd>)> {
         self.tables.iter().filter_map(|table| Some((&table.map, table.link.as_ref()?)))

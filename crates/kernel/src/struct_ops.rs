@@ -157,7 +157,7 @@ pub(crate) struct Ready {
     /// Set while it is in use by a link.
     pub(crate) link: Option<Arc<OwnedFd>>,
     /// Set while it is in use by its value.
-    in_use: bool,
+    pub(crate) in_use: bool,
 }
 
 impl Ready {

@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::os::fd::AsFd as _;
+
 use bpfweld_kernel::facts::{map_type, prog_type};
 use bpfweld_kernel::{
     Feature, LoadError, LoadOptions, MapKind, MapProblem, Prepared, RunOptions, SymbolProblem,
@@ -85,6 +87,29 @@ fn zeroed_data_keeps_its_state_from_packet_to_packet() {
     let repeated = RunOptions { repeat: 10, ..Default::default() };
     assert_eq!(runner.run(&PACKET, &repeated).unwrap().verdict.code, 13);
     assert_eq!(loaded.maps()[0].data().unwrap(), [0, 0, 0, 0, 13, 0, 0, 0]);
+}
+
+#[test]
+fn programs_see_what_is_written_to_their_data() {
+    let Some(features) = real_kernel() else { return };
+    for (name, kind) in [(".data", DataKind::Data), (".bss", DataKind::Bss)] {
+        let mut set = SetBuilder::new();
+        let data = set.data(name, kind, &[0, 0]);
+        return_variable(&mut set, data);
+        let loaded = load(&set.finish(), &features).unwrap();
+        let (program, map) = (&loaded.programs()[0], &loaded.maps()[0]);
+        assert_eq!(verdict(program), 0);
+        map.write_data(0, &2u32.to_ne_bytes()).unwrap();
+        assert_eq!(verdict(program), 2, "{name}");
+        if !features.get(Feature::MmapableArray) {
+            continue;
+        }
+        // Through memory of this process, too.
+        let sys = features.sys();
+        sys.fill_memory(map.fd().as_fd(), 0, 4096, 0, &3u32.to_ne_bytes()).unwrap();
+        assert_eq!(verdict(program), 3, "{name}");
+        assert_eq!(map.data().unwrap(), [3, 0, 0, 0, 0, 0, 0, 0]);
+    }
 }
 
 fn kconfig_set(name: &str, weak: bool) -> SetBuilder {

@@ -9,11 +9,11 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bpfweld_kernel::facts::map_type;
-use bpfweld_kernel::sys::{Command, MapInfo, Reply, Scripted, fake_fd};
+use bpfweld_kernel::facts::{map_type, prog_type};
+use bpfweld_kernel::sys::{Command, MapInfo, Reply, Scripted, Uname, fake_fd};
 use bpfweld_kernel::{Capability, Feature, Features, LoadError, LoadOptions, load_all};
 use bpfweld_link::{ImageSet, MapSpec};
-use bpfweld_object::DataKind;
+use bpfweld_object::{DataKind, ProgramType};
 use common::*;
 
 fn errno(code: i32) -> Option<io::Result<Reply>> {
@@ -66,6 +66,35 @@ fn the_order_of_calls() {
         sys.calls(),
         ["BtfLoad", "MapCreate", "MapUpdate", "MapFreeze", "MapInfo", "ProgLoad"]
     );
+}
+
+#[test]
+fn versions_reach_the_kernel() {
+    let release = Uname { release: "5.10.205-test".into(), ..Uname::default() };
+    // (program type, of the section `version`, of the program as loaded)
+    let cases = [
+        (prog_type::XDP, None, 0),
+        (prog_type::XDP, Some(0x04_03_02), 0x04_03_02),
+        // Kernels before 5.0 want their own, whatever the object says.
+        (prog_type::KPROBE, Some(0x04_03_02), 0x05_0a_cd),
+        (prog_type::KPROBE, None, 0x05_0a_cd),
+    ];
+    for (kind, section, expected) in cases {
+        let release = release.clone();
+        let (features, sys) = kernel(move |command| match command {
+            Command::ProgLoad { program, .. } => {
+                assert_eq!(program.kern_version, expected, "{kind} {section:?}");
+                None
+            }
+            Command::Uname => Some(Ok(Reply::Uname(release.clone()))),
+            _ => None,
+        });
+        let mut set = pass_set().finish();
+        set.images[0].program.prog_type = ProgramType(kind);
+        set.images[0].kernel_version = section;
+        load(&set, &features).unwrap();
+        assert_eq!(sys.count("ProgLoad"), 1);
+    }
 }
 
 #[test]

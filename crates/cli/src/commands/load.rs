@@ -61,6 +61,14 @@ pub(crate) fn load(args: &LoadArgs) -> Result<(), Failure> {
     let report = Report { pins: pins.collect(), warnings };
 
     output::warn(loaded.warnings());
+    for table in loaded.lasting_tables() {
+        output::note(&format!(
+            "table `{}` of {} is in use until `bpftool struct_ops unregister id {}`, whatever becomes of its pin",
+            table.name(),
+            table.label(),
+            table.info().id
+        ));
+    }
     let stdout = io::stdout();
     let style = Style::of(&stdout);
     let mut out = stdout.lock();
