@@ -42,6 +42,7 @@ impl Chain<'_> {
             ifindex: interface.index,
             was: self.state().program,
             becomes: prepared.state.program,
+            previous: self.has_previous(),
         }
     }
 }
@@ -91,6 +92,9 @@ impl Chains<'_> {
             let (Some(chain), Some(planned)) = (chains.get_mut(at), plan.interfaces.get(at)) else {
                 continue;
             };
+            if !journal.steps.is_empty() {
+                chain.files().keep_previous(self.sys())?;
+            }
             match commit(chain, planned, prepared, options, (&mut journal, i)) {
                 Ok(change) => changes.push((at, planned.interface.clone(), change)),
                 Err(error) => {
@@ -103,7 +107,7 @@ impl Chains<'_> {
             }
         }
         if !journal.steps.is_empty() {
-            journal::remove(self)?;
+            journal.end(self)?;
         }
         // As the plan has them.
         changes.sort_by_key(|(at, ..)| *at);

@@ -213,6 +213,11 @@ impl<'h> Chain<'h> {
         &self.state
     }
 
+    /// Is there a generation before?
+    pub(crate) fn has_previous(&self) -> bool {
+        self.found.previous.is_some() || self.found.older.is_some()
+    }
+
     pub(crate) fn files(&self) -> &Files {
         &self.files
     }
@@ -601,11 +606,9 @@ impl<'h> Chain<'h> {
         if swapped == Swapped::Lost {
             return Ok(None);
         }
-        if prepared.built.is_some() {
+        if let Some(built) = &prepared.built {
             // From here on, `next` is what runs: should this fail, whoever comes next finds it.
             self.files.commit(sys)?;
-        }
-        if let Some(built) = &prepared.built {
             built.new_pins.keep();
         }
         self.refresh()?;

@@ -194,7 +194,7 @@ impl<'k> Chains<'k> {
     pub(crate) fn forget(&self, files: &Files) -> Result<(), ChainError> {
         let sys = self.sys();
         // `next` last: while it is there, so is what it says about the rest.
-        for path in [files.link(), files.previous(), files.current(), files.next()] {
+        for path in [files.link(), files.older(), files.previous(), files.current(), files.next()] {
             sys.remove_file(&path).map_err(file("remove", &path))?;
         }
         files.sweep(sys, &crate::state::Found::default())?;

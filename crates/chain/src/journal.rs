@@ -44,6 +44,8 @@ pub(crate) struct Step {
     pub(crate) was: u32,
     /// That of the program behind it, which is loaded already; 0 for none.
     pub(crate) becomes: u32,
+    /// Was there a generation before, to go back to?
+    pub(crate) previous: bool,
 }
 
 /// Which way to go when all programs are on and some are yet to be taken off.
@@ -71,6 +73,35 @@ impl Journal {
         sys.rename(&work, &path).map_err(file("rename", &work))
     }
 
+    /// The interfaces that are still there. One that is gone took its chain with it.
+    fn there<'j>(&'j self, host: &Chains<'_>) -> Result<Vec<(&'j Step, Interface)>, ChainError> {
+        let mut there = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let found = netlink::by_index(host.sys(), step.ifindex);
+            if let Some(interface) = found.map_err(netlink_error(&step.interface))? {
+                there.push((step, interface));
+            }
+        }
+        Ok(there)
+    }
+
+    /// The change has come to its end: what was kept to take it back goes, then the journal.
+    pub(crate) fn end(&self, host: &Chains<'_>) -> Result<(), ChainError> {
+        let sys = host.sys();
+        for (step, interface) in self.there(host)? {
+            let files = host.files_of(interface.index);
+            let stands = interface.program().1 == step.becomes;
+            files.end_older(sys, stands, step.previous)?;
+            // What cannot be read is told by whoever opens that chain.
+            if let Ok(found) = files.read(sys)
+                && found.all().next().is_some()
+            {
+                files.sweep(sys, &found)?;
+            }
+        }
+        remove(host)
+    }
+
     fn read(host: &Chains<'_>) -> Result<Option<Self>, ChainError> {
         let path = path(host);
         let bytes = match host.sys().read(&path) {
@@ -92,8 +123,8 @@ impl Journal {
     }
 }
 
-/// Removes the journal: the change has come to its end.
-pub(crate) fn remove(host: &Chains<'_>) -> Result<(), ChainError> {
+/// Removes the journal.
+fn remove(host: &Chains<'_>) -> Result<(), ChainError> {
     let path = path(host);
     for path in [path.with_extension("new"), path] {
         host.sys().remove_file(&path).map_err(file("remove", &path))?;
@@ -129,14 +160,7 @@ pub(crate) fn settle(
         remove(host)?;
         return Ok(Vec::new());
     }
-    let mut there = Vec::with_capacity(journal.steps.len());
-    for step in &journal.steps {
-        let found = netlink::by_index(host.sys(), step.ifindex);
-        // An interface that is gone took its chain with it.
-        if let Some(interface) = found.map_err(netlink_error(&step.interface))? {
-            there.push((step, interface));
-        }
-    }
+    let there = journal.there(host)?;
     let runs = |interface: &Interface| interface.program().1;
     let made = |(step, interface): &&(&Step, Interface)| runs(interface) == step.becomes;
     let puts = || there.iter().filter(|(step, _)| step.becomes != 0);
@@ -169,7 +193,7 @@ pub(crate) fn settle(
         puts().filter(made).try_for_each(&mut changed)?;
         "was taken back"
     };
-    remove(host)?;
+    journal.end(host)?;
     told.insert(0, format!("{names}: a change of all of them that was broken off {what}"));
     Ok(told)
 }

@@ -5,6 +5,7 @@
 //! STATE/NETNS-IFINDEX/current      the chain that runs
 //! STATE/NETNS-IFINDEX/next         the one that is about to; only while a change is going on
 //! STATE/NETNS-IFINDEX/previous     the one before, for a rollback
+//! STATE/NETNS-IFINDEX/older        the one before that; only while several interfaces change as one
 //! STATE/NETNS-IFINDEX/objects/…    object files, by hash
 //! PINS/NETNS-IFINDEX/link          the link, where the kernel has links
 //! PINS/NETNS-IFINDEX/maps/ID/…     the maps of each program
@@ -251,6 +252,7 @@ pub(crate) struct Found {
     pub(crate) current: Option<State>,
     pub(crate) next: Option<State>,
     pub(crate) previous: Option<State>,
+    pub(crate) older: Option<State>,
     /// The program on the interface, where it is a chain whose state is lost.
     pub(crate) orphan: Option<u32>,
 }
@@ -258,7 +260,7 @@ pub(crate) struct Found {
 impl Found {
     /// The states there are.
     pub(crate) fn all(&self) -> impl Iterator<Item = &State> {
-        [&self.current, &self.next, &self.previous].into_iter().flatten()
+        [&self.current, &self.next, &self.previous, &self.older].into_iter().flatten()
     }
 }
 
@@ -278,6 +280,10 @@ impl Files {
 
     pub(crate) fn previous(&self) -> PathBuf {
         self.state.join("previous")
+    }
+
+    pub(crate) fn older(&self) -> PathBuf {
+        self.state.join("older")
     }
 
     fn objects(&self) -> PathBuf {
@@ -317,6 +323,7 @@ impl Files {
             current: read(sys, &self.current())?,
             next: read(sys, &self.next())?,
             previous: read(sys, &self.previous())?,
+            older: read(sys, &self.older())?,
             orphan: None,
         })
     }
@@ -334,13 +341,31 @@ impl Files {
     /// `next` becomes `current`, and that `previous`.
     pub(crate) fn commit(&self, sys: &dyn Sys) -> Result<(), ChainError> {
         let (current, next, previous) = (self.current(), self.next(), self.previous());
-        match sys.rename(&current, &previous) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(file("rename", &current)(e));
-            }
-            _ => {}
-        }
+        rename_if_there(sys, &current, &previous)?;
         sys.rename(&next, &current).map_err(file("rename", &next))
+    }
+
+    /// Keeps `previous` as `older`: a change may be taken back for the sake of others.
+    pub(crate) fn keep_previous(&self, sys: &dyn Sys) -> Result<(), ChainError> {
+        rename_if_there(sys, &self.previous(), &self.older()).map(drop)
+    }
+
+    /// It `stands`, and `older` is no longer needed; or it was taken back, and `older` is `previous` again, if
+    /// there `was` one.
+    pub(crate) fn end_older(
+        &self,
+        sys: &dyn Sys,
+        stands: bool,
+        was: bool,
+    ) -> Result<(), ChainError> {
+        let (older, previous) = (self.older(), self.previous());
+        let goes = match stands {
+            true => older,
+            // Without one, what is there now is the change that was taken back.
+            false if !rename_if_there(sys, &older, &previous)? && !was => previous,
+            false => return Ok(()),
+        };
+        sys.remove_file(&goes).map_err(file("remove", &goes))
     }
 
     /// Keeps an object file.
@@ -411,6 +436,14 @@ impl Files {
             remove_dir(sys, &self.state)?;
         }
         Ok(())
+    }
+}
+
+/// Was there something to rename?
+fn rename_if_there(sys: &dyn Sys, from: &Path, to: &Path) -> Result<bool, ChainError> {
+    match sys.rename(from, to) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        other => other.map(|()| true).map_err(file("rename", from)),
     }
 }
 

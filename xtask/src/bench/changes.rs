@@ -4,17 +4,16 @@
 //! this machine does counts not.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::guests::{Run, place};
 use super::native::median;
 use super::sources::{Kind, Objects};
-use super::{LIBXDP_SLOTS, Options, guests};
+use super::{LIBXDP_SLOTS, Setup};
 use crate::kernels::guest::MARK;
-use crate::kernels::packages::{self, Kernel};
-use crate::kernels::{machine, series};
+use crate::kernels::packages::Kernel;
 
 /// Kernels on which xdp-loader loads its dispatcher and links to attach XDP programs are the rule.
 const SERIES: [&str; 3] = ["6.1", "6.12", "7.2"];
@@ -83,40 +82,17 @@ fn fit(points: &[(f64, f64)]) -> (f64, f64, f64) {
 }
 
 /// Boots the kernels one after the other.
-pub(super) fn measure(
-    cache: &Path,
-    command: &Path,
-    objects: &Objects,
-    options: &Options,
-) -> Result<Vec<Changes>> {
-    let default = series::ALL.iter().filter(|s| SERIES.contains(&s.name)).collect();
-    let wanted = if options.kernels.is_empty() { default } else { options.kernels.clone() };
-    let kernels = packages::provide(&wanted, cache, &crate::kernels::Options::default())?;
-    let one = |kernel: &Kernel| {
-        let changes = one(cache, command, objects, kernel, options);
-        changes.with_context(|| format!("kernel {}", kernel.release))
-    };
+pub(super) fn measure(setup: &Setup<'_>) -> Result<Vec<Changes>> {
+    let kernels = setup.kernels(|name| SERIES.contains(&name))?;
+    let one = |kernel| one(setup, kernel).with_context(|| format!("kernel {}", kernel.release));
     kernels.iter().map(one).collect()
 }
 
-fn one(
-    cache: &Path,
-    command: &Path,
-    objects: &Objects,
-    kernel: &Kernel,
-    options: &Options,
-) -> Result<Changes> {
-    let logs = cache.join("logs").join(format!("changes-{}", kernel.series));
-    std::fs::create_dir_all(&logs)?;
-    if !options.from_logs {
-        let scratch = tempfile::tempdir_in(cache)?;
-        let initrd = scratch.path().join("initramfs");
-        let script = script(objects, options.rounds.min(MOST_ROUNDS))?;
-        guests::pack(command, objects, kernel, &script, &initrd)?;
-        let counted = ["-icount", "shift=0,sleep=off"];
-        machine::boot(&kernel.image, &initrd, &logs, TIME_LIMIT, &counted)?;
-    }
-    read(kernel, &std::fs::read_to_string(logs.join(machine::OUTPUT))?)
+fn one(setup: &Setup<'_>, kernel: &Kernel) -> Result<Changes> {
+    let clock = ["-icount", "shift=0,sleep=off"];
+    let run = Run { name: "bench-changes", limit: TIME_LIMIT, clock };
+    let script = || script(setup.objects, setup.options.rounds.min(MOST_ROUNDS));
+    read(kernel, &run.said(setup, kernel, script)?)
 }
 
 /// The commands that the guest runs: whole commands are timed, by the shell's own clock.
@@ -133,9 +109,8 @@ fn script(objects: &Objects, rounds: usize) -> Result<String> {
          }}\n"
     );
     for kind in KINDS {
-        let members: Result<Vec<String>> = (0..LONGER[LONGER.len() - 1])
-            .map(|i| Ok(guests::place(&objects.member(kind, i)?)))
-            .collect();
+        let members: Result<Vec<String>> =
+            (0..LONGER[LONGER.len() - 1]).map(|i| Ok(place(&objects.member(kind, i)?))).collect();
         let members = members?;
         // A first one of each, so that what is read from files is in memory.
         for round in 0..=rounds {

@@ -7,8 +7,6 @@
 //! runs at a real-time priority, and programs of known length say before and after whether that is enough.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,11 +14,10 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::sources::{Kind, Objects, packet};
-use super::{Options, Variant};
-use crate::kernels::guest::{self, Libraries, MARK};
-use crate::kernels::initramfs::Archive;
-use crate::kernels::packages::{self, Kernel};
-use crate::kernels::{find_tool, machine, modules, series};
+use super::{Options, Setup, Variant};
+use crate::kernels::guest::{Guest, MARK};
+use crate::kernels::packages::Kernel;
+use crate::kernels::{find_tool, machine};
 
 /// Packets of a run.
 const REPEAT: u32 = 4000;
@@ -53,21 +50,10 @@ pub(super) struct Measured {
 }
 
 /// Boots the kernels one after the other.
-pub(super) fn measure(
-    cache: &Path,
-    command: &Path,
-    objects: &Objects,
-    options: &Options,
-) -> Result<Vec<Measured>> {
-    let wanted: Vec<_> = match options.kernels.as_slice() {
-        [] => series::ALL.iter().collect(),
-        some => some.to_vec(),
-    };
-    let kernels = packages::provide(&wanted, cache, &crate::kernels::Options::default())?;
+pub(super) fn measure(setup: &Setup<'_>) -> Result<Vec<Measured>> {
     let mut all = Vec::new();
-    for kernel in &kernels {
-        let measured = one(cache, command, objects, kernel, options)
-            .with_context(|| format!("kernel {}", kernel.release))?;
+    for kernel in &setup.kernels(|_| true)? {
+        let measured = one(setup, kernel).with_context(|| format!("kernel {}", kernel.release))?;
         println!(
             "{}: {} figures, {:.3} ns an instruction",
             measured.release,
@@ -79,24 +65,9 @@ pub(super) fn measure(
     Ok(all)
 }
 
-fn one(
-    cache: &Path,
-    command: &Path,
-    objects: &Objects,
-    kernel: &Kernel,
-    options: &Options,
-) -> Result<Measured> {
-    let logs = cache.join("logs").join(format!("bench-{}", kernel.series));
-    std::fs::create_dir_all(&logs)?;
-    if options.from_logs {
-        return read(kernel, &std::fs::read_to_string(logs.join(machine::OUTPUT))?);
-    }
-    let scratch = tempfile::tempdir_in(cache)?;
-    let initrd = scratch.path().join("initramfs");
-    let script = script(objects, options)?;
-    pack(command, objects, kernel, &script, &initrd)?;
-    machine::boot(&kernel.image, &initrd, &logs, TIME_LIMIT, &["-icount", "shift=0"])?;
-    read(kernel, &std::fs::read_to_string(logs.join(machine::OUTPUT))?)
+fn one(setup: &Setup<'_>, kernel: &Kernel) -> Result<Measured> {
+    let run = Run { name: "bench", limit: TIME_LIMIT, clock: ["-icount", "shift=0"] };
+    read(kernel, &run.said(setup, kernel, || script(setup.objects, setup.options))?)
 }
 
 /// The commands that the guest runs, each behind a line that says what comes.
@@ -167,44 +138,48 @@ pub(super) fn place(file: &Path) -> String {
     format!("{PLACE}/{}", file.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Writes the file system of a guest that has `bpfweld`, libxdp's loader and all objects.
-pub(super) fn pack(
-    command: &Path,
-    objects: &Objects,
-    kernel: &Kernel,
-    script: &str,
-    to: &Path,
-) -> Result<()> {
-    let file = File::create(to).with_context(|| to.display().to_string())?;
-    let mut archive = Archive::new(BufWriter::new(file));
-    for dir in ["dev", "proc", "sys", "tmp", "run", "root"] {
-        archive.directory(dir)?;
+/// How a script runs in a guest.
+pub(super) struct Run<'a> {
+    /// Begins the name of the directory of its logs.
+    pub(super) name: &'a str,
+    /// A guest that does not end by then is ended.
+    pub(super) limit: Duration,
+    /// qemu's arguments that say how its clock goes.
+    pub(super) clock: [&'a str; 2],
+}
+
+impl Run<'_> {
+    /// What a guest says that has `bpfweld`, libxdp's loader and all objects; or what it said the last time.
+    pub(super) fn said(
+        &self,
+        setup: &Setup<'_>,
+        kernel: &Kernel,
+        script: impl FnOnce() -> Result<String>,
+    ) -> Result<String> {
+        let logs = setup.cache.join("logs").join(format!("{}-{}", self.name, kernel.series));
+        std::fs::create_dir_all(&logs)?;
+        if !setup.options.from_logs {
+            let scratch = tempfile::tempdir_in(setup.cache)?;
+            let initrd = scratch.path().join("initramfs");
+            pack(setup, kernel, &script()?, &initrd)?;
+            machine::boot(&kernel.image, &initrd, &logs, self.limit, &self.clock)?;
+        }
+        Ok(std::fs::read_to_string(logs.join(machine::OUTPUT))?)
     }
-    archive.device("dev/console", 5, 1)?;
-    let busybox = guest::busybox().context("busybox-static is not installed")?;
-    archive.copy(&busybox, "bin/busybox", 0o755)?;
-    archive.copy(command, "usr/bin/bpfweld", 0o755)?;
-    if let Some(config) = &kernel.config {
-        archive.copy(config, &format!("boot/config-{}", kernel.release), 0o644)?;
-    }
-    let mut libraries = Libraries::default();
+}
+
+fn pack(setup: &Setup<'_>, kernel: &Kernel, script: &str, to: &Path) -> Result<()> {
+    let mut guest = Guest::new(kernel, setup.command, to)?;
     let tools = [("xdp-loader", "xdp-tools"), ("bpftool", "bpftool"), ("chrt", "util-linux")];
     for (tool, package) in tools {
         let program =
             find_tool(tool).with_context(|| format!("missing: {package} (apt-get install)"))?;
-        libraries.copy_with(&mut archive, &program, &format!("usr/bin/{tool}"))?;
+        guest.copy_program(&program, tool)?;
     }
-    guest::copy_installed(&mut archive)?;
-    archive.copy_tree(&objects.dir, PLACE)?;
-    archive.file(&format!("{PLACE}/packet"), 0o644, &packet())?;
-    let loaded = modules::to_load(&kernel.modules)?;
-    for module in &loaded {
-        archive.file(&format!("modules/{}.ko", module.name), 0o644, &module.bytes)?;
-    }
-    let names: Vec<&str> = loaded.iter().map(|m| m.name.as_str()).collect();
-    archive.file("init", 0o755, guest::init(&names, script).as_bytes())?;
-    archive.finish()?;
-    Ok(())
+    guest.copy_installed()?;
+    guest.archive.copy_tree(&setup.objects.dir, PLACE)?;
+    guest.archive.file(&format!("{PLACE}/packet"), 0o644, &packet())?;
+    guest.finish(script)
 }
 
 /// What the guest said, part by part.

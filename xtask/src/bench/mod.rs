@@ -23,6 +23,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::packages::{self, Kernel};
+use super::series;
 use sources::{Kind, Objects};
 
 /// Options of the task.
@@ -32,8 +34,8 @@ pub(crate) struct Options {
     #[arg(value_enum, value_name = "PART")]
     parts: Vec<Part>,
     /// Only this kernel, of the virtual machines; may be given several times
-    #[arg(long = "kernel", value_name = "SERIES", value_parser = super::series::parse)]
-    kernels: Vec<&'static super::series::Series>,
+    #[arg(long = "kernel", value_name = "SERIES", value_parser = series::parse)]
+    kernels: Vec<&'static series::Series>,
     /// Numbers of members
     #[arg(long, value_delimiter = ',', default_value = "1,3,10,30,50")]
     members: Vec<usize>,
@@ -128,6 +130,27 @@ impl Variant {
     }
 }
 
+/// What is measured, and how.
+struct Setup<'a> {
+    /// Where kernels and logs are.
+    cache: &'a Path,
+    /// The command, without shared libraries.
+    command: &'a Path,
+    objects: &'a Objects,
+    options: &'a Options,
+}
+
+impl Setup<'_> {
+    /// The kernels that were asked for, or those of these series.
+    fn kernels(&self, by_default: impl Fn(&str) -> bool) -> Result<Vec<Kernel>> {
+        let wanted: Vec<_> = match self.options.kernels.as_slice() {
+            [] => series::ALL.iter().filter(|s| by_default(s.name)).collect(),
+            some => some.to_vec(),
+        };
+        packages::provide(&wanted, self.cache, &super::Options::default())
+    }
+}
+
 /// The task.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let cache = super::cache_dir(root);
@@ -138,9 +161,10 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         None if options.from_logs && !wanted(Part::Time) => PathBuf::new(),
         None => build(root, &cache)?,
     };
+    let setup = Setup { cache: &cache, command: &command, objects: &objects, options };
     let mut report = report::Report::new(root);
     if wanted(Part::Instructions) {
-        let measured = guests::measure(&cache, &command, &objects, options)?;
+        let measured = guests::measure(&setup)?;
         report.instructions(&measured)?;
     }
     if wanted(Part::Time) {
@@ -153,7 +177,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     }
     let mut slower = Vec::new();
     if wanted(Part::Changes) {
-        let measured = changes::measure(&cache, &command, &objects, options)?;
+        let measured = changes::measure(&setup)?;
         report.changes(&measured)?;
         slower = report::slower(&measured);
     }

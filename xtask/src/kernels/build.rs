@@ -10,26 +10,45 @@ use serde_json::Value;
 /// The one target whose standard library a toolchain on such a machine has.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Test programs: the runner of `cases/` and, by crate, what else asks the running kernel. The comparison of
+/// A test program.
+pub(super) struct Suite {
+    package: &'static str,
+    pub(super) test: &'static str,
+    /// Arguments that leave out of it what takes long, unless all is asked for.
+    pub(super) by_itself: &'static [&'static str],
+}
+
+const fn suite(package: &'static str, test: &'static str) -> Suite {
+    Suite { package, test, by_itself: &[] }
+}
+
+/// The runner of `cases/` and, by crate, what else asks the running kernel. The comparison of
 /// engine and kernel is not among them: the engine does as a recent kernel does, and what helpers answer at
 /// their limits has changed (the checksum's width, the headroom of a test run).
-const SUITES: &[(&str, &str)] = &[
-    ("bpfweld-cli", "cases"),
-    ("bpfweld-kernel", "real_kernel"),
-    ("bpfweld-kernel", "test_runs"),
-    ("bpfweld-kernel", "pins"),
-    ("bpfweld-kernel", "sanitising"),
-    ("bpfweld", "loaded"),
-    ("bpfweld", "chain_root"),
-    ("bpfweld-cli", "xdp"),
+const SUITES: &[Suite] = &[
+    suite("bpfweld-cli", "cases"),
+    suite("bpfweld-kernel", "real_kernel"),
+    suite("bpfweld-kernel", "test_runs"),
+    suite("bpfweld-kernel", "pins"),
+    suite("bpfweld-kernel", "sanitising"),
+    suite("bpfweld", "loaded"),
+    suite("bpfweld", "chain_root"),
+    suite("bpfweld-cli", "xdp"),
 ];
+
+/// The suite of that name.
+pub(super) fn parse(name: &str) -> Result<&'static Suite, String> {
+    SUITES.iter().find(|s| s.test == name).ok_or_else(|| {
+        let names: Vec<&str> = SUITES.iter().map(|s| s.test).collect();
+        format!("there is {}", names.join(", "))
+    })
+}
 
 /// What was built.
 pub(super) struct Binaries {
     /// The `bpfweld` command.
     pub(super) command: PathBuf,
-    /// Test programs, by name.
-    pub(super) suites: Vec<(&'static str, PathBuf)>,
+    pub(super) suites: Vec<(&'static Suite, PathBuf)>,
     /// What `cargo xtask peer-diff` runs, if it is wanted.
     pub(super) peer: Option<PathBuf>,
 }
@@ -39,7 +58,7 @@ pub(super) struct Binaries {
 pub(super) fn build(root: &Path, cache: &Path) -> Result<Binaries> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["test", "--no-run"])
-        .args(SUITES.iter().flat_map(|(package, test)| ["--package", package, "--test", test]))
+        .args(SUITES.iter().flat_map(|s| ["--package", s.package, "--test", s.test]))
         .args(["--target", TARGET, "--message-format", "json-render-diagnostics"])
         .arg("--target-dir")
         .arg(cache.join("build"))
@@ -66,7 +85,7 @@ pub(super) fn build(root: &Path, cache: &Path) -> Result<Binaries> {
         executable(&messages, name).with_context(|| format!("cargo did not build {name}"))
     };
     // The library is called like the command; only the latter is executable.
-    let suites = SUITES.iter().map(|&(_, test)| Ok((test, find(test)?))).collect::<Result<_>>()?;
+    let suites = SUITES.iter().map(|s| Ok((s, find(s.test)?))).collect::<Result<_>>()?;
     Ok(Binaries { command: find("bpfweld")?, suites, peer: None })
 }
 

@@ -2,9 +2,9 @@
 //! process that runs them and writes what they say to the second serial port. The first one is the
 //! kernel's own, so that its messages do not come in between.
 //!
-//! bpftool, setpriv and ip (busybox's knows no network namespaces) are taken along where this machine
-//! has them, with the shared libraries that they need; without, the cases that want them are passed over
-//! and counted.
+//! bpftool, xdp-loader, ping, setpriv and ip (those of busybox do less) are taken along where this
+//! machine has them, with the shared libraries that they need; without, the cases that want them are passed
+//! over and counted.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -22,19 +22,87 @@ use super::{find_tool, modules};
 pub(super) const MARK: &str = "%%guest%%";
 
 /// Programs of this machine that cases use if they are there.
-const OPTIONAL: &[&str] = &["bpftool", "ip", "setpriv", "xdp-loader"];
+const OPTIONAL: &[&str] = &["bpftool", "ip", "ping", "setpriv", "xdp-loader"];
 
 /// What the guest is to do, beside telling its features.
 pub(super) enum Job<'a> {
     /// Nothing.
     Features,
-    /// Run the tests whose name contains this; the whole of those that take long.
-    Tests { filter: Option<&'a str>, whole: bool },
+    /// Run the tests whose name contains this; all of those that take long.
+    Tests { filter: Option<&'a str>, all: bool },
     /// Compare with libbpf, over the objects in these directories whose path contains this.
     Peer(&'a [PathBuf], Option<&'a str>),
 }
 
-/// Writes the guest's file system.
+/// A guest's file system being written.
+pub(super) struct Guest {
+    pub(super) archive: Archive<BufWriter<File>>,
+    /// Shared libraries that are in it.
+    libraries: Vec<PathBuf>,
+    /// Modules that it loads.
+    modules: Vec<String>,
+}
+
+impl Guest {
+    /// What every guest has: busybox, the command, the kernel's configuration and modules.
+    pub(super) fn new(kernel: &Kernel, command: &Path, to: &Path) -> Result<Self> {
+        let file = File::create(to).with_context(|| to.display().to_string())?;
+        let mut archive = Archive::new(BufWriter::new(file));
+        for dir in ["dev", "proc", "sys", "tmp", "run", "root"] {
+            archive.directory(dir)?;
+        }
+        // The kernel opens it before anything can mount /dev.
+        archive.device("dev/console", 5, 1)?;
+        archive.copy(
+            &busybox().context("busybox-static is not installed")?,
+            "bin/busybox",
+            0o755,
+        )?;
+        archive.copy(command, "usr/bin/bpfweld", 0o755)?;
+        if let Some(config) = &kernel.config {
+            archive.copy(config, &format!("boot/config-{}", kernel.release), 0o644)?;
+        }
+        let loaded = modules::to_load(&kernel.modules)?;
+        for module in &loaded {
+            archive.file(&format!("modules/{}.ko", module.name), 0o644, &module.bytes)?;
+        }
+        let modules = loaded.into_iter().map(|m| m.name).collect();
+        Ok(Self { archive, libraries: Vec::new(), modules })
+    }
+
+    /// Copies a program of this machine, and the shared libraries that it needs.
+    pub(super) fn copy_program(&mut self, program: &Path, name: &str) -> Result<()> {
+        self.archive.copy(program, &format!("usr/bin/{name}"), 0o755)?;
+        for library in libraries(program) {
+            if !self.libraries.contains(&library) {
+                self.archive.copy(&library, &library.to_string_lossy(), 0o755)?;
+                self.libraries.push(library);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies Debian's XDP objects, to where they are here.
+    pub(super) fn copy_installed(&mut self) -> Result<()> {
+        for entry in std::fs::read_dir("/usr/lib").into_iter().flatten().flatten() {
+            let objects = entry.path().join("bpf");
+            if objects.is_dir() {
+                self.archive.copy_tree(&objects, &objects.to_string_lossy())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the first process, which runs these commands.
+    pub(super) fn finish(mut self, commands: &str) -> Result<()> {
+        let init = init(&self.modules.join(" "), commands);
+        self.archive.file("init", 0o755, init.as_bytes())?;
+        self.archive.finish()?;
+        Ok(())
+    }
+}
+
+/// Writes the file system of a guest that does a job.
 pub(super) fn pack(
     root: &Path,
     kernel: &Kernel,
@@ -42,70 +110,54 @@ pub(super) fn pack(
     job: &Job,
     to: &Path,
 ) -> Result<()> {
-    let file = File::create(to).with_context(|| to.display().to_string())?;
-    let mut archive = Archive::new(BufWriter::new(file));
-    for dir in ["dev", "proc", "sys", "tmp", "run", "root"] {
-        archive.directory(dir)?;
-    }
-    // The kernel opens it before anything can mount /dev.
-    archive.device("dev/console", 5, 1)?;
-    archive.copy(&busybox().context("busybox-static is not installed")?, "bin/busybox", 0o755)?;
-    archive.copy(&binaries.command, "usr/bin/bpfweld", 0o755)?;
+    let mut guest = Guest::new(kernel, &binaries.command, to)?;
     // At the place where it was when the tests were built: their paths are from there.
-    archive.copy_tree(&root.join("cases"), &root.join("cases").to_string_lossy())?;
-    archive.copy_tree(&root.join("examples"), &root.join("examples").to_string_lossy())?;
+    for tree in ["cases", "examples"] {
+        let tree = root.join(tree);
+        guest.archive.copy_tree(&tree, &tree.to_string_lossy())?;
+    }
     for sub in ["crates/bpfweld", "crates/kernel", "crates/cli"] {
-        archive.directory(&root.join(sub).to_string_lossy())?;
+        guest.archive.directory(&root.join(sub).to_string_lossy())?;
     }
-    if let Some(config) = &kernel.config {
-        archive.copy(config, &format!("boot/config-{}", kernel.release), 0o644)?;
-    }
-    let loaded = modules::to_load(&kernel.modules)?;
-    for module in &loaded {
-        archive.file(&format!("modules/{}.ko", module.name), 0o644, &module.bytes)?;
-    }
-    let mut libraries = Libraries::default();
     let commands = match job {
         Job::Features => String::new(),
-        Job::Tests { filter, whole } => {
-            take_along(&mut archive, &mut libraries)?;
-            pack_tests(&mut archive, binaries, *filter, *whole)?
+        Job::Tests { filter, all } => {
+            for program in OPTIONAL.iter().filter_map(|name| find_tool(name)) {
+                let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                guest.copy_program(&program, &name)?;
+            }
+            guest.copy_installed()?;
+            pack_tests(&mut guest, binaries, *filter, *all)?
         }
         Job::Peer(dirs, filter) => {
             let peer = binaries.peer.as_deref().context("peer-diff is not built")?;
-            libraries.copy_with(&mut archive, peer, "usr/bin/bpfweld-peer")?;
-            pack_objects(&mut archive, root, dirs, *filter)?
+            guest.copy_program(peer, "bpfweld-peer")?;
+            pack_objects(&mut guest, root, dirs, *filter)?
         }
     };
-    let names: Vec<&str> = loaded.iter().map(|m| m.name.as_str()).collect();
-    archive.file("init", 0o755, init(&names, &commands).as_bytes())?;
-    archive.finish()?;
-    Ok(())
+    guest.finish(&commands)
 }
-
-/// What runs of the tests of chains, unless all is asked for: what the machine at hand may not run.
-const CHAINS: &str = "libxdp::";
 
 /// Packs the test programs; gives the commands that run them.
 fn pack_tests(
-    archive: &mut Archive<impl std::io::Write>,
+    guest: &mut Guest,
     binaries: &Binaries,
     filter: Option<&str>,
-    whole: bool,
+    all: bool,
 ) -> Result<String> {
-    let mut commands = String::from(if whole { "" } else { "export BPFWELD_BRIEF=1\n" });
-    for (name, program) in &binaries.suites {
-        archive.copy(program, &format!("suites/{name}"), 0o755)?;
-        let filter = match filter {
-            None if *name == "xdp" && !whole => CHAINS.to_owned(),
-            filter => filter.map(quoted).unwrap_or_default(),
+    let mut commands = String::from(if all { "" } else { "export BPFWELD_BRIEF=1\n" });
+    for (suite, program) in &binaries.suites {
+        let name = suite.test;
+        guest.archive.copy(program, &format!("suites/{name}"), 0o755)?;
+        let which = match filter {
+            Some(filter) => quoted(filter),
+            None if all => String::new(),
+            None => suite.by_itself.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
         };
-        // Linux 5.10 detaches a link a little after its last pin is removed, which the test does not wait for.
-        let skip = if *name == "xdp" { "--skip a_restart_of_the_machine" } else { "" };
         // What goes to standard error would come in between the names of the tests.
         commands += &format!(
             "echo '{MARK} suite:{name}'\n\
-             /suites/{name} --test-threads 1 --color never {filter} {skip} 2>/tmp/stderr\n\
+             /suites/{name} --test-threads 1 --color never {which} 2>/tmp/stderr\n\
              echo '{MARK} stderr:{name}'\n\
              cat /tmp/stderr\n"
         );
@@ -115,11 +167,12 @@ fn pack_tests(
 
 /// Packs the objects to compare; gives the command that does.
 fn pack_objects(
-    archive: &mut Archive<impl std::io::Write>,
+    guest: &mut Guest,
     root: &Path,
     dirs: &[PathBuf],
     filter: Option<&str>,
 ) -> Result<String> {
+    let archive = &mut guest.archive;
     archive.copy(&root.join("xtask/peer/allowed.toml"), "peer/allowed.toml", 0o644)?;
     let mut command = format!(
         "mount -t tracefs tracefs /sys/kernel/tracing\n\
@@ -143,7 +196,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// The guest's first process. It raises no limit: what a program needs, bpfweld has to see to.
-pub(super) fn init(modules: &[&str], commands: &str) -> String {
+fn init(modules: &str, commands: &str) -> String {
     format!(
         r#"#!/bin/busybox sh
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin
@@ -169,8 +222,7 @@ bpfweld features --json
 exec >/dev/console 2>&1
 sync
 poweroff -f
-"#,
-        modules = modules.join(" "),
+"#
     )
 }
 
@@ -182,49 +234,6 @@ pub(super) fn busybox() -> Option<PathBuf> {
 /// Needs no program interpreter: `ldd` lists no library.
 fn is_static(program: &Path) -> bool {
     libraries(program).is_empty()
-}
-
-/// Shared libraries that are in the archive.
-#[derive(Default)]
-pub(super) struct Libraries(Vec<PathBuf>);
-
-impl Libraries {
-    /// Copies a program of this machine, and what it needs.
-    pub(super) fn copy_with(
-        &mut self,
-        archive: &mut Archive<impl std::io::Write>,
-        program: &Path,
-        to: &str,
-    ) -> Result<()> {
-        archive.copy(program, to, 0o755)?;
-        for library in libraries(program) {
-            if !self.0.contains(&library) {
-                archive.copy(&library, &library.to_string_lossy(), 0o755)?;
-                self.0.push(library);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Copies [`OPTIONAL`] programs, and Debian's XDP objects.
-fn take_along(archive: &mut Archive<impl std::io::Write>, libraries: &mut Libraries) -> Result<()> {
-    for program in OPTIONAL.iter().filter_map(|name| find_tool(name)) {
-        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        libraries.copy_with(archive, &program, &format!("usr/bin/{name}"))?;
-    }
-    copy_installed(archive)
-}
-
-/// Copies Debian's XDP objects, to where they are here.
-pub(super) fn copy_installed(archive: &mut Archive<impl std::io::Write>) -> Result<()> {
-    for entry in std::fs::read_dir("/usr/lib").into_iter().flatten().flatten() {
-        let objects = entry.path().join("bpf");
-        if objects.is_dir() {
-            archive.copy_tree(&objects, &objects.to_string_lossy())?;
-        }
-    }
-    Ok(())
 }
 
 /// Shared libraries that a program of this machine loads, its interpreter included.

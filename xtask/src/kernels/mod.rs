@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use build::Binaries;
+use build::{Binaries, Suite};
 use guest::Job;
 use report::Report;
 use series::Series;
@@ -47,13 +47,16 @@ pub(crate) struct Options {
     /// Only this kernel; may be given several times
     #[arg(long = "kernel", value_name = "SERIES", value_parser = series::parse)]
     kernels: Vec<&'static Series>,
+    /// Only this test program; may be given several times
+    #[arg(long = "suite", value_name = "NAME", value_parser = build::parse)]
+    suites: Vec<&'static Suite>,
     /// Only test cases whose name contains this
     #[arg(long, value_name = "CASE")]
     filter: Option<String>,
-    /// All tests of chains, those that take long too: traffic, and kills at every system call. Otherwise
-    /// only those of libxdp run, and with --filter a tenth of the traffic and a thirteenth of the kills
+    /// All of what takes long in an emulated machine: every packet of the tests of chains, and a kill at
+    /// every system call. Otherwise a tenth of the packets and a thirteenth of the kills
     #[arg(long)]
-    whole: bool,
+    all: bool,
     /// Look for a newer kernel of each series, also when one is unpacked already
     #[arg(long)]
     refresh: bool,
@@ -97,12 +100,17 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let (kernels, binaries) = std::thread::scope(|scope| {
         let fetch = scope.spawn(|| packages::provide(&wanted, &cache, options));
         let binaries = build::build(root, &cache);
+        let wanted = |suite: &Suite| {
+            options.suites.is_empty() || options.suites.iter().any(|s| s.test == suite.test)
+        };
         let peer = match options.peer.is_empty() {
             true => Ok(None),
             false => build::build_peer(root, &cache).map(Some),
         };
         let kernels = fetch.join().map_err(|_| anyhow::anyhow!("fetching failed"))?;
-        Ok::<_, anyhow::Error>((kernels?, Binaries { peer: peer?, ..binaries? }))
+        let mut binaries = Binaries { peer: peer?, ..binaries? };
+        binaries.suites.retain(|(suite, _)| wanted(suite));
+        Ok::<_, anyhow::Error>((kernels?, binaries))
     })?;
     let reports = run_all(root, &cache, &kernels, &binaries, options);
 
@@ -167,7 +175,7 @@ fn run_one(
     let filter = options.filter.as_deref();
     let job = match (options.features, options.peer.as_slice()) {
         (true, _) => Job::Features,
-        (false, []) => Job::Tests { filter, whole: options.whole },
+        (false, []) => Job::Tests { filter, all: options.all },
         (false, dirs) => Job::Peer(dirs, filter),
     };
     guest::pack(root, kernel, binaries, &job, &initrd)?;

@@ -3,7 +3,7 @@
 use std::io::BufReader;
 use std::process::{Command, Stdio};
 
-use crate::world::{HERE, World, tool};
+use crate::world::{HERE, World, kernel_has, skip, tool};
 
 /// A member that leaves its id in the map `order` of the first.
 fn step(id: u32, more: &str) -> String {
@@ -71,8 +71,7 @@ fn functions(world: &World) -> usize {
 fn a_chain_is_one_function_unless_it_is_not_to_be() {
     let Some(world) = World::new() else { return };
     if Command::new("bpftool").arg("version").output().is_err() {
-        println!("SKIPPED a_chain_is_one_function_unless_it_is_not_to_be: bpftool is missing");
-        return;
+        return skip("bpftool is missing");
     }
     let _echo = world.echo();
     world.does(&step(1, " -P 30"));
@@ -262,13 +261,11 @@ fn watched(world: &World) {
 #[test]
 fn others_are_left_alone() {
     let Some(world) = World::new() else { return };
-    let object = World::object("chain/frags.o");
-    let on = format!("ip -n {} link set {HERE} xdpgeneric obj {object} sec xdp.frags", world.here);
-    tool(&on);
-    world.fails(&format!("load {HERE} chain/step.o"), 1, "frags");
+    world.put_on(HERE, "xdpgeneric", "chain/bare.o", "xdp");
+    world.fails(&format!("load {HERE} chain/step.o"), 1, "bare");
     world.fails(&format!("unload {HERE} -a"), 1, "E0702");
     let status = world.status_of(HERE);
-    assert_eq!((&status["ours"], &status["program"]["name"]), (&false.into(), &"frags".into()));
+    assert_eq!((&status["ours"], &status["program"]["name"]), (&false.into(), &"bare".into()));
     tool(&format!("ip -n {} link set {HERE} xdpgeneric off", world.here));
     // Somebody takes our chain off, over netlink, and puts another program there.
     world.does(&format!("load {HERE} chain/step.o -m skb --without bpf-link"));
@@ -282,30 +279,19 @@ fn others_are_left_alone() {
 fn others_are_adopted() {
     let Some(world) = World::new() else { return };
     let _echo = world.echo();
-    let on = |object: &str, section: &str| {
-        let object = World::object(object);
-        tool(&format!("ip -n {} link set {HERE} xdpdrv obj {object} sec {section}", world.here));
-    };
     world.fails(&format!("adopt {HERE}"), 1, "E0703");
-    for (object, section, name) in
-        [("chain/bare.o", "xdp", "bare"), ("chain/frags.o", "xdp.frags", "frags")]
-    {
-        on(object, section);
-        world.does(&format!("adopt {HERE} --dry-run"));
-        assert_eq!(world.status_of(HERE)["ours"], false);
-        world.does(&format!("adopt {HERE}"));
-        assert_eq!(world.names(), [name]);
-        world.fails(&format!("adopt {HERE}"), 1, "already");
-        // The chain goes on with its verdict, XDP_PASS.
-        if name == "bare" {
-            world.does(&step(1, " -P 60"));
-            assert_eq!(world.send(2), 2);
-            assert_eq!(world.value("s1", "seen", 0), 2);
-        }
-        assert_eq!(world.send(1), 1);
-        world.does(&format!("unload {HERE} -a"));
-        world.nothing_is_left();
-    }
+    world.put_on(HERE, "xdpdrv", "chain/bare.o", "xdp");
+    world.does(&format!("adopt {HERE} --dry-run"));
+    assert_eq!(world.status_of(HERE)["ours"], false);
+    world.does(&format!("adopt {HERE}"));
+    assert_eq!(world.names(), ["bare"]);
+    world.fails(&format!("adopt {HERE}"), 1, "already");
+    // The chain goes on with its verdict, XDP_PASS.
+    world.does(&step(1, " -P 60"));
+    assert_eq!(world.send(2), 2);
+    assert_eq!(world.value("s1", "seen", 0), 2);
+    world.does(&format!("unload {HERE} -a"));
+    world.nothing_is_left();
     // One that somebody holds by a link: here a chain of another state directory.
     world.elsewhere(&format!("load {HERE} chain/step.o"));
     world.fails(&format!("load {HERE} chain/step.o"), 1, "xdp_chain");
@@ -317,8 +303,7 @@ fn others_are_adopted() {
     world.does(&format!("unload {HERE} -a"));
     world.nothing_is_left();
     // One that drops: the chain ends there.
-    let object = World::object("chain/config.o");
-    tool(&format!("ip -n {} link set {HERE} xdpdrv obj {object} sec xdp", world.here));
+    world.put_on(HERE, "xdpdrv", "chain/config.o", "xdp");
     world.does(&format!("adopt {HERE}"));
     world.does(&step(1, " -P 60"));
     assert_eq!(world.send_in_vain(1), 0);
@@ -358,8 +343,25 @@ fn interfaces_come_and_go() {
 }
 
 #[test]
+fn without_frags_in_the_kernel() {
+    let Some(world) = World::new() else { return };
+    let _echo = world.echo();
+    for (object, says) in [("chain/frags.o", "loaded without `frags`"), ("chain/step.o", "")] {
+        let told = world.does(&format!("load {HERE} {object} --without xdp-frags"));
+        assert!(told.contains(says), "{told}");
+    }
+    assert_eq!(world.send(1), 1);
+    assert_eq!(world.value("step", "seen", 0), 1);
+    world.does(&format!("unload {HERE} -a"));
+    world.nothing_is_left();
+}
+
+#[test]
 fn frags_where_the_mtu_needs_them() {
     let Some(world) = World::new() else { return };
+    if !kernel_has("xdp-frags") {
+        return;
+    }
     world.does(&format!("load {HERE} chain/frags.o"));
     let told = world.does(&format!("load {HERE} chain/step.o"));
     assert!(told.contains("multi-buffer"), "{told}");
@@ -375,18 +377,14 @@ fn frags_where_the_mtu_needs_them() {
     assert!(told.contains("`frags` takes multi-buffer packets (xdp.frags) and `step` does not"));
     world.does(&format!("unload {HERE} -a"));
     // An adopted program takes them or not, as the kernel says of it; the others have to agree.
-    let on = |object: &str, section: &str| {
-        let object = World::object(object);
-        tool(&format!("ip -n {} link set {HERE} xdpdrv obj {object} sec {section}", world.here));
-    };
-    on("chain/frags.o", "xdp.frags");
+    world.put_on(HERE, "xdpdrv", "chain/frags.o", "xdp.frags");
     world.does(&format!("adopt {HERE}"));
     world.fails(&format!("load {HERE} chain/step.o"), 1, "`step` does not take those");
     world.does(&format!("load {HERE} chain/frags.o --name more"));
     assert_eq!(world.names(), ["frags", "more"]);
     world.does(&format!("unload {HERE} -a"));
     tool(&format!("ip -n {} link set {HERE} mtu 1500", world.here));
-    on("chain/bare.o", "xdp");
+    world.put_on(HERE, "xdpdrv", "chain/bare.o", "xdp");
     world.does(&format!("adopt {HERE}"));
     let told = world.does(&format!("load {HERE} chain/frags.o"));
     let says =

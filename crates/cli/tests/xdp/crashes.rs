@@ -62,7 +62,7 @@ impl Change<'_> {
             assert_eq!(world.shape(self.interfaces), self.before, "restored: {here}");
             self.nothing_else(world, &here);
             if !killed {
-                let (least, after) = if is_brief() { (2, 1) } else { (5, 2) };
+                let (least, after) = if is_brief() { (1, 1) } else { (5, 2) };
                 assert!(was >= least && is >= after, "{}: {was} × before, {is} × after", self.line);
                 let calls = at - 1;
                 println!("{}{when}: {calls} calls, {was} × before, {is} × after", self.line);

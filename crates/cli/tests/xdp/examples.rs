@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_yaml_ng::Value;
 
-use crate::world::{World, bpfweld, tool};
+use crate::world::{World, bpfweld, skip, tool};
 
 /// Where the examples expect the command and the plan.
 const COMMAND: &str = "/usr/bin/bpfweld";
@@ -40,20 +40,19 @@ fn restricted(world: &World, capabilities: &[&str], line: &[&str]) -> Command {
     let mut command = Command::new("ip");
     // Memory that may be locked counts before Linux 5.11: the unit says LimitMEMLOCK, as runtimes of
     // containers do.
-    command.args([
-        "netns",
-        "exec",
-        &world.here,
-        "sh",
-        "-c",
-        "ulimit -l unlimited; exec \"$@\"",
-        "sh",
-    ]);
-    command.args(["setpriv", "--no-new-privs"]);
+    let unlimited = "ulimit -l unlimited; exec \"$@\"";
+    command.args(["netns", "exec", &world.here, "sh", "-c", unlimited, "sh"]);
+    // By its path: busybox's shell would take its own.
+    command.arg(installed("setpriv")).arg("--no-new-privs");
     command.arg(format!("--bounding-set=-all{}", names.collect::<String>()));
     command.args(line);
     command.env("BPFWELD_STATE_DIR", world.state()).env("BPFWELD_PIN_DIR", world.pins());
     command
+}
+
+fn installed(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file()).unwrap()
 }
 
 fn run(mut command: Command) {
@@ -91,13 +90,18 @@ fn systemd_unit() {
     assert_eq!(world.status_of("eth0")["generation"], 1);
     assert_eq!(world.status_of("eth1")["mode"], "skb");
     unload_all(&world);
-    // What systemd itself thinks of it, with paths that are there.
-    let path = world.temp("bpfweld-xdp.service");
-    let there = unit.replace(COMMAND, command).replace(PLAN, plan);
-    let there = there.lines().filter(|l| !l.starts_with("Documentation=")).collect::<Vec<_>>();
-    std::fs::write(&path, there.join("\n")).unwrap();
+}
+
+/// What systemd itself thinks of it, with paths that are there.
+#[test]
+fn systemd_takes_the_unit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bpfweld-xdp.service");
+    let unit = example("bpfweld-xdp.service").replace(COMMAND, bpfweld().to_str().unwrap());
+    let unit = unit.lines().filter(|l| !l.starts_with("Documentation=")).collect::<Vec<_>>();
+    std::fs::write(&path, unit.join("\n")).unwrap();
     match Command::new("systemd-analyze").arg("verify").arg(&path).output() {
-        Err(e) => println!("SKIPPED chains: systemd-analyze: {e}"),
+        Err(e) => skip(&format!("systemd-analyze: {e}")),
         Ok(output) => {
             let says = String::from_utf8_lossy(&output.stderr).into_owned();
             let about = says.lines().find(|l| l.contains("bpfweld-xdp"));

@@ -68,7 +68,8 @@ fn a_plan_is_made_so_and_then_nothing_differs() {
 fn all_interfaces_or_none() {
     let Some(world) = World::new() else { return };
     world.pair("here1", "there1");
-    world.does("load here0 chain/step.o --name before");
+    world.does("load here0 chain/step.o --name before --set id=1");
+    world.does("replace here0 before chain/step.o --set id=2");
     let both = |second: &str| {
         let program = "[[interface.program]]\nobject = \"STEP\"\n";
         format!(
@@ -78,10 +79,20 @@ fn all_interfaces_or_none() {
     // The second is verified and then not taken by its driver: the first is taken back.
     let path = plan(&world, &both("lo"));
     world.fails(&format!("apply {path}"), 1, "E0706");
+    assert_eq!(world.shape(&["here0"]), "here0: before[id=2]");
+    // And what there was to go back to is there still.
+    world.does("rollback here0");
+    assert_eq!(world.shape(&["here0"]), "here0: before[id=1]");
+    world.does("rollback here0");
+    assert_eq!(world.shape(&["here0"]), "here0: before[id=2]");
+    // Where there was nothing, there is nothing.
+    world.does("unload here0 -a");
+    world.does("load here0 chain/step.o --name before");
+    world.fails(&format!("apply {path}"), 1, "E0706");
+    world.fails("rollback here0", 1, "no previous generation");
     assert_eq!(world.names(), ["before"]);
     // Somebody else's program on the second: nothing is begun.
-    let object = World::object("chain/bare.o");
-    tool(&format!("ip -n {} link set here1 xdpgeneric obj {object} sec xdp", world.here));
+    world.put_on("here1", "xdpgeneric", "chain/bare.o", "xdp");
     let path = plan(&world, &both("here1"));
     world.fails(&format!("apply {path}"), 1, "E0702");
     assert_eq!(world.names(), ["before"]);

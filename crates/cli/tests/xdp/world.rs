@@ -38,6 +38,19 @@ pub(crate) fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {why}");
 }
 
+/// Has the kernel this feature, by bpfweld's own probe? Where not, the test is passed over, and says so.
+pub(crate) fn kernel_has(feature: &str) -> bool {
+    let output = Command::new(bpfweld()).args(["features", "--json"]).output();
+    let text: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let features = text["features"].as_array().unwrap();
+    let found = features.iter().find(|f| f["name"] == feature).unwrap();
+    let has = found["supported"] == true;
+    if !has {
+        skip(&format!("needs feature:{feature} ({})", found["description"].as_str().unwrap()));
+    }
+    has
+}
+
 /// The command that cargo built, or BPFWELD_BIN where that is out of reach (in a guest of `cargo xtask
 /// kernels`).
 pub(crate) fn bpfweld() -> PathBuf {
@@ -140,6 +153,12 @@ impl World {
 
     pub(crate) fn output(&self, line: &str) -> Output {
         self.command(line).output().unwrap()
+    }
+
+    /// Puts a program on the interface as others do, by ip(8): `xdpdrv` or `xdpgeneric`.
+    pub(crate) fn put_on(&self, interface: &str, how: &str, object: &str, section: &str) {
+        let object = Self::object(object);
+        tool(&format!("ip -n {} link set {interface} {how} obj {object} sec {section}", self.here));
     }
 
     /// Succeeds; what it says on both streams.
@@ -268,7 +287,7 @@ impl World {
             Some(0) => Some(true),
             Some(1) => Some(false),
             _ => {
-                println!("SKIPPED chains: ping: {}", String::from_utf8_lossy(&output.stderr));
+                skip(&format!("ping: {}", String::from_utf8_lossy(&output.stderr)));
                 None
             }
         }
