@@ -655,14 +655,14 @@ impl<'h> Chain<'h> {
         let new = program.fd().as_fd();
         match (prepared.takes_over, self.state.program) {
             (Some(old), _) => {
-                let swapped = attachment.replace(old, new, prepared.mode)?;
+                let swapped = attachment.replace(old, Some(new), prepared.mode)?;
                 if swapped == Swapped::Done {
                     attachment.hold(state.program);
                 }
                 Ok(swapped)
             }
             (None, 0) => attachment.attach(new, prepared.mode),
-            (None, old) => attachment.replace(old, new, prepared.mode),
+            (None, old) => attachment.replace(old, Some(new), prepared.mode),
         }
     }
 
@@ -693,7 +693,7 @@ impl<'h> Chain<'h> {
         self.files.write_next(sys, &prepared.state)?;
         let swapped = match self.state.program {
             0 => Ok(Swapped::Done),
-            old => self.attachment().detach(old, self.state.mode.into()),
+            old => self.attachment().replace(old, None, self.state.mode.into()),
         };
         match swapped {
             Ok(Swapped::Done) => self.host.forget(&self.files)?,

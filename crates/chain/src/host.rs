@@ -1,6 +1,7 @@
 //! [`Chains`]: the chains of a network namespace, and where their state is.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,7 +55,7 @@ pub fn enter_net_ns(kernel: &Kernel, name: &str) -> Result<(), ChainError> {
     let failed = |source| ChainError::NetNs { name: name.to_owned(), source };
     let file = fs::File::open(path).map_err(failed)?;
     let sys = &**kernel.features().sys();
-    sys.enter_net_ns(std::os::fd::AsFd::as_fd(&file)).map_err(failed)
+    sys.enter_net_ns(file.as_fd()).map_err(failed)
 }
 
 impl<'k> Chains<'k> {
@@ -176,10 +177,7 @@ impl<'k> Chains<'k> {
     fn runs(&self, files: &Files, state: Option<&State>) -> bool {
         let sys = self.sys();
         match sys.pinned(&files.link()) {
-            Ok(link) => {
-                use std::os::fd::AsFd;
-                sys.link_info(link.as_fd()).is_ok_and(|info| info.ifindex != 0)
-            }
+            Ok(link) => sys.link_info(link.as_fd()).is_ok_and(|info| info.ifindex != 0),
             Err(_) => {
                 let elsewhere = state.filter(|s| s.netns != self.netns && s.boot == self.boot);
                 // A program without an owner is gone with its namespace.

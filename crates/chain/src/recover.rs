@@ -59,6 +59,7 @@ pub(crate) fn recover(
             false => "from before the machine was started",
         };
         notices.push(format!("{name}: the state of a chain {why} was put away"));
+        found.all().for_each(|s| Attachment { host, files, interface }.let_go(s.program));
         host.forget(files)?;
         return Ok((Found::default(), notices));
     }

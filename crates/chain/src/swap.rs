@@ -36,23 +36,19 @@ impl Attachment<'_> {
         self.host.sys()
     }
 
-    /// The link through which this program is on the interface: the pinned one, else, where the pins
-    /// are those of another mount namespace, the one that the kernel knows.
-    fn link(&self, program: u32) -> Result<Option<OwnedFd>, ChainError> {
+    /// The link through which this program is on the interface, pinned or not, as the kernel knows it.
+    fn any_link(&self, program: u32) -> Option<OwnedFd> {
         let sys = self.sys();
-        if let Some(link) = self.pinned(program) {
-            return Ok(Some(link));
-        }
         let ours = |info| self.is_of(info, program);
         let mut id = 0;
         while let Ok(Some(next)) = sys.next_id(ObjectKind::Link, id) {
             id = next;
             let Ok(link) = sys.fd_by_id(ObjectKind::Link, id) else { continue };
             if sys.link_info(link.as_fd()).is_ok_and(ours) {
-                return Ok(Some(link));
+                return Some(link);
             }
         }
-        Ok(None)
+        None
     }
 
     /// The pinned link, if this program is on the interface through it.
@@ -71,6 +67,15 @@ impl Attachment<'_> {
     /// Is this program on the interface through the pinned link?
     pub(crate) fn holds(&self, program: u32) -> bool {
         self.pinned(program).is_some()
+    }
+
+    /// Takes this program off, if it is on the interface through the pinned link. Without its pin, the
+    /// kernel does so too, but some time after it: whoever comes next might still meet the program.
+    pub(crate) fn let_go(&self, program: u32) {
+        if let Some(link) = self.pinned(program) {
+            // What cannot be detached is left to the kernel.
+            let _ = self.sys().detach_link(link.as_fd());
+        }
     }
 
     /// Puts the first program on an interface that has none. The mode that it runs in.
@@ -99,25 +104,35 @@ impl Attachment<'_> {
         }
     }
 
-    /// Puts a program in the place of another one.
+    /// Puts a program in the place of another one, or none.
     pub(crate) fn replace(
         &self,
         old: u32,
-        program: BorrowedFd<'_>,
+        program: Option<BorrowedFd<'_>>,
         mode: XdpMode,
     ) -> Result<Swapped, ChainError> {
         let sys = self.sys();
         let Ok(old_fd) = sys.fd_by_id(ObjectKind::Prog, old) else { return Ok(Swapped::Lost) };
-        if let Some(link) = self.link(old)? {
-            return match sys.update_link(link.as_fd(), program, old_fd.as_fd()) {
-                Ok(()) => Ok(Swapped::Done),
-                Err(e) => self.refused(mode, old, e.raw_os_error(), e.to_string()),
-            };
-        }
         let (index, expected) = (self.interface.index, Expected::Program(old_fd.as_fd()));
-        match netlink::set_xdp(sys, index, mode, Some(program), expected) {
+        let link = match self.pinned(old) {
+            Some(link) => link,
+            None => match netlink::set_xdp(sys, index, mode, program, expected) {
+                Ok(()) => return Ok(Swapped::Done),
+                // So it is where there is a link; its pin may be in another mount namespace. To look for
+                // one first would mean to look at all links of the machine.
+                Err(e) => match self.any_link(old) {
+                    Some(link) => link,
+                    None => return self.refused(mode, old, e.errno(), e.to_string()),
+                },
+            },
+        };
+        let done = match program {
+            Some(program) => sys.update_link(link.as_fd(), program, old_fd.as_fd()),
+            None => sys.detach_link(link.as_fd()),
+        };
+        match done {
             Ok(()) => Ok(Swapped::Done),
-            Err(e) => self.refused(mode, old, e.errno(), e.to_string()),
+            Err(e) => self.refused(mode, old, e.raw_os_error(), e.to_string()),
         }
     }
 
@@ -126,28 +141,9 @@ impl Attachment<'_> {
     pub(crate) fn hold(&self, program: u32) {
         let path = self.files.link();
         if !path.exists()
-            && let Ok(Some(link)) = self.link(program)
+            && let Some(link) = self.any_link(program)
         {
             let _ = self.sys().pin(link.as_fd(), &path);
-        }
-    }
-
-    /// Takes a program off.
-    pub(crate) fn detach(&self, old: u32, mode: XdpMode) -> Result<Swapped, ChainError> {
-        let sys = self.sys();
-        if let Some(link) = self.link(old)? {
-            let step = "detach the link";
-            let interface = self.interface.name.clone();
-            return match sys.detach_link(link.as_fd()) {
-                Ok(()) => Ok(Swapped::Done),
-                Err(source) => Err(ChainError::Call { interface, step, source }),
-            };
-        }
-        let Ok(old_fd) = sys.fd_by_id(ObjectKind::Prog, old) else { return Ok(Swapped::Lost) };
-        let (index, expected) = (self.interface.index, Expected::Program(old_fd.as_fd()));
-        match netlink::set_xdp(sys, index, mode, None, expected) {
-            Ok(()) => Ok(Swapped::Done),
-            Err(e) => self.refused(mode, old, e.errno(), e.to_string()),
         }
     }
 

@@ -127,6 +127,28 @@ fn taken_off_meanwhile() {
     }
 }
 
+/// How many links the machine has is no matter: a change costs the same, whoever else is at work.
+#[test]
+fn links_of_others_are_not_looked_at() {
+    let Some(place) = Place::new() else { return };
+    for links in [true, false] {
+        let looks = Arc::new(AtomicU32::new(0));
+        let count = looks.clone();
+        let kernel = kernel(move |command| {
+            if let Command::NextId { kind: ObjectKind::Link, .. } = command {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        kernel.features().force(Feature::BpfLink, links);
+        let chains = Chains::new(&kernel, place.dirs()).unwrap();
+        let mut chain = chains.open("lo").unwrap();
+        chain.load(&[step("a")], &skb()).unwrap();
+        chain.load(&[step("b")], &skb()).unwrap();
+        chain.unload_all(&skb()).unwrap();
+        assert_eq!(looks.load(Ordering::Relaxed), 0);
+    }
+}
+
 #[test]
 fn somebody_elses_comes_meanwhile_and_stays() {
     let Some(place) = Place::new() else { return };
@@ -242,6 +264,11 @@ fn while_several_interfaces_change() {
     assert!(matches!(failed, ChainError::Foreign { .. }), "{failed}");
     assert_eq!(both(&chains), ["b", ""]);
     take_off(index);
-    chains.open("lo").unwrap().unload_all(&skb()).unwrap();
+    // And back from there it goes to what was before, not to what was taken back.
+    let mut chain = chains.open("lo").unwrap();
+    chain.rollback(&skb()).unwrap();
+    assert_eq!(names(&chain), ["a"]);
+    chain.unload_all(&skb()).unwrap();
+    drop(chain);
     chains.clean(None).unwrap();
 }

@@ -14,7 +14,7 @@ impl Chain<'_> {
         let Some(id) = self.found.orphan else { return Ok(None) };
         if !options.dry_run {
             let (mode, _) = self.interface.program();
-            if self.attachment().detach(id, mode)? == Swapped::Lost {
+            if self.attachment().replace(id, None, mode)? == Swapped::Lost {
                 return Ok(None);
             }
             self.host.forget(&self.files)?;

@@ -19,6 +19,8 @@ struct Change<'a> {
     /// What they run before and after it, see [`World::shape`]: each time it has to be one of the two.
     before: &'a str,
     after: &'a str,
+    /// What a rollback leads to, before and after it; `None` where that is not looked at.
+    previous: Option<[&'a str; 2]>,
     /// Makes it `before` again: commands, or calls of ip(8) in the namespace.
     restore: &'a [&'a str],
     /// Most programs that an interface has, before or after.
@@ -49,6 +51,10 @@ impl Change<'_> {
             let here = format!("killed at call {at}{when} of {}: {says}", self.line);
             assert!(killed || output.status.success(), "{here}");
             let found = world.shape(self.interfaces);
+            if let Some([before, after]) = self.previous {
+                let back = if found == self.after { after } else { before };
+                assert_eq!(world.previous(self.interfaces), back, "{here}");
+            }
             if found == self.after {
                 is += 1;
                 if self.before.is_empty() {
@@ -113,7 +119,8 @@ fn every_change(how: &str, kill: fn(&Change<'_>, &World)) {
     let (load_a, load_b) = (load("a"), load("b"));
     let try_out = |line: &str, before: &str, after: &str, restore: &[&str], programs: usize| {
         let interfaces = &[HERE];
-        kill(&Change { line, interfaces, before, after, restore, programs }, &world);
+        let change = Change { line, interfaces, before, after, previous: None, restore, programs };
+        kill(&change, &world);
     };
     try_out(&load_a, "", "here0: a", &[&all], 1);
     world.does(&load_a);
@@ -150,6 +157,7 @@ fn while_adopting() {
         interfaces: &[HERE],
         before: "here0: (bare)",
         after: "here0: bare",
+        previous: None,
         restore: &[&all, &format!("ip {on}")],
         programs: 1,
     };
@@ -203,7 +211,8 @@ fn while_two_interfaces_change() {
     let none = plan("none.toml", "", "");
     let try_out = |line: &str, before: &str, after: &str, restore: &str| {
         let (interfaces, restore) = (&["here0", "here1"], &[restore]);
-        let change = Change { line, interfaces, before, after, restore, programs: 1 };
+        let change =
+            Change { line, interfaces, before, after, previous: None, restore, programs: 1 };
         change.killed_before_every_call(&world);
     };
     world.does(&one);
@@ -214,5 +223,41 @@ fn while_two_interfaces_change() {
     // Both are taken off.
     try_out(&none, "here0: b; here1: c", "", &two);
     world.does(&none);
+    world.nothing_is_left();
+}
+
+/// A change of two interfaces that is broken off: what there was to go back to is there as if it had not
+/// begun.
+#[test]
+fn what_there_is_to_go_back_to() {
+    let Some(world) = World::new() else { return };
+    world.pair("here1", "there1");
+    let interfaces = &["here0", "here1"];
+    let object = World::object("chain/step.o");
+    let runs = |id: u32| interfaces.map(|i| format!("{i}: a[id={id}]")).join("; ");
+    let plan = |id: u32| {
+        let program = format!(
+            "[[interface.program]]\nobject = \"{object}\"\nname = \"a\"\nset = {{ id = {id} }}\n"
+        );
+        let path = world.temp(&format!("{id}.toml"));
+        std::fs::write(&path, format!("{FIRST}{program}{SECOND}{program}")).unwrap();
+        format!("apply {}", path.display())
+    };
+    let (one, two) = (plan(1), plan(2));
+    world.does(&one);
+    world.does(&two);
+    let change = Change {
+        line: &plan(3),
+        interfaces,
+        before: &runs(2),
+        after: &runs(3),
+        previous: Some([&runs(1), &runs(2)]),
+        restore: &[&one, &two],
+        programs: 1,
+    };
+    change.killed_before_every_call(&world);
+    for interface in interfaces {
+        world.does(&format!("unload {interface} -a"));
+    }
     world.nothing_is_left();
 }

@@ -31,6 +31,17 @@ pub(crate) fn tool(line: &str) {
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Names of programs, with the variables that were set.
+fn in_short(programs: &Value, set: &str) -> String {
+    let one = |p: &Value| {
+        let set_to = |s: &Value| format!("{}={}", s[0].as_str().unwrap(), s[1].as_str().unwrap());
+        let sets: Vec<_> = p[set].as_array().unwrap().iter().map(set_to).collect();
+        let name = p["name"].as_str().unwrap();
+        if sets.is_empty() { name.to_owned() } else { format!("{name}[{}]", sets.join(",")) }
+    };
+    programs.as_array().unwrap().iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
 /// Says that a test could not run here, past the test runner, which hides what passing tests print.
 pub(crate) fn skip(why: &str) {
     let thread = std::thread::current();
@@ -195,21 +206,27 @@ impl World {
     /// What interfaces run, in short: `here0: first second[id=2]; here1: (foreign)`, nothing for those that run
     /// nothing. Names of programs with the variables that were set, in brackets somebody else's.
     pub(crate) fn shape(&self, interfaces: &[&str]) -> String {
-        let member = |p: &Value| {
-            let set = |s: &Value| format!("{}={}", s[0].as_str().unwrap(), s[1].as_str().unwrap());
-            let sets: Vec<_> = p["set"].as_array().unwrap().iter().map(set).collect();
-            let name = p["name"].as_str().unwrap();
-            if sets.is_empty() { name.to_owned() } else { format!("{name}[{}]", sets.join(",")) }
-        };
         let of = |interface: &&str| {
             let status = self.status_of(interface);
             let program = status["program"]["name"].as_str()?;
-            let programs: Vec<_> =
-                status["programs"].as_array().unwrap().iter().map(member).collect();
             Some(match status["ours"] == true {
-                true => format!("{interface}: {}", programs.join(" ")),
+                true => format!("{interface}: {}", in_short(&status["programs"], "set")),
                 false => format!("{interface}: ({program})"),
             })
+        };
+        let all: Vec<_> = interfaces.iter().filter_map(of).collect();
+        all.join("; ")
+    }
+
+    /// What a rollback would lead to, as above; from the state, and without changing it.
+    pub(crate) fn previous(&self, interfaces: &[&str]) -> String {
+        let of = |interface: &&str| {
+            let index = self.status_of(interface)["index"].as_u64()?;
+            let chains = std::fs::read_dir(self.state()).unwrap().map(|e| e.unwrap().path());
+            let of_it = |p: &PathBuf| p.to_str().unwrap().ends_with(&format!("-{index}"));
+            let bytes = std::fs::read(chains.into_iter().find(of_it)?.join("previous")).ok()?;
+            let state: Value = serde_json::from_slice(&bytes).unwrap();
+            Some(format!("{interface}: {}", in_short(&state["members"], "sets")))
         };
         let all: Vec<_> = interfaces.iter().filter_map(of).collect();
         all.join("; ")
