@@ -14,26 +14,20 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 pub(super) struct Suite {
     package: &'static str,
     pub(super) test: &'static str,
-    /// Arguments that leave out of it what takes long, unless all is asked for.
-    pub(super) by_itself: &'static [&'static str],
-}
-
-const fn suite(package: &'static str, test: &'static str) -> Suite {
-    Suite { package, test, by_itself: &[] }
 }
 
 /// The runner of `cases/` and, by crate, what else asks the running kernel. The comparison of
 /// engine and kernel is not among them: the engine does as a recent kernel does, and what helpers answer at
 /// their limits has changed (the checksum's width, the headroom of a test run).
 const SUITES: &[Suite] = &[
-    suite("bpfweld-cli", "cases"),
-    suite("bpfweld-kernel", "real_kernel"),
-    suite("bpfweld-kernel", "test_runs"),
-    suite("bpfweld-kernel", "pins"),
-    suite("bpfweld-kernel", "sanitising"),
-    suite("bpfweld", "loaded"),
-    suite("bpfweld", "chain_root"),
-    suite("bpfweld-cli", "xdp"),
+    Suite { package: "bpfweld-cli", test: "cases" },
+    Suite { package: "bpfweld-kernel", test: "real_kernel" },
+    Suite { package: "bpfweld-kernel", test: "test_runs" },
+    Suite { package: "bpfweld-kernel", test: "pins" },
+    Suite { package: "bpfweld-kernel", test: "sanitising" },
+    Suite { package: "bpfweld", test: "loaded" },
+    Suite { package: "bpfweld", test: "chain_root" },
+    Suite { package: "bpfweld-cli", test: "xdp" },
 ];
 
 /// The suite of that name.

@@ -145,19 +145,15 @@ fn pack_tests(
     filter: Option<&str>,
     all: bool,
 ) -> Result<String> {
+    let filter = filter.map(quoted).unwrap_or_default();
     let mut commands = String::from(if all { "" } else { "export BPFWELD_BRIEF=1\n" });
     for (suite, program) in &binaries.suites {
         let name = suite.test;
         guest.archive.copy(program, &format!("suites/{name}"), 0o755)?;
-        let which = match filter {
-            Some(filter) => quoted(filter),
-            None if all => String::new(),
-            None => suite.by_itself.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
-        };
         // What goes to standard error would come in between the names of the tests.
         commands += &format!(
             "echo '{MARK} suite:{name}'\n\
-             /suites/{name} --test-threads 1 --color never {which} 2>/tmp/stderr\n\
+             /suites/{name} --test-threads 1 --color never {filter} 2>/tmp/stderr\n\
              echo '{MARK} stderr:{name}'\n\
              cat /tmp/stderr\n"
         );
