@@ -90,7 +90,7 @@ pub(super) fn measure(setup: &Setup<'_>) -> Result<Vec<Changes>> {
 
 fn one(setup: &Setup<'_>, kernel: &Kernel) -> Result<Changes> {
     let clock = ["-icount", "shift=0,sleep=off"];
-    let run = Run { name: "bench-changes", limit: TIME_LIMIT, clock };
+    let run = Run { name: "changes", limit: TIME_LIMIT, clock };
     let script = || script(setup.objects, setup.options.rounds.min(MOST_ROUNDS));
     read(kernel, &run.said(setup, kernel, script)?)
 }
