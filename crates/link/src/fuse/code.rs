@@ -1,7 +1,5 @@
 //! Functions of an image as basic blocks: what the passes work on.
 
-use std::collections::BTreeMap;
-
 use bpfweld_insn::flow::{CALLX, JAX, JCOND};
 use bpfweld_insn::{Flow, Insn, JA, JA32, RegUse, Regs, class, pseudo};
 
@@ -102,7 +100,7 @@ impl End {
     }
 
     /// Changes where it goes.
-    pub(super) fn retarget(&mut self, to: impl Fn(BlockId) -> BlockId) {
+    pub(super) fn retarget(&mut self, mut to: impl FnMut(BlockId) -> BlockId) {
         match self {
             Self::Goto(next) => *next = to(*next),
             Self::Branch { taken, next, .. } => {
@@ -153,19 +151,24 @@ pub(super) fn listing(image: &Image, f: usize) -> Option<Vec<Inst>> {
     let function = &image.functions[f];
     let start = function.start as usize;
     let insns = image.insns.get(start..start + function.len as usize)?;
-    let starts: BTreeMap<i64, u32> =
-        (0u32..).zip(&image.functions).map(|(i, f)| (i64::from(f.start), i)).collect();
+    // What says something about instructions is in their order: looked for once, then followed.
+    let mut relocs = image.relocs.partition_point(|r| r.insn < function.start);
+    let mut poisons = image.poisoned.partition_point(|p| p.insn < function.start);
+    let mut lines = image.lines.partition_point(|l| l.insn <= function.start);
     let mut out = Vec::with_capacity(insns.len());
     let mut at = 0;
     while let Some(&insn) = insns.get(at) {
         let place = (start + at) as u32;
-        let reloc = image.relocs.binary_search_by_key(&place, |r| r.insn).ok();
-        let poisoned = image.poisoned.binary_search_by_key(&place, |p| p.insn).ok();
-        let line = image.lines.partition_point(|l| l.insn <= place).checked_sub(1);
+        let reloc = follow(&image.relocs, &mut relocs, |r| r.insn, place);
+        let poisoned = follow(&image.poisoned, &mut poisons, |p| p.insn, place);
+        while image.lines.get(lines).is_some_and(|l| l.insn <= place) {
+            lines += 1;
+        }
+        let line = lines.checked_sub(1);
         let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src == pseudo::FUNC;
         // What a backend is yet to patch is as the compiler left it.
         let callee = match refers && reloc.is_none() {
-            true => Some(*starts.get(&(i64::from(place) + 1 + i64::from(insn.imm)))?),
+            true => Some(starting(image, i64::from(place) + 1 + i64::from(insn.imm))?),
             false => None,
         };
         let high = match insn.is_ld_imm64() {
@@ -188,21 +191,39 @@ pub(super) fn listing(image: &Image, f: usize) -> Option<Vec<Inst>> {
     Some(out)
 }
 
+/// Index of what is said of the instruction at `place`, if anything is. `next`: where to go on, in a list
+/// whose order is that of the instructions.
+fn follow<T>(all: &[T], next: &mut usize, at: impl Fn(&T) -> u32, place: u32) -> Option<usize> {
+    while all.get(*next).is_some_and(|one| at(one) < place) {
+        *next += 1;
+    }
+    all.get(*next).filter(|one| at(one) == place).map(|_| *next)
+}
+
+/// The function that starts at a slot.
+fn starting(image: &Image, slot: i64) -> Option<u32> {
+    let at = image.functions.binary_search_by_key(&slot, |f| i64::from(f.start)).ok()?;
+    u32::try_from(at).ok()
+}
+
 /// The blocks of a function, or why it has to stay as it is.
 pub(super) fn blocks(insts: &[Inst]) -> Result<Body, Why> {
     // Slot of each instruction; instruction of each slot.
     let mut slots = Vec::with_capacity(insts.len());
-    let mut by_slot: BTreeMap<i64, usize> = BTreeMap::new();
-    let mut at = 0i64;
+    let mut by_slot = Vec::with_capacity(insts.len());
     for (i, inst) in insts.iter().enumerate() {
-        slots.push(at);
-        by_slot.insert(at, i);
-        at += inst.slots() as i64;
+        slots.push(by_slot.len());
+        by_slot.push(Some(i));
+        by_slot.resize(by_slot.len() + inst.slots() - 1, None);
     }
-    let find = |slot: i64| by_slot.get(&slot).copied().ok_or(Why::Control);
-    // The successors of each instruction that ends a block.
-    let mut ends: BTreeMap<usize, (Option<usize>, Option<usize>)> = BTreeMap::new();
-    let mut leaders: BTreeMap<usize, BlockId> = BTreeMap::from([(0, 0)]);
+    let find = |slot: i64| {
+        let at = usize::try_from(slot).ok().and_then(|slot| *by_slot.get(slot)?);
+        at.ok_or(Why::Control)
+    };
+    // How the instructions go on that end a block; which begin one.
+    let mut ends: Vec<Option<(Option<usize>, Option<usize>)>> = vec![None; insts.len()];
+    let mut leads = vec![false; insts.len() + 1];
+    leads[0] = true;
     for (i, inst) in insts.iter().enumerate() {
         let insn = inst.insn;
         if matches!(insn.code, JAX | CALLX) {
@@ -211,8 +232,7 @@ pub(super) fn blocks(insts: &[Inst]) -> Result<Body, Why> {
         if insn.code == JCOND {
             return Err(Why::MayGoto);
         }
-        let flow = insn.flow(slots[i] as usize);
-        let end = match flow {
+        let end = match insn.flow(slots[i]) {
             Flow::To(to) if insn.is_jump() => (Some(find(to)?), None),
             Flow::To(to) => {
                 // Runs off the end?
@@ -224,30 +244,35 @@ pub(super) fn blocks(insts: &[Inst]) -> Result<Body, Why> {
             Flow::Unknown => return Err(Why::Control),
         };
         for leader in [end.0, end.1, Some(i + 1)].into_iter().flatten() {
-            leaders.insert(leader, 0);
+            leads[leader] = true;
         }
-        ends.insert(i, end);
+        ends[i] = Some(end);
     }
-    leaders.remove(&insts.len());
-    for (id, (_, place)) in leaders.iter_mut().enumerate() {
-        *place = id;
-    }
-    let mut blocks = Vec::with_capacity(leaders.len());
-    let mut starts = leaders.keys().copied().peekable();
-    let block_at = |i: usize| leaders.get(&i).copied().ok_or(Why::Control);
-    while let Some(start) = starts.next() {
-        let stop = starts.peek().copied().unwrap_or(insts.len());
+    // Of each instruction, the block that it begins.
+    let mut count = 0;
+    let block_of = |&leads: &bool| {
+        count += usize::from(leads);
+        leads.then(|| count - 1)
+    };
+    let block_of: Vec<Option<BlockId>> = leads[..insts.len()].iter().map(block_of).collect();
+    let block_at = |i: usize| block_of.get(i).copied().flatten().ok_or(Why::Control);
+    let mut blocks = Vec::with_capacity(count);
+    let mut start = 0;
+    while start < insts.len() {
+        let more = leads[start + 1..insts.len()].iter().position(|&leads| leads);
+        let stop = more.map_or(insts.len(), |more| start + 1 + more);
         let last = stop - 1;
-        let (body, end) = match ends.get(&last) {
+        let (body, end) = match ends[last] {
             None => (start..stop, End::Goto(block_at(stop)?)),
-            Some((Some(to), None)) => (start..last, End::Goto(block_at(*to)?)),
+            Some((Some(to), None)) => (start..last, End::Goto(block_at(to)?)),
             Some((Some(next), Some(taken))) => {
-                let (taken, next) = (block_at(*taken)?, block_at(*next)?);
+                let (taken, next) = (block_at(taken)?, block_at(next)?);
                 (start..last, End::Branch { test: insts[last], taken, next })
             }
             Some((None, _)) => (start..last, End::Exit(insts[last])),
         };
         blocks.push(Block { insts: insts[body].to_vec(), end });
+        start = stop;
     }
     match blocks.is_empty() {
         true => Err(Why::Control),
@@ -434,34 +459,4 @@ fn inverse(insn: Insn) -> Option<Insn> {
     };
     matches!(insn.class(), class::JMP | class::JMP32)
         .then_some(Insn { code: insn.code & 0x0f | op, ..insn })
-}
-
-/// Registers that are read before they are written, at the start of each block.
-pub(super) fn live_in(body: &Body) -> Vec<Regs> {
-    let mut live = vec![Regs::NONE; body.blocks.len()];
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for id in (0..body.blocks.len()).rev() {
-            let block = &body.blocks[id];
-            let mut now = live_out(block, &live);
-            for inst in block.insts.iter().rev() {
-                now = before(inst, now);
-            }
-            changed |= now != live[id];
-            live[id] = now;
-        }
-    }
-    live
-}
-
-/// Registers that are live before a block's end.
-pub(super) fn live_out(block: &Block, live: &[Regs]) -> Regs {
-    block.end.successors().fold(block.end.reads(), |all, to| all.or(live[to]))
-}
-
-/// Registers that are live before an instruction, from those behind it.
-pub(super) fn before(inst: &Inst, after: Regs) -> Regs {
-    let used = inst.reg_use();
-    after.without(used.writes).or(used.reads)
 }

@@ -10,12 +10,13 @@
 use bpfweld_insn::class;
 
 use super::code::{ADD64_IMM, Body, End, FP, Inst, MOV64};
+use super::order::Waiting;
 
 /// Visits of a block before the answer is "loose": an address that moves down in a loop.
 const MAX_VISITS: u8 = 40;
 
 /// What a function uses of its frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Extent {
     /// Lowest offset from the frame pointer, 0 or below.
     pub(super) lowest: i32,
@@ -84,8 +85,8 @@ fn run(body: &Body, entry: State, calls: &dyn Fn(u32, u16) -> bool) -> Extent {
     let mut known: Vec<Option<State>> = vec![None; body.blocks.len()];
     let mut visits = vec![0u8; body.blocks.len()];
     known[0] = Some(entry);
-    let mut work = vec![0];
-    while let Some(at) = work.pop() {
+    let mut waiting = Waiting::at_entry(body);
+    while let Some(at) = waiting.next() {
         let Some(mut state) = known[at] else { continue };
         visits[at] += 1;
         if visits[at] > MAX_VISITS {
@@ -108,7 +109,7 @@ fn run(body: &Body, entry: State, calls: &dyn Fn(u32, u16) -> bool) -> Extent {
             };
             if known[to] != Some(joined) {
                 known[to] = Some(joined);
-                work.push(to);
+                waiting.add(to);
             }
         }
     }

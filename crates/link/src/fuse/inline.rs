@@ -15,9 +15,8 @@
 
 use bpfweld_insn::{Insn, Regs, class};
 
-use super::code::{
-    ADD64_IMM, Block, BlockId, Body, End, FP, Inst, MOV64, TAIL_CALL, before, live_in, live_out,
-};
+use super::code::{ADD64_IMM, Block, BlockId, Body, End, FP, Inst, MOV64, TAIL_CALL};
+use super::order::{before, live_in, live_out};
 use super::report::Why;
 
 /// Bytes of a saved register.

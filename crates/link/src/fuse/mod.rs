@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `code` | functions as graphs of blocks, and back |
 //! | `frame` | how far down a function uses its stack frame |
+//! | `order` | in which order blocks are looked at; live registers |
 //! | `inline` | a callee's code at the place of its call |
 //! | `values` | which registers hold the same value |
 //! | `tidy` | clean-up: known tests, dead code, repeated loads |
@@ -17,6 +18,7 @@
 mod code;
 mod frame;
 mod inline;
+mod order;
 mod report;
 mod tidy;
 mod values;
@@ -25,12 +27,14 @@ mod values;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use bpfweld_insn::{JA32, pseudo};
 use bpfweld_object::ProgramType;
 
 use crate::image::{Image, ImageFunction, ImageLine, ImageReloc, ImageSet, Poisoned};
 use code::{Body, Inst, TAIL_CALL};
+use frame::Extent;
 pub use report::{FuseReport, FusedCall, ImageReport, KeptCall, Origin, Region, Why};
 
 /// Stack that the kernel gives one call path (`MAX_BPF_STACK`, linux/filter.h).
@@ -141,7 +145,9 @@ struct Program<'i> {
     /// The instructions of each function.
     listings: Vec<Vec<Inst>>,
     /// Their graphs.
-    bodies: Vec<Result<Body, Why>>,
+    bodies: Vec<Result<Rc<Body>, Why>>,
+    /// What these use of their frames; nothing where there is no graph.
+    extents: Vec<Extent>,
     /// Callees before callers.
     order: Vec<u32>,
     /// How many calls of each function there are.
@@ -182,10 +188,16 @@ impl<'i> Program<'i> {
             });
         }
         let long_jumps = image.insns.iter().any(|i| i.code == JA32);
-        let bodies = listings.iter().map(|l| code::blocks(l)).collect();
+        let bodies: Vec<_> = listings.iter().map(|l| code::blocks(l).map(Rc::new)).collect();
+        let any = |_, _| true;
+        let extent = |b: &Result<Rc<Body>, Why>| match b {
+            Ok(body) => frame::extent(body, &any),
+            Err(_) => Extent::default(),
+        };
         Some(Self {
             image,
             listings,
+            extents: bodies.iter().map(extent).collect(),
             bodies,
             order,
             calls,
@@ -256,7 +268,7 @@ struct Attempt<'p, 'i> {
     options: &'p FuseOptions,
     left_out: &'p BTreeMap<u32, Why>,
     /// The bodies as far as they are fused.
-    bodies: Vec<Option<Body>>,
+    bodies: Vec<Option<Rc<Body>>>,
     /// Instructions of functions into which something went.
     written: Vec<Option<Vec<Inst>>>,
     /// Stack of each function by now, in bytes.
@@ -272,18 +284,13 @@ impl<'p, 'i> Attempt<'p, 'i> {
         left_out: &'p BTreeMap<u32, Why>,
     ) -> Self {
         let count = program.listings.len();
-        let bodies: Vec<Option<Body>> =
-            program.bodies.iter().map(|b| b.as_ref().ok().cloned()).collect();
-        let any = |_, _| true;
-        let frame = |b: &Option<Body>| b.as_ref().map_or(0, |b| frame::extent(b, &any).bytes());
-        let frames = bodies.iter().map(frame).collect();
         Self {
             program,
             options,
             left_out,
-            bodies,
+            bodies: program.bodies.iter().map(|b| b.as_ref().ok().cloned()).collect(),
             written: vec![None; count],
-            frames,
+            frames: program.extents.iter().map(Extent::bytes).collect(),
             fused: Vec::new(),
             kept: Vec::new(),
         }
@@ -312,8 +319,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
         if calls.is_empty() {
             return Ok(());
         }
-        let any = |_, _| true;
-        let own = frame::extent(&body, &any);
+        let own = self.program.extents[at];
         let mut wanted: BTreeMap<u32, bool> = BTreeMap::new();
         let mut length = body.size();
         for inst in &calls {
@@ -322,7 +328,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
                 (Err(why), _) => Some(why),
                 (Ok(()), true) => Some(Why::CallersFrame),
                 (Ok(()), false) => {
-                    let size = self.bodies[to as usize].as_ref().map_or(0, Body::size);
+                    let size = self.bodies[to as usize].as_ref().map_or(0, |b| b.size());
                     let limit = match self.options.policy {
                         Policy::Always if self.program.long_jumps => MAX_LONG_REACH,
                         Policy::Always => MAX_REACH,
@@ -343,11 +349,11 @@ impl<'p, 'i> Attempt<'p, 'i> {
         }
         let callee_of = |inst: &Inst| {
             let to = inst.bpf_call().filter(|to| wanted.get(to) == Some(&true))?;
-            self.bodies[to as usize].as_ref()
+            self.bodies[to as usize].as_deref()
         };
         let gone: Vec<Inst> = calls.iter().filter(|i| callee_of(i).is_some()).copied().collect();
         let Some(largest) = gone.iter().filter_map(Inst::bpf_call).max_by_key(|&to| {
-            (self.frames[to as usize], self.bodies[to as usize].as_ref().map_or(0, Body::size))
+            (self.frames[to as usize], self.bodies[to as usize].as_ref().map_or(0, |b| b.size()))
         }) else {
             return Ok(());
         };
@@ -366,7 +372,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
         tidy::tidy(&mut body, if f == 0 { self.bounds() } else { &[] });
         let written = code::flatten(&body, self.program.long_jumps);
         self.written[at] = Some(written.map_err(|why| (largest, why))?);
-        self.bodies[at] = Some(body);
+        self.bodies[at] = Some(Rc::new(body));
         self.frames[at] = frame;
         for inst in &gone {
             if let Some(to) = inst.bpf_call() {
@@ -446,11 +452,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
     /// The stack of all call paths, where it did fit before.
     fn check_stack(&self) -> Result<(), (u32, Why)> {
         let program = self.program;
-        let plain = |f: usize| {
-            let any = |_, _| true;
-            program.bodies[f].as_ref().map_or(0, |b| frame::extent(b, &any).bytes())
-        };
-        let frames: Vec<u32> = (0..program.listings.len()).map(plain).collect();
+        let frames: Vec<u32> = program.extents.iter().map(Extent::bytes).collect();
         let before = Depths::new(program, &frames, |f| &program.listings[f]);
         let now = Depths::new(program, &self.frames, |f| self.code(f));
         let too_deep = now.total > MAX_STACK && now.total > before.total;

@@ -16,8 +16,9 @@
 use bpfweld_insn::{Insn, Regs, class};
 use foldhash::{HashMap, HashMapExt as _};
 
-use super::code::{Block, BlockId, Body, End, FP, Inst, MOV64, before, live_in, live_out};
-use super::values::{Bounds, Known, Number, Numbers, State, Value, learn};
+use super::code::{Block, BlockId, Body, End, FP, Inst, MOV64};
+use super::order::{Backwards, before, live_in, live_out};
+use super::values::{Around, Bounds, Known, Number, Numbers, State, Value, learn};
 
 /// Rounds of all passes: what one pass finds can make work for another. Most bodies need two.
 const ROUNDS: usize = 4;
@@ -28,78 +29,98 @@ const MAX_HOPS: usize = 16;
 
 /// Cleans up. `bounds`: where the context that r1 holds on entry has the packet's bounds.
 pub(super) fn tidy(body: &mut Body, bounds: Bounds) {
+    let mut numbers = Numbers::new(bounds);
     compact(body);
-    keep(body, bounds);
-    for _ in 0..ROUNDS {
-        let before = body.clone();
-        rewrite(body, bounds);
-        sweep(body);
-        thread(body, bounds);
-        compact(body);
-        sink(body);
-        sweep(body);
-        unite(body);
-        compact(body);
-        if *body == before {
+    keep(body, &mut numbers);
+    for round in 0..ROUNDS {
+        let mut known = numbers.analyse(body);
+        // In the first round there may be something to sweep that was there before.
+        let mut changed = rewrite(body, &mut numbers, &known) || round == 0;
+        if changed {
+            sweep(body);
+            known = numbers.analyse(body);
+        }
+        changed |= thread(body, &mut numbers, &known);
+        changed |= compact(body);
+        changed |= sink(body);
+        if changed {
+            sweep(body);
+        }
+        changed |= unite(body);
+        if !changed {
             break;
         }
+        compact(body);
     }
 }
 
 /// Copies and loads of what another register holds; tests whose outcome is known.
-fn rewrite(body: &mut Body, bounds: Bounds) {
+fn rewrite(body: &mut Body, numbers: &mut Numbers, known: &[Option<Around>]) -> bool {
     let live = live_in(body);
-    let mut numbers = Numbers::new(bounds);
-    let known = numbers.analyse(body);
-    for (id, known) in known.into_iter().enumerate() {
-        let Some(mut known) = known else { continue };
-        let insts = std::mem::take(&mut body.blocks[id].insts);
-        let mut kept = Vec::with_capacity(insts.len());
-        for (at, inst) in insts.into_iter().enumerate() {
-            let bound = numbers.is_bound(&inst, &known.regs);
-            let new = better(&numbers, &inst, &known.regs);
-            let before = known.regs;
-            numbers.step(id, at, &inst, &mut known.regs);
-            let dst = usize::from(inst.insn.dst.min(FP));
-            if bound {
-                match (0..10).find(|&r| before[r] == known.regs[dst]) {
-                    Some(same) if same == dst => {}
-                    Some(same) => {
-                        let copy = Insn {
-                            code: MOV64,
-                            dst: inst.insn.dst,
-                            src: same as u8,
-                            ..Default::default()
-                        };
-                        kept.push(inst.beside(copy));
-                    }
-                    None => kept.push(new),
-                }
-                continue;
-            }
-            let same = before[dst] == known.regs[dst];
-            let idle =
-                same && (is_constant(&new) || is_copy(&new) && is_kind(&numbers, before[dst]));
-            if !idle {
-                kept.push(new);
+    let mut changed = false;
+    for (id, around) in known.iter().enumerate() {
+        let Some(around) = around else { continue };
+        let mut regs = around.start.regs;
+        let block = &mut body.blocks[id];
+        let mut kept = 0;
+        for at in 0..block.insts.len() {
+            let inst = block.insts[at];
+            let new = rewritten(numbers, (id, at), &inst, &mut regs);
+            changed |= new != Some(inst);
+            if let Some(new) = new {
+                block.insts[kept] = new;
+                kept += 1;
             }
         }
-        let block = &mut body.blocks[id];
-        block.insts = kept;
+        block.insts.truncate(kept);
         if let End::Branch { mut test, taken, next } = block.end {
             let behind = live[taken].or(live[next]);
-            block.end = match numbers.decide(test.insn, &known, behind) {
+            let there = Known { regs, facts: around.start.facts.clone() };
+            let end = match numbers.decide(test.insn, &there, behind) {
                 Some(holds) => End::Goto(if holds { taken } else { next }),
                 None => {
-                    test.insn.dst = home(&numbers, test.insn.dst, &known.regs);
+                    test.insn.dst = home(numbers, test.insn.dst, &regs);
                     if test.insn.code & 8 != 0 {
-                        test.insn.src = home(&numbers, test.insn.src, &known.regs);
+                        test.insn.src = home(numbers, test.insn.src, &regs);
                     }
                     End::Branch { test, taken, next }
                 }
             };
+            changed |= end != block.end;
+            block.end = end;
         }
     }
+    changed
+}
+
+/// What becomes of the instruction at a place (block, index), and of the registers behind it; `None` if it
+/// does nothing.
+fn rewritten(
+    numbers: &mut Numbers,
+    (block, at): (BlockId, usize),
+    inst: &Inst,
+    regs: &mut State,
+) -> Option<Inst> {
+    let dst = usize::from(inst.insn.dst.min(FP));
+    let new = better(numbers, inst, regs);
+    if numbers.is_bound(inst, regs) {
+        let before = *regs;
+        numbers.step(block, at, inst, regs);
+        return match (0..10).find(|&r| before[r] == regs[dst]) {
+            Some(same) if same == dst => None,
+            Some(same) => {
+                let copy =
+                    Insn { code: MOV64, dst: inst.insn.dst, src: same as u8, ..Default::default() };
+                Some(inst.beside(copy))
+            }
+            None => Some(new),
+        };
+    }
+    let before = regs[dst];
+    numbers.step(block, at, inst, regs);
+    let idle =
+        before == regs[dst] && (is_constant(&new) || is_copy(&new) && is_kind(numbers, before));
+    (!idle).then_some(new)
 }
 
 /// The context pointer, or one of the packet's bounds?
@@ -128,34 +149,37 @@ fn home(numbers: &Numbers, reg: u8, regs: &State) -> u8 {
 
 /// Copies what is loaded of the packet's bounds, where that is done more than once, to a register that
 /// nothing uses. Where no load can be spared by it, the copy is swept away.
-fn keep(body: &mut Body, bounds: Bounds) {
-    let mut numbers = Numbers::new(bounds);
-    let known = numbers.analyse(body);
+fn keep(body: &mut Body, numbers: &mut Numbers) {
+    // The end first: the start is in some register more often.
+    let bounds = numbers.bounds();
+    let fields = || bounds.get(1).into_iter().chain(bounds.first());
     let mut used = Regs::NONE;
+    let mut loads = vec![0; bounds.len()];
     for inst in body.insts() {
         let this = inst.reg_use();
         used = used.or(this.reads).or(this.writes);
-    }
-    let mut free = (6..10u8).filter(|&r| !used.has(r));
-    // (block, index) of each load, by field.
-    let mut loads: HashMap<i16, Vec<(BlockId, usize)>> = HashMap::new();
-    for (id, known) in known.into_iter().enumerate() {
-        let Some(mut known) = known else { continue };
-        for (at, inst) in body.blocks[id].insts.iter().enumerate() {
-            if numbers.is_bound(inst, &known.regs) {
-                loads.entry(inst.insn.off).or_default().push((id, at));
-            }
-            numbers.step(id, at, inst, &mut known.regs);
+        if let Some(field) = numbers.field(inst) {
+            loads[field] += 1;
         }
     }
-    // The end first: the start is in some register more often.
-    let fields = bounds.get(1).into_iter().chain(bounds.first());
-    let mut copies = Vec::new();
-    for field in fields {
-        let Some(places) = loads.get(field).filter(|places| places.len() > 1) else { continue };
-        let Some(reg) = free.next() else { break };
-        copies.extend(places.iter().map(|&place| (place, reg)));
+    let free = (6..10u8).filter(|&r| !used.has(r));
+    if free.clone().next().is_none() || loads.iter().all(|&loads| loads < 2) {
+        return;
     }
+    // (block, index) of each load, by field.
+    let mut loads: HashMap<i16, Vec<(BlockId, usize)>> = HashMap::new();
+    for (id, known) in numbers.analyse(body).into_iter().enumerate() {
+        let Some(Around { start: Known { mut regs, .. }, .. }) = known else { continue };
+        for (at, inst) in body.blocks[id].insts.iter().enumerate() {
+            if numbers.is_bound(inst, &regs) {
+                loads.entry(inst.insn.off).or_default().push((id, at));
+            }
+            numbers.step(id, at, inst, &mut regs);
+        }
+    }
+    let places = fields().filter_map(|field| loads.get(field).filter(|places| places.len() > 1));
+    let mut copies: Vec<_> =
+        places.zip(free).flat_map(|(places, reg)| places.iter().map(move |&p| (p, reg))).collect();
     // From the back, so that indices stay right.
     copies.sort_unstable_by(|a, b| b.cmp(a));
     for ((id, at), reg) in copies {
@@ -170,31 +194,26 @@ fn is_copy(inst: &Inst) -> bool {
 }
 
 /// Edges go past tests whose outcome is known for who comes that way.
-fn thread(body: &mut Body, bounds: Bounds) {
-    let mut numbers = Numbers::new(bounds);
-    let known = numbers.analyse(body);
+fn thread(body: &mut Body, numbers: &mut Numbers, known: &[Option<Around>]) -> bool {
     let live = live_in(body);
     // Through a loop a test would be decided once for each turn.
     let looping = in_loops(body);
-    for (id, known) in known.into_iter().enumerate() {
-        let Some(mut known) = known else { continue };
-        for (at, inst) in body.blocks[id].insts.iter().enumerate() {
-            numbers.step(id, at, inst, &mut known.regs);
-        }
+    let mut changed = false;
+    for (id, around) in known.iter().enumerate() {
+        let Some(around) = around else { continue };
         let mut end = body.blocks[id].end;
-        let edges = numbers.edges(&end, &known.regs);
-        let found: Vec<(BlockId, BlockId)> = edges
-            .into_iter()
-            .map(|(to, fact)| {
-                let mut arriving = known.clone();
-                learn(&mut arriving.facts, fact);
-                (to, destination(body, &mut numbers, (&looping, &live), to, arriving))
-            })
-            .collect();
-        let new = |old: BlockId| found.iter().find(|f| f.0 == old).map_or(old, |f| f.1);
+        let found = numbers.edges(&end, &around.end).map(|edge| {
+            let (to, fact) = edge?;
+            let mut arriving = Known { regs: around.end, facts: around.start.facts.clone() };
+            learn(&mut arriving.facts, fact);
+            Some((to, destination(body, numbers, (&looping, &live), to, arriving)))
+        });
+        let new = |old: BlockId| found.iter().flatten().find(|f| f.0 == old).map_or(old, |f| f.1);
         end.retarget(new);
+        changed |= end != body.blocks[id].end;
         body.blocks[id].end = end;
     }
+    changed
 }
 
 /// Where an edge to a block leads in the end.
@@ -239,9 +258,12 @@ fn destination(
 
 /// Which blocks are part of a cycle.
 fn in_loops(body: &Body) -> Vec<bool> {
-    // Strongly connected components, iteratively (Tarjan).
     let count = body.blocks.len();
     let mut looping = vec![false; count];
+    if !Backwards::of(body).circles {
+        return looping;
+    }
+    // Strongly connected components, iteratively (Tarjan).
     let mut index = vec![usize::MAX; count];
     let mut low = vec![0; count];
     let mut stacked = vec![false; count];
@@ -285,8 +307,9 @@ fn in_loops(body: &Body) -> Vec<bool> {
 }
 
 /// Constants go to the only side of a branch that needs them.
-fn sink(body: &mut Body) {
+fn sink(body: &mut Body) -> bool {
     let live = live_in(body);
+    let blocks = body.blocks.len();
     for id in 0..body.blocks.len() {
         let End::Branch { test, taken, next } = body.blocks[id].end else { continue };
         if taken == next {
@@ -326,10 +349,11 @@ fn sink(body: &mut Body) {
             }
         }
     }
+    body.blocks.len() > blocks
 }
 
 /// Blocks of nothing but constants that are the same: verdicts of several members.
-fn unite(body: &mut Body) {
+fn unite(body: &mut Body) -> bool {
     let mut seen: HashMap<(Vec<Insn>, Option<BlockId>), BlockId> = HashMap::new();
     let mut names: Vec<BlockId> = (0..body.blocks.len()).collect();
     for (id, block) in body.blocks.iter().enumerate().skip(1) {
@@ -347,6 +371,7 @@ fn unite(body: &mut Body) {
     for block in &mut body.blocks {
         block.end.retarget(|to| names[to]);
     }
+    names.iter().enumerate().any(|(id, &name)| id != name)
 }
 
 /// `dst = imm`, of either width.
@@ -356,24 +381,35 @@ fn is_constant(inst: &Inst) -> bool {
 
 /// Instructions whose result nobody reads.
 fn sweep(body: &mut Body) {
+    let backwards = Backwards::of(body);
     loop {
-        let live = live_in(body);
+        // Where nothing goes round, all is known of what comes behind a block when its turn comes.
+        let mut live = match backwards.circles {
+            true => backwards.live_in(body),
+            false => vec![Regs::NONE; body.blocks.len()],
+        };
         let mut changed = false;
-        for block in &mut body.blocks {
+        for &id in &backwards.order {
+            let block = &mut body.blocks[id];
             let mut now = live_out(block, &live);
-            let mut kept: Vec<Inst> = Vec::with_capacity(block.insts.len());
-            for inst in block.insts.iter().rev() {
-                if is_idle(inst, now) {
-                    changed = true;
+            // What stays is moved to the back.
+            let mut kept = block.insts.len();
+            for at in (0..kept).rev() {
+                let inst = block.insts[at];
+                if is_idle(&inst, now) {
                     continue;
                 }
-                now = before(inst, now);
-                kept.push(*inst);
+                now = before(&inst, now);
+                kept -= 1;
+                if kept > at {
+                    block.insts[kept] = inst;
+                }
             }
-            kept.reverse();
-            block.insts = kept;
+            changed |= kept > 0;
+            block.insts.drain(..kept);
+            live[id] = now;
         }
-        if !changed {
+        if !(changed && backwards.circles) {
             return;
         }
     }
@@ -392,12 +428,14 @@ fn is_idle(inst: &Inst, live: Regs) -> bool {
 }
 
 /// Drops what is not reached, joins what runs on.
-fn compact(body: &mut Body) {
+fn compact(body: &mut Body) -> bool {
+    let mut changed = false;
     for block in &mut body.blocks {
         if let End::Branch { taken, next, .. } = block.end
             && taken == next
         {
             block.end = End::Goto(next);
+            changed = true;
         }
     }
     // Past blocks without code.
@@ -419,7 +457,11 @@ fn compact(body: &mut Body) {
         to
     };
     for block in &mut body.blocks {
-        block.end.retarget(follow);
+        block.end.retarget(|to| {
+            let last = follow(to);
+            changed |= last != to;
+            last
+        });
     }
     let mut reached = vec![false; body.blocks.len()];
     let mut work = vec![0];
@@ -453,6 +495,9 @@ fn compact(body: &mut Body) {
             body.blocks[id].end = tail.end;
         }
     }
+    if reached.iter().all(|&reached| reached) {
+        return changed;
+    }
     let mut names = vec![0; body.blocks.len()];
     let mut count = 0;
     for (id, name) in names.iter_mut().enumerate() {
@@ -467,4 +512,5 @@ fn compact(body: &mut Body) {
     for block in &mut body.blocks {
         block.end.retarget(|to| names[to]);
     }
+    true
 }

@@ -6,15 +6,52 @@
 //! it would have to hold that number before the instruction on every path, and on the path that comes
 //! there first nothing can.
 
-use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use bpfweld_insn::{Insn, Regs, class};
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::code::{Body, End, FP, Inst};
+use super::order::Waiting;
 
-/// A value number; an index into [`Numbers`]' table.
-pub(super) type Number = u32;
+/// A value number. Most say themselves what they stand for; others are an index into [`Numbers`]' table.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Number(u64);
+
+impl Number {
+    /// Bits of what stands beside the kind, which is above them.
+    const BITS: u32 = 60;
+    const MASK: u64 = (1 << Self::BITS) - 1;
+    const IN_TABLE: u64 = 0;
+    const ENTRY: u64 = 1;
+    const CONST: u64 = 2;
+    const OUTCOME: u64 = 3;
+    const JOIN: u64 = 4;
+
+    fn new(kind: u64, rest: u64) -> Self {
+        Self(kind << Self::BITS | rest & Self::MASK)
+    }
+
+    /// The number that says itself that it stands for this value.
+    fn speaking(value: Value) -> Option<Self> {
+        /// Blocks and instructions have numbers below this: no program comes near.
+        const MANY: u32 = 1 << 28;
+        Some(match value {
+            Value::Entry(reg) => Self::new(Self::ENTRY, reg.into()),
+            Value::Const(value) if (value.cast_signed() << 4) >> 4 == value.cast_signed() => {
+                Self::new(Self::CONST, value)
+            }
+            Value::Outcome(block, at, reg) if block < MANY && at < MANY && reg < 16 => {
+                let place = u64::from(block) << 28 | u64::from(at);
+                Self::new(Self::OUTCOME, place << 4 | u64::from(reg))
+            }
+            Value::Join(block, reg) => {
+                Self::new(Self::JOIN, u64::from(block) << 8 | u64::from(reg))
+            }
+            _ => return None,
+        })
+    }
+}
 
 /// What a number stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -63,11 +100,21 @@ pub(super) type Fact = (u8, Number, Number, bool);
 /// Facts that are kept per block.
 const MAX_FACTS: usize = 24;
 
-/// What is known at the start of a block.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What is known at some place.
+#[derive(Clone, Debug)]
 pub(super) struct Known {
     pub(super) regs: State,
-    pub(super) facts: Vec<Fact>,
+    /// Shared by the places that know the same.
+    pub(super) facts: Rc<Vec<Fact>>,
+}
+
+/// What is known of a block.
+#[derive(Clone, Debug)]
+pub(super) struct Around {
+    /// At its start.
+    pub(super) start: Known,
+    /// Before its end; the facts are those of its start.
+    pub(super) end: State,
 }
 
 /// Values and their numbers.
@@ -84,7 +131,10 @@ impl Numbers {
     }
 
     pub(super) fn number(&mut self, value: Value) -> Number {
-        let next = self.values.len() as Number;
+        if let Some(number) = Number::speaking(value) {
+            return number;
+        }
+        let next = Number::new(Number::IN_TABLE, self.values.len() as u64);
         let at = *self.index.entry(value).or_insert(next);
         if at == next {
             self.values.push(value);
@@ -93,7 +143,17 @@ impl Numbers {
     }
 
     pub(super) fn value(&self, number: Number) -> Option<Value> {
-        self.values.get(number as usize).copied()
+        let rest = number.0 & Number::MASK;
+        let reg = (rest & 0xf) as u8;
+        Some(match number.0 >> Number::BITS {
+            Number::ENTRY => Value::Entry(reg),
+            Number::CONST => Value::Const(((rest << 4).cast_signed() >> 4).cast_unsigned()),
+            Number::OUTCOME => {
+                Value::Outcome((rest >> 32) as u32, (rest >> 4) as u32 & 0xfff_ffff, reg)
+            }
+            Number::JOIN => Value::Join((rest >> 8) as u32, reg),
+            _ => return self.values.get(rest as usize).copied(),
+        })
     }
 
     pub(super) fn constant(&self, number: Number) -> Option<u64> {
@@ -104,34 +164,31 @@ impl Numbers {
     }
 
     fn entry(&mut self) -> Known {
-        let mut regs = [0; PARTS];
-        for (reg, number) in regs.iter_mut().enumerate() {
-            *number = self.number(Value::Entry(reg as u8));
-        }
-        Known { regs, facts: Vec::new() }
+        let regs = std::array::from_fn(|reg| self.number(Value::Entry(reg as u8)));
+        Known { regs, facts: Rc::default() }
     }
 
-    /// What is known at the start of each block; `None` for one that is not reached.
-    pub(super) fn analyse(&mut self, body: &Body) -> Vec<Option<Known>> {
-        let mut known: Vec<Option<Known>> = vec![None; body.blocks.len()];
+    /// What is known of each block; `None` for one that is not reached.
+    pub(super) fn analyse(&mut self, body: &Body) -> Vec<Option<Around>> {
+        let mut known: Vec<Option<Around>> = vec![None; body.blocks.len()];
         // Registers that got a join's number in a block keep it: so this ends.
         let mut joined = vec![[false; PARTS]; body.blocks.len()];
-        known[0] = Some(self.entry());
-        // Blocks in the order in which a walk leaves them, backwards: most come behind those before them,
-        // so what is known rarely has to be taken back.
-        let rank = ranks(body);
-        let mut work = BTreeSet::from([(rank[0], 0)]);
-        while let Some((_, at)) = work.pop_first() {
-            let Some(mut state) = known[at].clone() else { continue };
+        let start = self.entry();
+        known[0] = Some(Around { end: start.regs, start });
+        let mut waiting = Waiting::at_entry(body);
+        while let Some(at) = waiting.next() {
+            let Some(around) = &mut known[at] else { continue };
+            let Known { mut regs, facts } = around.start.clone();
             let block = &body.blocks[at];
             for (i, inst) in block.insts.iter().enumerate() {
-                self.step(at, i, inst, &mut state.regs);
+                self.step(at, i, inst, &mut regs);
             }
-            for (to, fact) in self.edges(&block.end, &state.regs) {
-                let mut arriving = state.clone();
+            around.end = regs;
+            for (to, fact) in self.edges(&block.end, &regs).into_iter().flatten() {
+                let mut arriving = Known { regs, facts: facts.clone() };
                 learn(&mut arriving.facts, fact);
                 if self.merge(to, &mut known[to], &mut joined[to], arriving) {
-                    work.insert((rank[to], to));
+                    waiting.add(to);
                 }
             }
         }
@@ -139,13 +196,13 @@ impl Numbers {
     }
 
     /// Where a block may go on, and what is then known.
-    pub(super) fn edges(&mut self, end: &End, regs: &State) -> Vec<(usize, Option<Fact>)> {
+    pub(super) fn edges(&mut self, end: &End, regs: &State) -> [Option<(usize, Option<Fact>)>; 2] {
         match *end {
-            End::Goto(to) => vec![(to, None)],
-            End::Exit(_) => vec![],
+            End::Goto(to) => [Some((to, None)), None],
+            End::Exit(_) => [None, None],
             End::Branch { test, taken, next } => {
                 if taken == next {
-                    return vec![(next, None)];
+                    return [Some((next, None)), None];
                 }
                 let (a, b) = self.operands(test.insn, regs);
                 // Of comparisons with a bound of the packet only. What the verifier concludes from one
@@ -155,7 +212,7 @@ impl Numbers {
                 // And of comparisons of what was read from the packet; see `decide`.
                 let kept = is_bound(a) || is_bound(b) || self.is_read(a);
                 let fact = |holds| kept.then_some((test.insn.code, a, b, holds));
-                vec![(next, fact(false)), (taken, fact(true))]
+                [Some((next, fact(false))), Some((taken, fact(true)))]
             }
         }
     }
@@ -163,12 +220,12 @@ impl Numbers {
     fn merge(
         &mut self,
         at: usize,
-        known: &mut Option<Known>,
+        known: &mut Option<Around>,
         joined: &mut [bool; PARTS],
         arriving: Known,
     ) -> bool {
-        let Some(old) = known else {
-            *known = Some(arriving);
+        let Some(Around { start: old, .. }) = known else {
+            *known = Some(Around { end: arriving.regs, start: arriving });
             return true;
         };
         let mut changed = false;
@@ -179,9 +236,7 @@ impl Numbers {
                 changed = true;
             }
         }
-        let before = old.facts.len();
-        old.facts.retain(|fact| arriving.facts.contains(fact));
-        changed | (before != old.facts.len())
+        changed | agree(&mut old.facts, &arriving.facts)
     }
 
     /// The number of what an instruction makes, and what is known behind it.
@@ -193,10 +248,11 @@ impl Numbers {
             false => self.result(inst, regs),
         };
         let contents = self.contents(block, at, inst, regs);
-        for reg in 0..10u8 {
-            if used.writes.has(reg) {
-                regs[usize::from(reg)] = self.number(Value::Outcome(block as u32, at as u32, reg));
-            }
+        let mut written = used.writes.0 & 0x3ff;
+        while written != 0 {
+            let reg = written.trailing_zeros() as u8;
+            regs[usize::from(reg)] = self.number(Value::Outcome(block as u32, at as u32, reg));
+            written &= written - 1;
         }
         if let Some(made) = made {
             regs[usize::from(insn.dst.min(FP))] = made;
@@ -340,11 +396,20 @@ impl Numbers {
 
     /// A load of one of the packet's bounds from the context?
     pub(super) fn is_bound(&self, inst: &Inst, regs: &State) -> bool {
+        self.field(inst).is_some() && self.is_context(regs[usize::from(inst.insn.src.min(FP))])
+    }
+
+    /// Which of the packet's bounds an instruction loads if it loads from the context.
+    pub(super) fn field(&self, inst: &Inst) -> Option<usize> {
         let insn = inst.insn;
-        // 32 bits, zero-extended, from what r1 held on entry.
-        insn.code == 0x61
-            && self.bounds.contains(&insn.off)
-            && self.is_context(regs[usize::from(insn.src.min(FP))])
+        // 32 bits, zero-extended.
+        let found = self.bounds.iter().position(|&off| off == insn.off);
+        found.filter(|_| insn.code == 0x61)
+    }
+
+    /// Where the context has the packet's bounds.
+    pub(super) fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     /// The context pointer of a program whose context bounds a packet?
@@ -386,37 +451,33 @@ impl Numbers {
     }
 }
 
-/// Place of each block in reverse postorder; the last place for what is not reached.
-fn ranks(body: &Body) -> Vec<usize> {
-    let mut rank = vec![usize::MAX; body.blocks.len()];
-    let mut seen = vec![false; body.blocks.len()];
-    let mut left = body.blocks.len();
-    let mut path = vec![(0, body.blocks[0].end.successors())];
-    seen[0] = true;
-    while let Some((at, rest)) = path.last_mut() {
-        match rest.next() {
-            Some(to) if !seen[to] => {
-                seen[to] = true;
-                path.push((to, body.blocks[to].end.successors()));
-            }
-            Some(_) => {}
-            None => {
-                left -= 1;
-                rank[*at] = left;
-                path.pop();
-            }
-        }
+/// Drops facts that others do not have. Were there any?
+fn agree(facts: &mut Rc<Vec<Fact>>, others: &Rc<Vec<Fact>>) -> bool {
+    if Rc::ptr_eq(facts, others) {
+        return false;
     }
-    rank
+    // Most come from one place and begin alike.
+    let same = facts.iter().zip(others.iter()).take_while(|(a, b)| a == b).count();
+    let (_, rest) = others.split_at(same);
+    if facts[same..].iter().all(|fact| rest.contains(fact)) {
+        return false;
+    }
+    let mut left = same;
+    Rc::make_mut(facts).retain(|fact| {
+        let kept = left > 0 || rest.contains(fact);
+        left = left.saturating_sub(1);
+        kept
+    });
+    true
 }
 
 /// Adds a fact.
-pub(super) fn learn(facts: &mut Vec<Fact>, fact: Option<Fact>) {
+pub(super) fn learn(facts: &mut Rc<Vec<Fact>>, fact: Option<Fact>) {
     if let Some(fact) = fact
         && facts.len() < MAX_FACTS
         && !facts.contains(&fact)
     {
-        facts.push(fact);
+        Rc::make_mut(facts).push(fact);
     }
 }
 
