@@ -320,9 +320,8 @@ impl<'h> Chain<'h> {
         self.change(options, |chain| {
             let none = || ChainError::NoPrevious { interface: chain.interface.name.clone() };
             let previous = chain.found.previous.clone().ok_or_else(none)?;
-            let opened = previous.members.iter().map(|m| chain.stored(m));
             Ok(Proposal {
-                members: opened.collect::<Result<_, _>>()?,
+                members: chain.stored(&previous)?,
                 next_id: chain.state.next_id.max(previous.next_id),
                 alone: previous.alone,
                 counters: previous.counters,
@@ -368,26 +367,32 @@ impl<'h> Chain<'h> {
 
     /// The chain as it is.
     pub(crate) fn unchanged(&self) -> Result<Proposal, ChainError> {
-        let members = self.state.members.iter().map(|m| self.stored(m));
-        Ok(Proposal { members: members.collect::<Result<_, _>>()?, ..self.empty_proposal() })
+        Ok(Proposal { members: self.stored(&self.state)?, ..self.empty_proposal() })
     }
 
-    fn stored(&self, entry: &Entry) -> Result<Proposed, ChainError> {
-        let opened = match entry.adopted {
-            Some(adopted) => adopt::adopted_object(entry, adopted)?,
-            None => {
-                let path = self.files.object(&entry.object);
-                let bytes = self.host.sys().read(&path).map_err(file("read", &path))?;
-                Opened::stored(entry, &bytes)?
-            }
-        };
-        Ok(Proposed {
-            opened,
-            bytes: None,
-            shared: Vec::new(),
-            inherited: ExistingMaps::new(),
-            pin_path: None,
-        })
+    /// The members of a state, their objects read.
+    fn stored(&self, state: &State) -> Result<Vec<Proposed>, ChainError> {
+        let mut all: Vec<Proposed> = Vec::with_capacity(state.members.len());
+        for entry in &state.members {
+            let is_same = |m: &&Proposed| m.opened.entry.has_object_of(entry);
+            let opened = match (entry.adopted, all.iter().find(is_same)) {
+                (Some(adopted), _) => adopt::adopted_object(entry, adopted)?,
+                (None, Some(same)) => Opened::with(entry, same.opened.object.clone())?,
+                (None, None) => {
+                    let path = self.files.object(&entry.object);
+                    let bytes = self.host.sys().read(&path).map_err(file("read", &path))?;
+                    Opened::stored(entry, &bytes)?
+                }
+            };
+            all.push(Proposed {
+                opened,
+                bytes: None,
+                shared: Vec::new(),
+                inherited: ExistingMaps::new(),
+                pin_path: None,
+            });
+        }
+        Ok(all)
     }
 
     /// Adds a program to what the chain is to become.
@@ -478,9 +483,15 @@ impl<'h> Chain<'h> {
         Err(ChainError::Foreign { interface: self.interface.name.clone(), program })
     }
 
-    /// Looks again at what is there.
+    /// Looks again at what is there. The state is as it was found, under the lock, as long as the interface
+    /// runs the same.
     fn refresh(&mut self) -> Result<(), ChainError> {
-        self.interface = look(self.host.sys(), &self.interface)?;
+        let now = look(self.host.sys(), &self.interface)?;
+        let before = std::mem::replace(&mut self.interface, now);
+        let now = &self.interface;
+        if before.program() == now.program() && before.name == now.name {
+            return Ok(());
+        }
         let (found, notices) = recover(self.host, &self.files, &self.interface)?;
         self.state = current(self.host, &self.interface, &found);
         self.found = found;
@@ -606,13 +617,33 @@ impl<'h> Chain<'h> {
         if swapped == Swapped::Lost {
             return Ok(None);
         }
-        if let Some(built) = &prepared.built {
-            // From here on, `next` is what runs: should this fail, whoever comes next finds it.
-            self.files.commit(sys)?;
-            built.new_pins.keep();
+        match &prepared.built {
+            Some(built) => {
+                // From here on, `next` is what runs: should this fail, whoever comes next finds it.
+                self.files.commit(sys)?;
+                built.new_pins.keep();
+                self.moved_on(&prepared.state)?;
+            }
+            None => self.refresh()?,
         }
-        self.refresh()?;
         Ok(Some(self.outcome(&prepared)))
+    }
+
+    /// The state that was just committed is the chain's. Nobody else writes state files meanwhile, so they
+    /// are not read again.
+    fn moved_on(&mut self, state: &State) -> Result<(), ChainError> {
+        let found = &mut self.found;
+        found.previous = found.current.replace(state.clone()).or(found.previous.take());
+        (found.next, found.orphan) = (None, None);
+        self.state = state.clone();
+        let interface = look(self.host.sys(), &self.interface)?;
+        match interface.program().1 == state.program {
+            true => {
+                self.interface = interface;
+                self.files.sweep(self.host.sys(), &self.found)
+            }
+            false => self.refresh(),
+        }
     }
 
     fn put_on(&self, prepared: &Prepared, built: &Built) -> Result<Swapped, ChainError> {

@@ -199,8 +199,13 @@ impl Opened {
         for (variable, value) in &entry.sets {
             set_variable(&mut object, variable, value)?;
         }
+        Self::with(entry, Arc::new(object))
+    }
+
+    /// A member of the chain, its object read and its variables set.
+    pub(crate) fn with(entry: &Entry, object: Arc<Object>) -> Result<Self, ChainError> {
         let function = find(&object, &Select::Program(entry.program.clone()))?;
-        Ok(Self { entry: entry.clone(), object: Arc::new(object), function })
+        Ok(Self { entry: entry.clone(), object, function })
     }
 
     pub(crate) fn of(&self) -> Option<&Function> {

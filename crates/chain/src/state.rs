@@ -122,6 +122,12 @@ impl Entry {
     pub(crate) fn verdicts(&self) -> Verdicts {
         Verdicts::from_bits(self.goes_on).unwrap_or_default()
     }
+
+    /// Is its object, as it is linked, the same as another member's?
+    pub(crate) fn has_object_of(&self, other: &Self) -> bool {
+        let same = self.object == other.object && self.path == other.path;
+        same && self.sets == other.sets && self.adopted.is_none() && other.adopted.is_none()
+    }
 }
 
 /// [`XdpMode`] in words.
