@@ -24,15 +24,24 @@ pub(crate) fn run(root: &Path, task: &str, options: &Options) -> Result<()> {
         );
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["run", "--quiet", "--release", "--manifest-path"])
-        .arg(root.join("xtask/peer/Cargo.toml"))
-        .arg("--target-dir")
-        .arg(target.join("peer"))
-        .args(["--", task])
-        .args(&options.arguments)
-        .status()
-        .context("cargo cannot be run")?;
+    let cargo = |arguments: &[&str], own: &[String]| {
+        Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+            .args(arguments)
+            .args(["--quiet", "--manifest-path"])
+            .arg(root.join("xtask/peer/Cargo.toml"))
+            .arg("--target-dir")
+            .arg(target.join("peer"))
+            .args(own)
+            .status()
+            .context("cargo cannot be run")
+    };
+    // What is measured is a program of its own.
+    let measured = ["build", "--profile", "measured", "--bin", "bpfweld-measured"];
+    if task == "bench" && !cargo(&measured, &[])?.success() {
+        bail!("what peer-{task} measures cannot be built, see above");
+    }
+    let own = [&["--".to_owned(), task.to_owned()], options.arguments.as_slice()].concat();
+    let status = cargo(&["run", "--release"], &own)?;
     if !status.success() {
         bail!("peer-{task} did not end well, see above");
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow::{Break, Continue};
 
+use crate::read::Word;
 use crate::text::{essential_name, mark, until_zero};
 use crate::walk::{self, DECLARED, Record, name, walk};
 use crate::{Btf, Kind, Type, TypeId};
@@ -21,29 +22,28 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// None yet; room for so many.
-    pub(crate) fn with_room(room: usize) -> Self {
-        Self { marks: Vec::with_capacity(room), places: Vec::with_capacity(room) }
+    /// Of the records at these places of a blob's words, whose names are the starts of these tails.
+    ///
+    /// All names at once: looking at one means waiting for memory, and so many waits go on together.
+    pub(crate) fn new<'s>(
+        words: &[Word],
+        places: Vec<u32>,
+        tail: impl Fn(u32) -> &'s [u8],
+    ) -> Self {
+        let one = |&at: &u32| mark(tail(name(words, at as usize)));
+        Self { marks: places.iter().map(one).collect(), places }
     }
 
     fn of(btf: &Btf) -> Self {
-        let mut names = Self::default();
+        let mut places = Vec::new();
         let words = btf.words();
         walk(words, 0, DECLARED, |record| {
-            let name = name(words, record.at);
-            if name != 0 {
-                names.add(record.at, btf.tail_at(name));
+            if name(words, record.at) != 0 {
+                places.push(place(record.at));
             }
             Continue(())
         });
-        names
-    }
-
-    /// That of the record at a place of the blob's words.
-    #[inline]
-    pub(crate) fn add(&mut self, at: usize, tail: &[u8]) {
-        self.marks.push(mark(tail));
-        self.places.push(u32::try_from(at).unwrap_or(u32::MAX));
+        Self::new(words, places, |name| btf.tail_at(name))
     }
 
     /// Places of types whose names have the mark of this one, rising.
@@ -56,6 +56,11 @@ impl Names {
         let entries = blocks.flat_map(|(marks, places)| marks.iter().zip(places));
         entries.filter(move |(m, _)| **m == mark).map(|(_, place)| *place as usize)
     }
+}
+
+/// Words of a blob, whose size is 32 bits of bytes.
+pub(crate) fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 impl Btf {

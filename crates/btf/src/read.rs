@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::index::Names;
+use crate::index::{Names, place};
 use crate::scan::{Highest, Scan};
 use crate::text;
 use crate::walk::{self, record_len, walk};
@@ -147,11 +147,10 @@ impl Btf {
             Check::All => Scan::all(words, first_id)?,
             Check::Records => {
                 // Of a kernel's types, one in nine has a name.
-                let mut list = Names::with_room(words.len() / 32);
-                let scan = Scan::records(words, first_id, |at, name| {
-                    list.add(at, tail(&strings, first_str, &base, name));
-                })?;
-                names.get_or_init(|| list);
+                let mut places = Vec::with_capacity(words.len() / 32);
+                let scan = Scan::records(words, first_id, |at| places.push(place(at)))?;
+                let tail = |name| tail(&strings, first_str, &base, name);
+                names.get_or_init(|| Names::new(words, places, tail));
                 scan
             }
         };

@@ -149,7 +149,7 @@ impl Scan {
     pub(crate) fn records(
         words: &[Word],
         first_id: u32,
-        see: impl FnMut(usize, u32),
+        see: impl FnMut(usize),
     ) -> Result<Self, BtfError> {
         let Sparse { starts, count } = Sparse::new(words, first_id, see)?;
         let (landmarks, highest) = Default::default();

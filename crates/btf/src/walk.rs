@@ -2,12 +2,13 @@
 
 use std::ops::ControlFlow;
 
+use crate::index::place;
 use crate::kind::{MAX_TYPES, RECORD_HEAD, Shape};
 use crate::read::Word;
 use crate::{BtfError, Kind};
 
 /// Of large blobs, one in so many types (as a power of 2) has its start kept.
-pub(crate) const SPARSE: u32 = 3;
+pub(crate) const SPARSE: u32 = 4;
 const GROUP: u32 = 1 << SPARSE;
 
 /// Kinds, a bit each, that [`Kind::is_declared`].
@@ -23,32 +24,31 @@ const PAIRS: u32 = Shape::kinds(Shape::LENGTHS, Shape::lengths(0, 2));
 
 /// Where the records of a large blob are.
 pub(crate) struct Sparse {
-    /// Where every eighth starts.
+    /// Where every sixteenth starts.
     pub(crate) starts: Vec<u32>,
     /// How many there are.
     pub(crate) count: u32,
 }
 
 impl Sparse {
-    /// Checks the kind and length of every record. `see` gets place and name of each type that has a
+    /// Checks the kind and length of every record. `see` gets the place of each type that has a
     /// name; see [`Kind::is_declared`].
     #[inline]
     pub(crate) fn new(
         words: &[Word],
         first_id: u32,
-        mut see: impl FnMut(usize, u32),
+        mut see: impl FnMut(usize),
     ) -> Result<Self, BtfError> {
         let mut starts = Vec::with_capacity((words.len() / 4) >> SPARSE);
-        let mut start = |at| starts.push(u32::try_from(at).unwrap_or(u32::MAX));
+        let mut start = |at| starts.push(place(at));
         let mut first_unknown = None;
         let (count, end) = walk_from(words, 0, DECLARED | UNKNOWN, &mut start, |record| {
             if Kind::of_info(record.info).is_none() {
                 first_unknown = Some(record);
                 return ControlFlow::Break(());
             }
-            let name = name(words, record.at);
-            if name != 0 {
-                see(record.at, name);
+            if name(words, record.at) != 0 {
+                see(record.at);
             }
             ControlFlow::Continue(())
         });

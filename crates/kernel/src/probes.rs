@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use bpfweld_btf::Kind;
-use bpfweld_insn::{CALL, EXIT, Insn, LD_IMM64, pseudo};
+use bpfweld_insn::{CALL, EXIT, INSN_SIZE, Insn, LD_IMM64, pseudo};
 
 use crate::facts::{attach_type, map_flag, map_type, prog_flag, prog_type};
 use crate::features::Feature;
@@ -408,19 +408,29 @@ fn ld_imm64(dst: u8, src: u8, imm: i32) -> [Insn; 2] {
 
 /// Instructions as the kernel of this machine reads them.
 pub(crate) fn encode(insns: &[Insn]) -> Vec<u8> {
-    let one = |insn: &Insn| {
-        let [code, regs, o0, o1, i0, i1, i2, i3] = insn.to_le();
-        match cfg!(target_endian = "little") {
-            true => [code, regs, o0, o1, i0, i1, i2, i3],
-            // The two registers share a byte as bit fields, which swap too.
-            false => [code, regs.rotate_left(4), o1, o0, i3, i2, i1, i0],
-        }
-    };
-    insns.iter().flat_map(one).collect()
+    let mut bytes = vec![0; insns.len() * INSN_SIZE];
+    for (slot, &insn) in bytes.as_chunks_mut().0.iter_mut().zip(insns) {
+        *slot = encoded(insn);
+    }
+    bytes
+}
+
+/// One of them.
+pub(crate) fn encoded(insn: Insn) -> [u8; INSN_SIZE] {
+    let [code, regs, o0, o1, i0, i1, i2, i3] = insn.to_le();
+    match cfg!(target_endian = "little") {
+        true => [code, regs, o0, o1, i0, i1, i2, i3],
+        // The two registers share a byte as bit fields, which swap too.
+        false => [code, regs.rotate_left(4), o1, o0, i3, i2, i1, i0],
+    }
 }
 
 pub(crate) fn words(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|w| w.to_ne_bytes()).collect()
+    let mut bytes = vec![0; words.len() * 4];
+    for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+        *to = word.to_ne_bytes();
+    }
+    bytes
 }
 
 /// The type that every probe's BTF begins with.

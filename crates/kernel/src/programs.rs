@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bpfweld_btf::{Btf, Kind};
 use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
-use bpfweld_link::{Image, ImageTarget, KernelRef, Origin, Site, core_reloc};
+use bpfweld_link::{Image, ImageReloc, ImageTarget, KernelRef, Origin, Site, core_reloc};
 use bpfweld_object::ProgramType;
 
 use crate::attach;
@@ -19,9 +19,9 @@ use crate::log::VerifierLog;
 use crate::maps::{Map, kernel_name};
 use crate::poison;
 use crate::privilege::{self, Privilege};
-use crate::probes::{encode, words};
+use crate::probes::{encode, encoded, words};
 use crate::running::{self, KernelType, Running, without_flavour};
-use crate::sys::{Log, ProgInfo, ProgLoad, Sys};
+use crate::sys::{Log, ProgInfo, ProgLoad, Sys, line_records};
 use crate::target::{self, AttachOption};
 use crate::upload::Upload;
 
@@ -158,7 +158,7 @@ impl ProgramLoader<'_> {
         let wanted = target::of(self.targets, image);
         let attach = attach::find(self.features, self.running, self.kernel_btf, image, wanted)?;
         let mut modules = ModuleFds::default();
-        let insns = encode(&self.patch(image, &mut modules)?);
+        let insns = self.patched(image, &mut modules)?;
         let (func_info, line_info) = self.debug_info(image);
         let kind = image.program.prog_type.0;
         let name = match self.features.get(Feature::Names) {
@@ -186,7 +186,7 @@ impl ProgramLoader<'_> {
             },
             btf: self.btf.filter(|_| !func_info.is_empty()),
             func_info: &func_info,
-            line_info: &line_info,
+            line_info,
             attach_btf_id: attach.btf_id,
             attach_prog: attach.program.or(attach.module.map(|module| module.fd.as_fd())),
             fd_array: &modules.0,
@@ -223,80 +223,98 @@ impl ProgramLoader<'_> {
         Ok(())
     }
 
-    /// The instructions with every reference filled in.
-    fn patch(&self, image: &Image, modules: &mut ModuleFds) -> Result<Vec<Insn>, LoadError> {
-        let mut insns = image.insns.clone();
+    /// The instructions for the kernel, with every reference filled in.
+    fn patched(&self, image: &Image, modules: &mut ModuleFds) -> Result<Vec<u8>, LoadError> {
+        let mut bytes = encode(&image.insns);
+        let (slots, _) = bytes.as_chunks_mut();
         for reloc in &image.relocs {
             let at = reloc.insn as usize;
-            let place = insns.get_mut(at..).unwrap_or_default();
-            match &reloc.target {
-                ImageTarget::Map(map) => {
-                    let fd = self.map_fd(image, map.index())?;
-                    set_imm64(image, at, place, pseudo::MAP_FD, fd, 0)?;
-                }
-                ImageTarget::MapValue { map, offset } => {
-                    if !self.features.get(Feature::GlobalData) {
-                        return Err(LoadError::Unsupported {
-                            what: format!("program `{}` of `{}`", image.name, image.instance),
-                            feature: Feature::GlobalData,
-                        });
-                    }
-                    let fd = self.map_fd(image, map.index())?;
-                    let start = self.maps.get(map.index()).map_or(0, Map::variables_at);
-                    let offset = start.wrapping_add(*offset).cast_signed();
-                    set_imm64(image, at, place, pseudo::MAP_VALUE, fd, offset)?;
-                }
-                ImageTarget::KernelFunction(wanted) => {
-                    let call = match place {
-                        [call, ..] if call.code == CALL => call,
-                        _ => return Err(broken(image, at, "is no call")),
-                    };
-                    *call = match self.kernel_type(image, wanted, Kind::Func)? {
-                        Some(found) => Insn {
-                            src: pseudo::KFUNC_CALL,
-                            off: modules
-                                .index(&found)
-                                .map_err(|p| symbol_error(image, wanted, p))?,
-                            imm: found.id.0.cast_signed(),
-                            ..*call
-                        },
-                        // A helper that no kernel has: fine where it cannot be reached, and the
-                        // verifier names it where it can.
-                        None => Insn { src: 0, off: 0, imm: poison(at), ..*call },
-                    };
-                }
-                ImageTarget::KernelFunctionAddr(wanted) => {
-                    match self.kernel_type(image, wanted, Kind::Func)? {
-                        Some(found) => {
-                            let (id, fd) = (found.id.0.cast_signed(), found.btf_fd());
-                            set_imm64(image, at, place, pseudo::BTF_ID, id, fd)?;
-                        }
-                        None => set_imm64(image, at, place, 0, 0, 0)?,
-                    }
-                }
-                ImageTarget::TypedKsym(wanted) => {
-                    match self.kernel_type(image, wanted, Kind::Var)? {
-                        Some(_) if wanted.addend != 0 => {
-                            let problem = SymbolProblem::Addend(wanted.addend);
-                            return Err(symbol_error(image, wanted, problem));
-                        }
-                        Some(found) => {
-                            let (id, fd) = (found.id.0.cast_signed(), found.btf_fd());
-                            set_imm64(image, at, place, pseudo::BTF_ID, id, fd)?;
-                        }
-                        None => set_imm64(image, at, place, 0, 0, 0)?,
-                    }
-                }
-                ImageTarget::TypelessKsym(wanted) => {
-                    let address = self.kernel_address(image, wanted)?;
-                    let [a, b, c, d, e, f, g, h] = address.to_le_bytes();
-                    let low = i32::from_le_bytes([a, b, c, d]);
-                    let high = i32::from_le_bytes([e, f, g, h]);
-                    set_imm64(image, at, place, 0, low, high)?;
-                }
+            // A load takes two slots, a call one.
+            let is_load = image.insns.get(at).is_some_and(|insn| insn.is_ld_imm64());
+            let given = image.insns.get(at..=at + usize::from(is_load)).unwrap_or_default();
+            let mut place = [Insn::default(); 2];
+            let place = &mut place[..given.len()];
+            place.copy_from_slice(given);
+            self.patch(image, reloc, place, modules)?;
+            for (slot, insn) in slots.iter_mut().skip(at).zip(place) {
+                *slot = encoded(*insn);
             }
         }
-        Ok(insns)
+        Ok(bytes)
+    }
+
+    /// Fills in one reference, at the start of `place`.
+    fn patch(
+        &self,
+        image: &Image,
+        reloc: &ImageReloc,
+        place: &mut [Insn],
+        modules: &mut ModuleFds,
+    ) -> Result<(), LoadError> {
+        let at = reloc.insn as usize;
+        match &reloc.target {
+            ImageTarget::Map(map) => {
+                let fd = self.map_fd(image, map.index())?;
+                set_imm64(image, at, place, pseudo::MAP_FD, fd, 0)?;
+            }
+            ImageTarget::MapValue { map, offset } => {
+                if !self.features.get(Feature::GlobalData) {
+                    return Err(LoadError::Unsupported {
+                        what: format!("program `{}` of `{}`", image.name, image.instance),
+                        feature: Feature::GlobalData,
+                    });
+                }
+                let fd = self.map_fd(image, map.index())?;
+                let start = self.maps.get(map.index()).map_or(0, Map::variables_at);
+                let offset = start.wrapping_add(*offset).cast_signed();
+                set_imm64(image, at, place, pseudo::MAP_VALUE, fd, offset)?;
+            }
+            ImageTarget::KernelFunction(wanted) => {
+                let call = match place {
+                    [call, ..] if call.code == CALL => call,
+                    _ => return Err(broken(image, at, "is no call")),
+                };
+                *call = match self.kernel_type(image, wanted, Kind::Func)? {
+                    Some(found) => Insn {
+                        src: pseudo::KFUNC_CALL,
+                        off: modules.index(&found).map_err(|p| symbol_error(image, wanted, p))?,
+                        imm: found.id.0.cast_signed(),
+                        ..*call
+                    },
+                    // A helper that no kernel has: fine where it cannot be reached, and the
+                    // verifier names it where it can.
+                    None => Insn { src: 0, off: 0, imm: poison(at), ..*call },
+                };
+            }
+            ImageTarget::KernelFunctionAddr(wanted) => {
+                match self.kernel_type(image, wanted, Kind::Func)? {
+                    Some(found) => {
+                        let (id, fd) = (found.id.0.cast_signed(), found.btf_fd());
+                        set_imm64(image, at, place, pseudo::BTF_ID, id, fd)?;
+                    }
+                    None => set_imm64(image, at, place, 0, 0, 0)?,
+                }
+            }
+            ImageTarget::TypedKsym(wanted) => match self.kernel_type(image, wanted, Kind::Var)? {
+                Some(_) if wanted.addend != 0 => {
+                    let problem = SymbolProblem::Addend(wanted.addend);
+                    return Err(symbol_error(image, wanted, problem));
+                }
+                Some(found) => {
+                    let (id, fd) = (found.id.0.cast_signed(), found.btf_fd());
+                    set_imm64(image, at, place, pseudo::BTF_ID, id, fd)?;
+                }
+                None => set_imm64(image, at, place, 0, 0, 0)?,
+            },
+            ImageTarget::TypelessKsym(wanted) => {
+                let address = self.kernel_address(image, wanted)?;
+                let [a, b, c, d, e, f, g, h] = address.to_le_bytes();
+                let low = i32::from_le_bytes([a, b, c, d]);
+                let high = i32::from_le_bytes([e, f, g, h]);
+                set_imm64(image, at, place, 0, low, high)?;
+            }
+        }
+        Ok(())
     }
 
     fn map_fd(&self, image: &Image, index: usize) -> Result<i32, LoadError> {
@@ -366,8 +384,8 @@ impl ProgramLoader<'_> {
     }
 
     /// func_info and line_info records; empty where the kernel or the image has none.
-    fn debug_info(&self, image: &Image) -> (Vec<u8>, Vec<u8>) {
-        let none = (Vec::new(), Vec::new());
+    fn debug_info<'i>(&self, image: &'i Image) -> (Vec<u8>, &'i [u8]) {
+        let none = (Vec::new(), &[][..]);
         let usable = |feature| self.features.get(feature);
         if self.btf.is_none() || !usable(Feature::BtfFunc) || !usable(Feature::FuncInfo) {
             return none;
@@ -380,9 +398,7 @@ impl ProgramLoader<'_> {
                 None => return none,
             }
         }
-        let line = |l: &bpfweld_link::ImageLine| [l.insn, l.file_off, l.line_off, l.line_col];
-        let line_info: Vec<u32> = image.lines.iter().flat_map(line).collect();
-        (words(&func_info), words(&line_info))
+        (words(&func_info), line_records(&image.lines))
     }
 
     fn kern_version(&self, image: &Image) -> u32 {

@@ -25,6 +25,7 @@ pub use files::FileCall;
 pub use kill::{Killed, When};
 pub use net::{LinkInfo, NetCall};
 pub use real::RealSys;
+pub(crate) use real::line_records;
 pub use scripted::{Scripted, fake_fd};
 
 /// Longest name that the kernel keeps of a program or map, without the zero byte

@@ -155,8 +155,9 @@ pub struct ImageFunction {
     pub global: bool,
 }
 
-/// A line_info record of an [`Image`].
+/// A line_info record of an [`Image`], laid out as the kernel's (`struct bpf_line_info`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
 pub struct ImageLine {
     /// Index of the instruction slot in the image.
     pub insn: u32,

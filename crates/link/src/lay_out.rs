@@ -409,21 +409,19 @@ impl<'a, 'l> Emitter<'a, 'l> {
     /// Line info of all functions. The kernel wants a record at the start of each function if there
     /// are any at all; a function that has none gets one that names its object.
     fn lines(&mut self) -> Result<(), LinkError> {
-        let mut lines: Vec<ImageLine> = Vec::new();
-        let mut any = false;
+        let functions = 0..self.plan.functions.len();
+        let counts = functions.map(|i| Ok(parts(self.linked, self.plan, i)?.1.lines.len()));
+        let count = counts.sum::<Result<usize, LinkError>>()?;
+        if count == 0 {
+            return Ok(());
+        }
+        // Nearly every function has one at its start.
+        let mut lines: Vec<ImageLine> = Vec::with_capacity(count);
         for (i, planned) in self.plan.functions.iter().enumerate() {
             let (instance, function) = parts(self.linked, self.plan, i)?;
             let start = self.starts[i];
             let first = lines.len();
-            for line in &function.lines {
-                lines.push(ImageLine {
-                    insn: start + line.insn,
-                    file_off: self.types.string(planned.instance, line.file_off)?,
-                    line_off: self.types.string(planned.instance, line.line_off)?,
-                    line_col: line.line_col,
-                });
-                any = true;
-            }
+            self.types.lines(planned.instance, &function.lines, start, &mut lines)?;
             match lines.get(first).copied() {
                 Some(line) if line.insn == start => {}
                 Some(line) => lines.insert(first, ImageLine { insn: start, ..line }),
@@ -435,9 +433,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
                 }
             }
         }
-        if any {
-            self.image.lines = lines;
-        }
+        self.image.lines = lines;
         Ok(())
     }
 

@@ -7,10 +7,10 @@ use foldhash::HashMap;
 use std::sync::Arc;
 
 use bpfweld_btf::{Btf, BtfBuilder, BtfError, Kind, Linkage, SectionVar, SourceMap, Type, TypeId};
-use bpfweld_object::{DataSection, Function, Object, ProgramSpec};
+use bpfweld_object::{DataSection, Function, LineInfo, Object, ProgramSpec};
 
 use crate::error::LinkError;
-use crate::image::{InstanceId, KconfigVar};
+use crate::image::{ImageLine, InstanceId, KconfigVar};
 use crate::plan::Plan;
 use crate::resolve::{Instance, Linked, get};
 use crate::tail_calls::TailCalls;
@@ -51,10 +51,27 @@ impl<'l> Types<'l> {
             .map(Option::unwrap_or_default)
     }
 
-    /// Copies a string of an instance's BTF.
-    pub(crate) fn string(&mut self, at: InstanceId, offset: u32) -> Result<u32, LinkError> {
-        let copied = self.with(at, |builder, map, btf| Ok(builder.import_str(map, btf, offset)));
-        copied.map(Option::unwrap_or_default)
+    /// Copies the lines of a function that starts at `start`, with their strings.
+    pub(crate) fn lines(
+        &mut self,
+        at: InstanceId,
+        lines: &[LineInfo],
+        start: u32,
+        copied: &mut Vec<ImageLine>,
+    ) -> Result<(), LinkError> {
+        let all = self.with(at, |builder, map, btf| {
+            let mut text = |offset| builder.import_str(map, btf, offset);
+            for line in lines {
+                copied.push(ImageLine {
+                    insn: start + line.insn,
+                    file_off: text(line.file_off),
+                    line_off: text(line.line_off),
+                    line_col: line.line_col,
+                });
+            }
+            Ok(())
+        });
+        all.map(|_| ())
     }
 
     /// Adds a string of the linker's own.

@@ -207,7 +207,7 @@ fn sort_symbols(symbols: &Symbols, sections: &mut [CodeSection<'_>]) {
         }
     }
     for section in sections {
-        section.symbols.sort_by_key(|s| (s.value, s.index));
+        section.symbols.sort_unstable_by_key(|s| (s.value, s.index));
     }
 }
 

@@ -273,7 +273,7 @@ impl MapIndex {
 /// The symbols of old-style definitions with their sections, sorted, one for each place.
 fn legacy_symbols(symbols: &Symbols) -> Vec<(usize, Symbol)> {
     let mut symbols = symbols.legacy_maps.clone();
-    symbols.sort_by_key(|(section, s)| (*section, s.value, s.index));
+    symbols.sort_unstable_by_key(|(section, s)| (*section, s.value, s.index));
     symbols.dedup_by_key(|(section, s)| (*section, s.value));
     symbols
 }

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::measured::{self, Outcome, Party, Work};
+use crate::work::{Outcome, Party, Work};
 
 /// What bpfweld may take of what libbpf takes.
 const OPEN_LIMIT: f64 = 1.0 / 3.0;
@@ -42,29 +42,12 @@ pub struct Options {
     worst: usize,
 }
 
-/// Work of a child; the objects are on its standard input.
-#[derive(Args)]
-pub struct Child {
-    work: Work,
-    party: Party,
-    rounds: usize,
-}
-
 /// Are the limits kept?
 pub fn run(options: &Options) -> Result<bool> {
     let objects = crate::objects(&options.paths, options.filter.as_deref())?;
     let opened = options.no_open || open(options, &objects)?;
     let prepared = options.prepare == 0 || prepare(options, &objects)?;
     Ok(opened && prepared)
-}
-
-/// The child's part.
-pub fn child(child: &Child) -> Result<()> {
-    let objects: Vec<PathBuf> =
-        std::io::stdin().lines().map(|line| line.map(PathBuf::from)).collect::<Result<_, _>>()?;
-    let outcomes = measured::run(child.work, child.party, child.rounds, &objects)?;
-    serde_json::to_writer(std::io::stdout().lock(), &outcomes)?;
-    Ok(())
 }
 
 /// One object on both sides.
@@ -117,7 +100,7 @@ fn open(options: &Options, objects: &[PathBuf]) -> Result<bool> {
 }
 
 fn prepare(options: &Options, objects: &[PathBuf]) -> Result<bool> {
-    let counted = spawn(Work::Count, Party::Ours, 1, objects, None)?;
+    let counted = spawn(Work::Count, Party::Ours, objects, None)?;
     let mut heavy: Vec<(usize, &PathBuf)> = counted
         .iter()
         .map(|o| o.records)
@@ -132,9 +115,9 @@ fn prepare(options: &Options, objects: &[PathBuf]) -> Result<bool> {
         }
         // What one side cannot load measures nothing.
         let one = std::slice::from_ref(object);
-        let (ours, theirs) = both(|party| spawn(Work::Prepare, party, 1, one, None))?;
+        let (ours, theirs) = both(|party| spawn(Work::Prepare, party, one, None))?;
         if ours.iter().chain(&theirs).all(|o| o.error.is_none()) {
-            chosen.push((records, object.clone(), ours[0].peak, theirs[0].peak));
+            chosen.push((records, object.clone()));
         } else {
             let words = |o: &[Outcome]| o[0].error.clone().unwrap_or_else(|| "fine".into());
             let (ours, theirs) = (words(&ours), words(&theirs));
@@ -144,9 +127,10 @@ fn prepare(options: &Options, objects: &[PathBuf]) -> Result<bool> {
     if chosen.is_empty() {
         bail!("no object with CO-RE records that both sides can load");
     }
-    let paths: Vec<PathBuf> = chosen.iter().map(|(_, object, ..)| object.clone()).collect();
+    let paths: Vec<PathBuf> = chosen.iter().map(|(_, object)| object.clone()).collect();
     let (ours, theirs) = both(|party| counts(Work::Prepare, party, &paths))?;
     let times = times(options.rounds, &paths)?;
+    let memory = peaks(Work::Prepare, options.rounds, &paths)?;
     println!("opening and preparing the {} objects with the most CO-RE records:", chosen.len());
     println!(
         "{:>7} {:>24} {:>6} {:>18} {:>6} {:>20}",
@@ -157,11 +141,12 @@ fn prepare(options: &Options, objects: &[PathBuf]) -> Result<bool> {
         "records", "bpfweld", "libbpf", "ratio", "bpfweld", "libbpf", "ratio", "bpfweld", "libbpf"
     );
     let (mut worst, mut worst_time, mut leaner) = (0.0f64, 0.0f64, true);
-    for (i, (records, object, peak, their_peak)) in chosen.iter().enumerate() {
+    for (i, (records, object)) in chosen.iter().enumerate() {
         let (Some(ours), Some(theirs)) = (ours[i], theirs[i]) else {
             bail!("{}: not loaded under callgrind", object.display());
         };
         let (ms, their_ms) = times[i];
+        let (peak, their_peak) = memory[i];
         let (ratio, time) = (ours as f64 / theirs as f64, ms / their_ms);
         (worst, worst_time) = (worst.max(ratio), worst_time.max(time));
         leaner &= peak <= their_peak;
@@ -173,8 +158,8 @@ fn prepare(options: &Options, objects: &[PathBuf]) -> Result<bool> {
             object.display()
         );
     }
-    let nothing = &spawn(Work::Nothing, Party::Ours, 1, &paths[..1], None)?[0];
-    println!("  (a process that does nothing: {} KiB)", nothing.peak);
+    let nothing = peaks(Work::Nothing, options.rounds, &paths[..1])?[0].0;
+    println!("  (a process that only reads the first of them: {nothing} KiB)");
     println!("  worst ratio of instructions {worst:.3}, of times {worst_time:.3}");
     println!("  limit {PREPARE_LIMIT:.3}: {}", kept(worst <= PREPARE_LIMIT));
     println!("  memory no higher: {}", kept(leaner));
@@ -202,18 +187,32 @@ fn both<T: Send>(work: impl Fn(Party) -> Result<T> + Sync) -> Result<(T, T)> {
 fn times(rounds: usize, objects: &[PathBuf]) -> Result<Vec<(f64, f64)>> {
     let mut all = vec![(Vec::new(), Vec::new()); objects.len()];
     for _ in 0..rounds {
-        let ours = spawn(Work::Prepare, Party::Ours, 1, objects, None)?;
-        let theirs = spawn(Work::Prepare, Party::Theirs, 1, objects, None)?;
+        let ours = spawn(Work::Prepare, Party::Ours, objects, None)?;
+        let theirs = spawn(Work::Prepare, Party::Theirs, objects, None)?;
         for ((of, ours), theirs) in all.iter_mut().zip(ours).zip(theirs) {
-            of.0.extend(ours.times);
-            of.1.extend(theirs.times);
+            of.0.push(ours.time);
+            of.1.push(theirs.time);
         }
     }
-    let median = |mut times: Vec<u64>| {
-        times.sort_unstable();
-        times.get(times.len() / 2).copied().unwrap_or(0) as f64 / 1e6
+    let ms = |times| median(times) as f64 / 1e6;
+    Ok(all.into_iter().map(|(ours, theirs)| (ms(ours), ms(theirs))).collect())
+}
+
+/// Median KiB on each side of processes that do one object. Where the system puts a program in memory
+/// decides how many pages it brings in around those that are touched: so one process tells little.
+fn peaks(work: Work, rounds: usize, objects: &[PathBuf]) -> Result<Vec<(u64, u64)>> {
+    let peak = |party, object| -> Result<u64> {
+        let one = std::slice::from_ref(object);
+        let peaks = (0..rounds).map(|_| Ok(spawn(work, party, one, None)?[0].peak));
+        Ok(median(peaks.collect::<Result<_>>()?))
     };
-    Ok(all.into_iter().map(|(ours, theirs)| (median(ours), median(theirs))).collect())
+    let both = |object| Ok((peak(Party::Ours, object)?, peak(Party::Theirs, object)?));
+    objects.iter().map(both).collect()
+}
+
+fn median(mut of: Vec<u64>) -> u64 {
+    of.sort_unstable();
+    of.get(of.len() / 2).copied().unwrap_or(0)
 }
 
 /// Instructions that the work on each object took; none where it failed.
@@ -239,7 +238,7 @@ fn batch_counts(
     objects: &[PathBuf],
     at: &Path,
 ) -> Result<Vec<Option<u64>>> {
-    let outcomes = spawn(work, party, 1, objects, Some(at))?;
+    let outcomes = spawn(work, party, objects, Some(at))?;
     let count = |(n, outcome): (usize, Outcome)| -> Result<Option<u64>> {
         // Callgrind writes and begins anew behind each call of the function that is measured.
         let path = at.join(format!("out.{n}"));
@@ -257,13 +256,14 @@ fn batch_counts(
 fn spawn(
     work: Work,
     party: Party,
-    rounds: usize,
     objects: &[PathBuf],
     counted: Option<&Path>,
 ) -> Result<Vec<Outcome>> {
     let this = std::env::current_exe()?;
+    let target = this.ancestors().nth(2).context("this program is in no target directory")?;
+    let measured = target.join("measured/bpfweld-measured");
     let mut command = match counted {
-        None => Command::new(&this),
+        None => Command::new(&measured),
         Some(at) => {
             let mut command = Command::new("valgrind");
             let out = format!("--callgrind-out-file={}", at.join("out").display());
@@ -271,13 +271,12 @@ fn spawn(
                 .args(["--tool=callgrind", "-q", "--dump-line=no", &out])
                 .arg("--toggle-collect=bpfweld_peer_measured")
                 .arg("--dump-after=bpfweld_peer_measured")
-                .arg(&this);
+                .arg(&measured);
             command
         }
     };
-    let name = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
     let mut child = command
-        .args(["measure", &name(&work), party.name(), &rounds.to_string()])
+        .args([work.name(), party.name()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

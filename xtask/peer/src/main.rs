@@ -19,8 +19,8 @@
 //! | [`compare`] | two records → differences |
 //! | [`report`] | the table; differences that are meant to be |
 //! | [`bench`] | `peer-bench`: counts, times, memory |
-//! | [`measured`] | what it measures, in a child |
-//! | [`pretend`] | bpf(2) without a kernel, for that |
+//! | [`work`] | what it asks of its child, the program `bpfweld-measured`, and what comes back |
+//! | [`system_call`] | the system calls of `syscall` |
 //!
 //! `unsafe` is everywhere in here: this is a tool, and no part of bpfweld depends on it.
 
@@ -29,14 +29,14 @@ mod canon;
 mod compare;
 mod groups;
 mod link_bench;
-mod measured;
 mod ours;
-mod pretend;
 mod record;
 mod relink;
 mod report;
+mod system_call;
 mod theirs;
 mod watch;
+mod work;
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -77,9 +77,6 @@ enum Task {
     /// Print one side's record of one object
     #[command(hide = true)]
     Side { side: String, object: PathBuf },
-    /// Do what is measured
-    #[command(hide = true)]
-    Measure(bench::Child),
 }
 
 #[derive(Args)]
@@ -127,7 +124,6 @@ fn main() -> ExitCode {
             link_bench::once(&linker, &out, &objects).map(|()| true)
         }
         Task::Side { side, object } => side_of(&side, &object).map(|()| true),
-        Task::Measure(work) => bench::child(&work).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

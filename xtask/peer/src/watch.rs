@@ -1,8 +1,7 @@
 //! `syscall`, as libbpf and bpfweld call it: passes everything on and notes `BPF_PROG_LOAD`.
 
-use std::arch::asm;
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::{CStr, CString, c_char, c_int, c_long};
+use std::ffi::{CStr, CString, c_char, c_long};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -11,8 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use bpfweld::btf::Btf;
 
 use crate::canon;
-use crate::pretend;
 use crate::record::{Load, Map};
+use crate::system_call::{answer, raw};
 
 const MAP_LOOKUP_ELEM: c_long = 1;
 const PROG_LOAD: c_long = 5;
@@ -63,35 +62,11 @@ pub unsafe extern "C" fn syscall(
     e: c_long,
     f: c_long,
 ) -> c_long {
-    let pretended = match number {
-        libc::SYS_bpf => unsafe { pretend::answer(a, b as *const u8, c as usize) },
-        _ => None,
-    };
-    if let Some(result) = pretended {
-        return result;
-    }
     let result = unsafe { raw(number, [a, b, c, d, e, f]) };
     if number == libc::SYS_bpf && a == PROG_LOAD {
         unsafe { note(b as *const u8, c as usize, result) };
     }
-    if (-4095..0).contains(&result) {
-        unsafe { *libc::__errno_location() = -result as c_int };
-        return -1;
-    }
-    result
-}
-
-unsafe fn raw(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> c_long {
-    let result;
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") number => result,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
-            lateout("rcx") _, lateout("r11") _,
-        );
-    }
-    result
+    answer(result)
 }
 
 fn bpf(cmd: c_long, attr: &mut [u8]) -> c_long {

@@ -15,6 +15,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use bpfweld_link::ImageLine;
+
 use super::attr::{
     Attr, BtfLoadAttr, IdAttr, InfoAttr, LinkCreateAttr, LinkUpdateAttr, MapCreateAttr,
     MapElemAttr, ObjAttr, ProgLoadAttr, RawBtfInfo, RawLinkInfo, RawMapInfo, RawProgInfo,
@@ -384,6 +386,14 @@ fn map_create(map: &MapCreate<'_>) -> io::Result<OwnedFd> {
         ..Default::default()
     };
     bpf_fd(cmd::MAP_CREATE, &mut attr)
+}
+
+const _: () = assert!(size_of::<ImageLine>() == LINE_INFO_SIZE);
+
+/// Lines as [`ProgLoad`] takes them.
+pub(crate) fn line_records(lines: &[ImageLine]) -> &[u8] {
+    // SAFETY: repr(C), integers only; the assertion excludes padding.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), size_of_val(lines)) }
 }
 
 fn prog_load(program: &ProgLoad<'_>, log: Option<Log<'_>>) -> io::Result<OwnedFd> {

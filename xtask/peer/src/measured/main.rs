@@ -1,62 +1,40 @@
-//! What `peer-bench` measures, done in a child: one object after the other, on one side.
+//! `bpfweld-measured WORK PARTY`: what `peer-bench` measures, one object after the other, on one side. The
+//! objects are on the standard input, what became of them on the standard output.
 //!
 //! `prepare` is the whole load with every bpf(2) call that makes something answered on the spot
-//! ([`crate::pretend`]): all that a loader does itself, and nothing of what the kernel does.
+//! ([`pretend`]): all that a loader does itself, and nothing of what the kernel does.
+
+mod pretend;
+#[path = "../system_call.rs"]
+mod system_call;
+#[path = "../work.rs"]
+mod work;
 
 use std::ffi::{CString, c_void};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use bpfweld::object::Bytes;
 use bpfweld::{InstanceId, Kernel, Link, LinkOptions, LoadOptions, Object};
-use clap::ValueEnum;
 use libbpf_sys as sys;
-use serde::{Deserialize, Serialize};
 
-use crate::pretend;
+use crate::work::{Outcome, Party, Work};
 
-/// What to do with an object.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Work {
-    /// Read it, from memory.
-    Open,
-    /// Read it and do everything for the load but what the kernel does.
-    Prepare,
-    /// Tell how many CO-RE records it has.
-    Count,
-    /// Nothing, for what a process takes anyway.
-    Nothing,
-}
-
-/// Who does it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Party {
-    Ours,
-    Theirs,
-}
-
-impl Party {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ours => "ours",
-            Self::Theirs => "theirs",
-        }
-    }
-}
-
-/// What became of one object.
-#[derive(Serialize, Deserialize, Debug)]
-pub struct Outcome {
-    pub error: Option<String>,
-    /// CO-RE records, if they were to be counted.
-    pub records: usize,
-    /// Of each round, nanoseconds of processor time.
-    pub times: Vec<u64>,
-    /// Largest resident memory of the process so far, in KiB.
-    pub peak: u64,
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [work, party] = arguments.as_slice() else { anyhow::bail!("WORK PARTY") };
+    let works = [Work::Open, Work::Prepare, Work::Count, Work::Nothing];
+    let parties = [Party::Ours, Party::Theirs];
+    let work = works.into_iter().find(|w| w.name() == work).context("no such work")?;
+    let party = parties.into_iter().find(|p| p.name() == party).context("no such party")?;
+    unsafe { sys::libbpf_set_print(None) };
+    let outcomes: Result<Vec<_>> =
+        std::io::stdin().lines().map(|path| one(work, party, Path::new(&path?))).collect();
+    serde_json::to_writer(std::io::stdout().lock(), &outcomes?)?;
+    Ok(())
 }
 
 /// The only function that is counted.
@@ -66,41 +44,30 @@ pub fn bpfweld_peer_measured(work: &mut dyn FnMut()) {
     work();
 }
 
-/// Does the work on each object, `rounds` times.
-pub fn run(work: Work, party: Party, rounds: usize, objects: &[PathBuf]) -> Result<Vec<Outcome>> {
-    unsafe { sys::libbpf_set_print(None) };
-    pretend::start();
-    objects.iter().map(|path| one(work, party, rounds, path)).collect()
-}
-
-fn one(work: Work, party: Party, rounds: usize, path: &Path) -> Result<Outcome> {
+fn one(work: Work, party: Party, path: &Path) -> Result<Outcome> {
     // Neither side has to copy the file.
     let bytes = fs::read(path).with_context(|| path.display().to_string())?;
     let bytes = Bytes::from(bytes);
     let name = path.display().to_string();
-    let mut outcome = Outcome { error: None, records: 0, times: Vec::new(), peak: 0 };
-    for _ in 0..rounds {
-        let mut done = Ok(Kept::Nothing);
-        let mut round = || {
-            done = match (work, party) {
-                (Work::Open, Party::Ours) => open_ours(&name, &bytes).map(Kept::Ours),
-                (Work::Open, Party::Theirs) => open_theirs(&name, &bytes).map(Kept::Theirs),
-                (Work::Prepare, Party::Ours) => prepare_ours(&name, &bytes),
-                (Work::Prepare, Party::Theirs) => prepare_theirs(&name, &bytes).map(Kept::Theirs),
-                _ => return,
-            }
-        };
-        let before = processor_time();
-        bpfweld_peer_measured(&mut round);
-        outcome.times.push(processor_time() - before);
-        outcome.error = done.err();
-    }
+    let mut done = Ok(Kept::Nothing);
+    let mut measured = || {
+        done = match (work, party) {
+            (Work::Open, Party::Ours) => open_ours(&name, &bytes).map(Kept::Ours),
+            (Work::Open, Party::Theirs) => open_theirs(&name, &bytes).map(Kept::Theirs),
+            (Work::Prepare, Party::Ours) => prepare_ours(&name, &bytes),
+            (Work::Prepare, Party::Theirs) => prepare_theirs(&name, &bytes).map(Kept::Theirs),
+            _ => return,
+        }
+    };
+    let before = processor_time();
+    bpfweld_peer_measured(&mut measured);
+    let time = processor_time() - before;
+    let mut outcome = Outcome { error: done.err(), records: 0, time, peak: peak()? };
     if work == Work::Count {
         let object = open_ours(&name, &bytes);
         let records = |o: Arc<Object>| o.functions.iter().map(|f| f.core_relocs.len()).sum();
         outcome.records = object.map_or(0, records);
     }
-    outcome.peak = peak()?;
     Ok(outcome)
 }
 

@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::ffi::{c_int, c_long};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::system_call;
 
 const MAP_CREATE: c_long = 0;
 const MAP_UPDATE_ELEM: c_long = 2;
@@ -18,15 +19,33 @@ const OBJ_GET_INFO_BY_FD: c_long = 15;
 const BTF_LOAD: c_long = 18;
 const MAP_FREEZE: c_long = 22;
 
-static ON: AtomicBool = AtomicBool::new(false);
 /// What was asked for of each map (`union bpf_attr`), by descriptor.
 static MAPS: Mutex<Option<HashMap<c_int, Attr>>> = Mutex::new(None);
 
 type Attr = [u8; 72];
 
-/// From now on.
-pub fn start() {
-    ON.store(true, Ordering::Relaxed);
+/// As the C library's, which libbpf and bpfweld make their bpf(2) calls with.
+///
+/// # Safety
+///
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syscall(
+    number: c_long,
+    a: c_long,
+    b: c_long,
+    c: c_long,
+    d: c_long,
+    e: c_long,
+    f: c_long,
+) -> c_long {
+    let pretended = match number {
+        libc::SYS_bpf => unsafe { answer(a, b as *const u8, c as usize) },
+        _ => None,
+    };
+    pretended.unwrap_or_else(|| {
+        system_call::answer(unsafe { system_call::raw(number, [a, b, c, d, e, f]) })
+    })
 }
 
 /// The answer to a call of bpf(2); `None` when the kernel has to give it.
@@ -34,10 +53,7 @@ pub fn start() {
 /// # Safety
 ///
 /// `attr` and `size` are those of the call.
-pub unsafe fn answer(cmd: c_long, attr: *const u8, size: usize) -> Option<c_long> {
-    if !ON.load(Ordering::Relaxed) {
-        return None;
-    }
+unsafe fn answer(cmd: c_long, attr: *const u8, size: usize) -> Option<c_long> {
     let mut bytes: Attr = [0; 72];
     unsafe { std::ptr::copy_nonoverlapping(attr, bytes.as_mut_ptr(), size.min(bytes.len())) };
     let mut maps = MAPS.try_lock().ok()?;
