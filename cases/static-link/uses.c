@@ -109,6 +109,7 @@ LICENSE("GPL");
 //@ objects: defines.o other-map.o
 //@ args: -o $TMP/out.o
 //@ error: map `states` is not the same in defines.o and in other-map.o: map_extra is 0x0 and 0x4
+//@ error: defines.o: `struct \{ int \(\*type\)\[1\]; .* states`
 //@ error: other-map.o: .* at .*other-map.c:\d+: state = map_lookup
 
 //@ run: another-type
@@ -126,6 +127,7 @@ LICENSE("GPL");
 //@ objects: defines.o twice.o
 //@ args: -o $TMP/out.o
 //@ error: `bump` is defined in defines.o and in twice.o
+//@ error: defines.o: `int bump\(int x\)` at .*defines.c:\d+: 
 //@ error: twice.o: `int bump\(int x\)` at .*twice.c:\d+: 
 //@ error: --localize 'twice.o:bump'
 
@@ -183,3 +185,4 @@ LICENSE("GPL");
 //@ objects: ../licence/gpl.o ../licence/proprietary.o
 //@ args: -o $TMP/out.o
 //@ error: proprietary.o has the licence "Proprietary", ../licence/gpl.o has "GPL v2": .* `traces` of the second calls bpf_trace_printk
+//@ error: gpl.o: `char license_\[\] = "GPL v2"` at .*gpl.c:\d+: trace_printk

@@ -115,14 +115,14 @@ pub enum LinkError {
         second: Declaration,
     },
     /// Licences that cannot be merged.
-    #[error("{first} has the licence {first_licence:?}, {second} has {second_licence:?}: {why}")]
+    #[error("{} has the licence {first_licence:?}, {} has {second_licence:?}: {why}", .first.object, .second.object)]
     Licence {
-        /// One object.
-        first: String,
+        /// One object, and its licence as C.
+        first: Declaration,
         /// Its licence.
         first_licence: String,
-        /// The other object.
-        second: String,
+        /// The other object, its licence as C, and the line that only one of the two licences allows.
+        second: Declaration,
         /// Its licence.
         second_licence: String,
         /// Why they do not go together.
@@ -264,6 +264,7 @@ impl LinkError {
         match self {
             Self::Duplicate { first, second, .. }
             | Self::Conflict { first, second, .. }
+            | Self::Licence { first, second, .. }
             | Self::Map { first, second, .. } => vec![first, second],
             Self::Program { first, second, .. } => vec![first, second],
             _ => Vec::new(),

@@ -4,9 +4,10 @@
 use bpfweld_btf::Endian;
 use bpfweld_insn::{INSN_SIZE, Insn, helper_gpl_only, helper_name};
 
-use crate::error::LinkError;
-use crate::input::Input;
+use crate::error::{Declaration, LinkError};
+use crate::input::{Input, Line, Symbol};
 use crate::names::{Name, Names};
+use crate::report::{line_at, line_text};
 
 /// Licences that make a program GPL-compatible (kernel, `license_is_gpl_compatible`), the strictest first.
 const GPL_COMPATIBLE: [&str; 6] =
@@ -51,18 +52,22 @@ fn choose(
         Some(&&(_, one, text)) => {
             if let Some((_, other, different)) = strict.iter().find(|(_, _, l)| *l != text) {
                 let why = "neither is compatible with the GPL, and they are not the same";
-                return Err(conflict((one, text), (other, different), why.to_owned()));
+                let first = declaration(one, text, None, names);
+                let second = declaration(other, different, None, names);
+                return Err(conflict((first, text), (second, different), why.to_owned()));
             }
             for (_, input, licence) in licensed.iter().filter(|(_, _, l)| rank(l).is_some()) {
-                let Some((function, helper)) = gpl_only(input, data, endian) else { continue };
-                let function = names.text(function);
-                let helper =
-                    helper_name(helper).map_or_else(|| format!("#{helper}"), str::to_owned);
+                let Some(call) = gpl_only(input, data, endian) else { continue };
+                let function = names.text(call.function);
+                let helper = helper_name(call.helper)
+                    .map_or_else(|| format!("#{}", call.helper), str::to_owned);
                 let why = format!(
                     "with the first the whole is not compatible with the GPL, and `{function}` of \
                      the second calls {helper}, which only such programs may"
                 );
-                return Err(conflict((one, text), (input, licence), why));
+                let first = declaration(one, text, None, names);
+                let second = declaration(input, licence, call.line, names);
+                return Err(conflict((first, text), (second, licence), why));
             }
             text.to_owned()
         }
@@ -95,21 +100,43 @@ fn choose(
     Ok(owner.map(|&(owner, _, _)| (owner, text)))
 }
 
-/// A function that calls a helper which the kernel gives to GPL programs only, and the helper.
-fn gpl_only(input: &Input, data: &[u8], endian: Endian) -> Option<(Name, u32)> {
+/// A call of a helper which the kernel gives to GPL programs only.
+struct GplCall {
+    /// What calls it.
+    function: Name,
+    helper: u32,
+    line: Option<Line>,
+}
+
+fn gpl_only(input: &Input, data: &[u8], endian: Endian) -> Option<GplCall> {
     let code = input.sections.iter().filter(|s| s.is_code());
     let mut chunks = code.flat_map(|s| input.chunks_of(s).iter().map(move |c| (s, c)));
     chunks.find_map(|(section, chunk)| {
         let symbol = input.symbol(*input.starting(chunk).first()?)?;
         let (start, end) = (usize::try_from(chunk.start).ok()?, usize::try_from(chunk.end).ok()?);
         let bytes = section.data.of(data).get(start..end)?;
-        let mut insns = bytes.as_chunks::<INSN_SIZE>().0.iter().map(|&bytes| match endian {
+        let insns = bytes.as_chunks::<INSN_SIZE>().0.iter().map(|&bytes| match endian {
             Endian::Little => Insn::from_le(bytes),
             Endian::Big => Insn::from_be(bytes),
         });
-        let helper = insns.find_map(|i| i.helper().filter(|&h| helper_gpl_only(h)))?;
-        Some((symbol.old_name, helper))
+        let mut insns = (chunk.start..).step_by(INSN_SIZE).zip(insns);
+        let (offset, helper) =
+            insns.find_map(|(at, i)| Some((at, i.helper().filter(|&h| helper_gpl_only(h))?)))?;
+        let line = line_at(input, section, offset);
+        Some(GplCall { function: symbol.old_name, helper, line })
     })
+}
+
+/// A licence for a message.
+fn declaration(input: &Input, licence: &str, line: Option<Line>, names: &Names) -> Declaration {
+    let here = |s: &&Symbol| {
+        let section = s.section.and_then(|s| input.section(s));
+        !s.names_section() && section.is_some_and(|s| names.bytes(s.name) == b"license")
+    };
+    let symbol = input.symbols.iter().find(here);
+    let text = symbol.map(|s| format!("char {}[] = {licence:?}", names.text(s.name)));
+    let line = line.map(|line| line_text(names, line));
+    Declaration { object: input.label.clone(), text, line }
 }
 
 fn rank(licence: &str) -> Option<usize> {
@@ -117,15 +144,10 @@ fn rank(licence: &str) -> Option<usize> {
 }
 
 fn conflict(
-    (first, first_licence): (&Input, &str),
-    (second, second_licence): (&Input, &str),
+    (first, first_licence): (Declaration, &str),
+    (second, second_licence): (Declaration, &str),
     why: String,
 ) -> LinkError {
-    LinkError::Licence {
-        first: first.label.clone(),
-        first_licence: first_licence.to_owned(),
-        second: second.label.clone(),
-        second_licence: second_licence.to_owned(),
-        why,
-    }
+    let (first_licence, second_licence) = (first_licence.to_owned(), second_licence.to_owned());
+    LinkError::Licence { first, first_licence, second, second_licence, why }
 }

@@ -5,6 +5,7 @@ use bpfweld_object::RelocKind;
 use crate::Context;
 use crate::error::Declaration;
 use crate::input::{Described, Input, Line, Section, Symbol};
+use crate::names::Names;
 use crate::symbols::At;
 
 /// A symbol for a message.
@@ -22,12 +23,7 @@ pub(crate) fn declaration(context: &Context<'_>, (number, at): At) -> Declaratio
         Some(context.types.c_declaration(context.type_id(id), &name))
     });
     let line = symbol.and_then(|symbol| line_of(input, symbol, at));
-    let line = line.map(|line| {
-        let (file, text) = (context.names.text(line.file), context.names.text(line.text));
-        format!("{file}:{}: {}", line.line_col >> 10, text.trim())
-            .trim_end_matches([':', ' '])
-            .to_owned()
-    });
+    let line = line.map(|line| line_text(&context.names, line));
     Declaration { object: input.label.clone(), text, line }
 }
 
@@ -45,7 +41,19 @@ fn line_of(input: &Input, symbol: &Symbol, at: u32) -> Option<Line> {
 fn use_in(input: &Input, section: &Section, symbol: u32) -> Option<Line> {
     let uses = |k| matches!(k, RelocKind::Call | RelocKind::LoadImm64);
     let reloc = input.relocs_of(section).iter().find(|r| r.symbol == symbol && uses(r.kind))?;
+    line_at(input, section, reloc.offset)
+}
+
+/// The line of an instruction.
+pub(crate) fn line_at(input: &Input, section: &Section, offset: u64) -> Option<Line> {
     let lines = input.lines_of(section);
-    let behind = lines.partition_point(|l| u64::from(l.offset) <= reloc.offset);
+    let behind = lines.partition_point(|l| u64::from(l.offset) <= offset);
     lines.get(behind.checked_sub(1)?).copied()
+}
+
+/// `file:line: text`, as far as it is known.
+pub(crate) fn line_text(names: &Names, line: Line) -> String {
+    let (file, text) = (names.text(line.file), names.text(line.text));
+    let line = format!("{file}:{}: {}", line.line_col >> 10, text.trim());
+    line.trim_end_matches([':', ' ']).to_owned()
 }

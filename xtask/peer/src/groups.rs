@@ -1,7 +1,8 @@
 //! `cargo xtask peer-groups`: the selftests of the kernel that are made of several objects, linked in every
 //! order of them. The output is opened, loaded and run by libbpf and by bpfweld: what the programs leave in
 //! their variables has to be what the selftests expect, and the same, byte for byte, in both.
-//! Instructions are compared, too, with what libbpf's own linker makes of the same objects.
+//! Instructions are compared, too, with what libbpf's own linker makes of the same objects, and with what each
+//! linker makes of the other's outputs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,7 @@ use libbpf_sys as sys;
 
 use crate::record::Side;
 use crate::report::Report;
-use crate::{child_with, compare, link_bench, relink};
+use crate::{child_with, compare, link_bench, relink, usdt};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -40,9 +41,11 @@ pub struct Options {
 struct Group {
     name: &'static str,
     objects: &'static [&'static str],
-    /// Programs to run, in this order. Empty where the kernel has no test runs for their type.
+    /// Programs to run, in this order.
     run: &'static [&'static str],
-    /// Variables as they are to be at the start. [`THREAD`] and [`CALL`] stand for themselves.
+    /// Are they run by attaching them, to probes of this process? Of their type there are no test runs.
+    attached: bool,
+    /// Variables as they are to be at the start. [`THREAD`], [`PROCESS`] and [`CALL`] stand for themselves.
     set: &'static [(&'static str, i64)],
     /// Variables as they are to be at the end; the second value where the second object comes before the
     /// first: of weak definitions the first counts.
@@ -51,6 +54,8 @@ struct Group {
 
 /// The thread that runs the programs.
 const THREAD: i64 = i64::MIN;
+/// This process.
+const PROCESS: i64 = i64::MIN + 1;
 /// The number of the system call that the programs are told of: any.
 const CALL: i64 = 121;
 
@@ -59,6 +64,7 @@ const GROUPS: [Group; 6] = [
         name: "linked_funcs",
         objects: &["linked_funcs1", "linked_funcs2"],
         run: &["handler1", "handler2"],
+        attached: false,
         set: &[("my_tid", THREAD), ("syscall_id", CALL)],
         expect: &[
             ("output_val1", 4000, 4000),
@@ -73,6 +79,7 @@ const GROUPS: [Group; 6] = [
         name: "linked_vars",
         objects: &["linked_vars1", "linked_vars2"],
         run: &["handler1", "handler2"],
+        attached: false,
         set: &[("input_bss1", 1000), ("input_bss2", 2000), ("input_bss_weak", 3000)],
         expect: &[
             ("output_bss1", 6000, 6000),
@@ -87,6 +94,7 @@ const GROUPS: [Group; 6] = [
         name: "linked_maps",
         objects: &["linked_maps1", "linked_maps2"],
         run: &["handler_enter1", "handler_enter2", "handler_exit1", "handler_exit2"],
+        attached: false,
         set: &[],
         expect: &[
             ("output_first1", 2000, 2000),
@@ -101,6 +109,7 @@ const GROUPS: [Group; 6] = [
         name: "test_static_linked",
         objects: &["test_static_linked1", "test_static_linked2"],
         run: &["handler1", "handler2"],
+        attached: false,
         set: &[("rovar1", 1), ("rovar2", 4)],
         expect: &[("var1", 7, 7), ("var2", 23, 23)],
     },
@@ -108,6 +117,7 @@ const GROUPS: [Group; 6] = [
         name: "test_subskeleton",
         objects: &["test_subskeleton", "test_subskeleton_lib", "test_subskeleton_lib2"],
         run: &["handler1"],
+        attached: false,
         // The first member of `var3` is what 3 goes into.
         set: &[("rovar1", 10), ("var1", 1), ("var2", 2), ("var3", 3)],
         expect: &[("libout1", 17, 17), ("out1", 170, 170), ("var5", 5, 5), ("var6", 6, 6)],
@@ -115,10 +125,16 @@ const GROUPS: [Group; 6] = [
     Group {
         name: "test_usdt",
         objects: &["test_usdt", "test_usdt_multispec"],
-        // Of kprobe programs there are no test runs.
-        run: &[],
-        set: &[],
-        expect: &[],
+        run: &["usdt0", "usdt3", "usdt_100"],
+        // Arguments are not looked at: libbpf 1.7 describes each in 24 bytes, `usdt.bpf.h` of before in 16.
+        attached: true,
+        set: &[("my_pid", PROCESS)],
+        expect: &[
+            ("usdt0_called", 1, 1),
+            ("usdt3_called", 1, 1),
+            ("usdt12_called", 0, 0),
+            ("usdt_100_called", 1, 1),
+        ],
     },
 ];
 
@@ -192,7 +208,7 @@ fn one(
 
     // Every program, loaded alone: both loaders, and libbpf on what its own linker makes.
     let child = |side: &str, path: &Path| child_with(options.timeout, side, path);
-    let (ours, theirs) = (child("ours", &path), child("theirs", &path));
+    let (ours, mut theirs) = (child("ours", &path), child("theirs", &path));
     if let Some(why) = theirs.crash.as_ref().or(theirs.open_error.as_ref()) {
         bail!("libbpf cannot open it: {why}");
     }
@@ -202,49 +218,70 @@ fn one(
     }
     let differences = compare::compare(&ours, &theirs);
     report.add(Path::new(&format!("{what} (bpfweld)")), &ours, &theirs, differences);
-    let dir = scratch.join("libbpf");
-    fs::create_dir_all(&dir)?;
-    let peer = dir.join(format!("{}.o", group.name));
-    match link_bench::once("libbpf", &peer, objects).map(|()| child("theirs", &peer)) {
-        Err(e) => println!("{what}: libbpf's linker refuses: {e:#}"),
-        // An extern map that comes before its definition, among others.
-        Ok(Side { open_error: Some(e), .. }) => {
-            println!("{what}: libbpf cannot open what its own linker makes: {e}");
+    // The same objects through libbpf's linker, in one step, or with bpfweld doing the first or the second one.
+    for (each, all) in [(None, "libbpf"), (Some("bpfweld"), "libbpf"), (Some("libbpf"), "bpfweld")]
+    {
+        let linkers = each.map_or(String::new(), |each| format!("{each}, then ")) + all;
+        let dir = scratch.join(&linkers);
+        fs::create_dir_all(&dir)?;
+        let peer = dir.join(format!("{}.o", group.name));
+        let steps = match each {
+            None => link_bench::once(all, &peer, objects),
+            Some(each) => two_steps(each, all, &peer, objects),
+        };
+        match steps.map(|()| child("theirs", &peer)) {
+            Err(e) if all == "libbpf" => println!("{what}: {linkers}: refused: {e:#}"),
+            Err(e) => bail!("{linkers}: {e:#}"),
+            // An extern map that comes before its definition, among others.
+            Ok(Side { open_error: Some(e), .. }) if all == "libbpf" => {
+                println!("{what}: {linkers}: libbpf cannot open what its own linker makes: {e}");
+            }
+            Ok(mut other) => {
+                // Variables have other places.
+                relink::without_neighbours(&mut theirs);
+                relink::without_neighbours(&mut other);
+                let differences = compare::compare(&theirs, &other);
+                report.add(Path::new(&format!("{what} ({linkers})")), &theirs, &other, differences);
+            }
         }
-        Ok(mut other) => {
-            let mut ours = theirs;
-            // Variables have other places.
-            relink::without_neighbours(&mut ours);
-            relink::without_neighbours(&mut other);
-            let differences = compare::compare(&ours, &other);
-            report.add(Path::new(&format!("{what} (libbpf)")), &ours, &other, differences);
-        }
-    }
-    if group.run.is_empty() {
-        return Ok(());
     }
     let mut object = Object::parse("output", &bytes)?;
     let theirs = with_libbpf(group, &object, &path)?;
     let places = object.clone();
-    let ours = with_bpfweld(group, &mut object)?;
+    // bpfweld attaches nothing to user space.
+    let ours = match group.attached {
+        true => None,
+        false => Some(with_bpfweld(group, &mut object)?),
+    };
     for (name, first, second) in group.expect {
         let wanted = if turned { second } else { first };
-        let there = [read(&places, &theirs, name)?, read(&places, &ours, name)?];
-        ensure!(
-            there == [*wanted; 2],
-            "{name} is {} behind libbpf and {} behind bpfweld instead of {wanted}",
-            there[0],
-            there[1]
-        );
+        for (loader, data) in [("libbpf", Some(&theirs)), ("bpfweld", ours.as_ref())] {
+            let Some(data) = data else { continue };
+            let there = read(&places, data, name)?;
+            ensure!(there == *wanted, "{name} is {there} behind {loader} instead of {wanted}");
+        }
     }
     // bpfweld makes maps of the sections that programs use, libbpf of all.
-    for (section, bytes) in &ours {
+    for (section, bytes) in ours.iter().flatten() {
         // Behind the last variable are pages.
         let size = places.data.iter().find(|d| d.name == *section).map_or(0, |d| d.size as usize);
         let (a, b) = (theirs.get(section).and_then(|d| d.get(..size)), bytes.get(..size));
         ensure!(b.is_some() && a == b, "section {section} differs: {a:02x?} and {b:02x?}");
     }
     Ok(())
+}
+
+/// Links each object alone with one linker, and the outputs with another.
+fn two_steps(each: &str, all: &str, out: &Path, objects: &[PathBuf]) -> Result<()> {
+    let dir = out.with_extension("parts");
+    fs::create_dir_all(&dir)?;
+    let mut parts = Vec::new();
+    for object in objects {
+        let part = dir.join(object.file_name().context("no object")?);
+        link_bench::once(each, &part, std::slice::from_ref(object))?;
+        parts.push(part);
+    }
+    link_bench::once(all, out, &parts)
 }
 
 /// Section, offset and size of a variable.
@@ -259,12 +296,17 @@ fn place<'o>(object: &'o Object, name: &str) -> Result<(&'o str, usize, usize)> 
 /// What is to stand where, by section.
 fn inputs(group: &Group, object: &Object) -> Result<Vec<(String, usize, Vec<u8>)>> {
     let thread = i64::from(unsafe { libc::gettid() });
+    let process = i64::from(std::process::id());
     group
         .set
         .iter()
         .map(|&(name, value)| {
             let (section, offset, size) = place(object, name)?;
-            let value = if value == THREAD { thread } else { value };
+            let value = match value {
+                THREAD => thread,
+                PROCESS => process,
+                value => value,
+            };
             let bytes = value.to_le_bytes();
             Ok((section.to_owned(), offset, bytes[..size.min(4)].to_vec()))
         })
@@ -306,9 +348,17 @@ fn with_libbpf(group: &Group, object: &Object, path: &Path) -> Result<Data> {
     }
     let loaded = open.load().context("libbpf does not load it")?;
     for name in group.run {
-        let program = loaded.progs().find(|p| p.name() == *name);
+        let program = loaded.progs_mut().find(|p| p.name() == *name);
         let program = program.with_context(|| format!("libbpf has no program {name}"))?;
-        run_program(program.as_fd().as_raw_fd(), name)?;
+        match group.attached {
+            true => {
+                let pid = i32::try_from(std::process::id())?;
+                let link = program.attach_usdt(pid, "/proc/self/exe", usdt::PROVIDER, name);
+                let _link = link.with_context(|| format!("{name} is not attached"))?;
+                usdt::fire(name);
+            }
+            false => run_program(program.as_fd().as_raw_fd(), name)?,
+        }
     }
     let mut data = Data::new();
     for map in loaded.maps() {

@@ -16,6 +16,7 @@
 //! | [`link_bench`] | `link-bench`: how long linking many objects takes |
 //! | [`relink`] | objects linked ahead of time, for libbpf on both sides |
 //! | [`groups`] | `groups`: the selftests of several objects, in every order |
+//! | [`usdt`] | probes of this process, for programs of theirs |
 //! | [`compare`] | two records → differences |
 //! | [`report`] | the table; differences that are meant to be |
 //! | [`bench`] | `peer-bench`: counts, times, memory |
@@ -35,6 +36,7 @@ mod relink;
 mod report;
 mod system_call;
 mod theirs;
+mod usdt;
 mod watch;
 mod work;
 
@@ -193,13 +195,7 @@ fn relinked(options: &Options, objects: &[PathBuf], report: Mutex<Report>) -> Re
     let groups = match options.group {
         0 | 1 => objects.iter().map(|o| vec![o.clone()]).collect(),
         size => {
-            // libbpf loads an object whole: one that it cannot load keeps its neighbours from being loaded.
-            let fine = |o: &&PathBuf| {
-                let side = cached(options, o);
-                side.crash.is_none()
-                    && side.open_error.is_none()
-                    && side.programs.iter().all(|p| p.load.as_ref().is_some_and(|l| l.has_btf))
-            };
+            let fine = |o: &&PathBuf| relink::is_loaded_whole(&cached(options, o));
             let fine: Vec<PathBuf> = objects.iter().filter(fine).cloned().collect();
             println!("{} of {} objects are loaded by libbpf in whole", fine.len(), objects.len());
             relink::groups(&fine, size)

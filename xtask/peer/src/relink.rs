@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use bpfweld::static_link::{LinkErrors, Linker, Options};
 
-use crate::record::Side;
+use crate::record::{Program, Side};
 
 /// What became of a link.
 pub enum Linked {
@@ -60,6 +60,21 @@ pub fn without_neighbours(side: &mut Side) {
     }
 }
 
+/// Does libbpf load all of it? It loads an object as a whole: one that it does not keeps those from being
+/// loaded that are one with it. Of one without programs, nothing is known.
+pub fn is_loaded_whole(side: &Side) -> bool {
+    // Programs of struct_ops tables go in with the table, whatever else is wanted.
+    let fine = |p: &Program| {
+        let load = p.load.as_ref();
+        load.is_some_and(|l| l.has_btf && (l.errno == 0 || p.prog_type != STRUCT_OPS))
+    };
+    let opened = side.crash.is_none() && side.open_error.is_none();
+    opened && !side.programs.is_empty() && side.programs.iter().all(fine)
+}
+
+/// `BPF_PROG_TYPE_STRUCT_OPS`.
+const STRUCT_OPS: u32 = 27;
+
 /// Groups of `size`, each object in about one, the same for the same objects.
 pub fn groups(objects: &[PathBuf], size: usize) -> Vec<Vec<PathBuf>> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -68,7 +83,10 @@ pub fn groups(objects: &[PathBuf], size: usize) -> Vec<Vec<PathBuf>> {
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below.max(1)
     };
-    (0..objects.len() / size.max(1))
-        .map(|_| (0..size).map(|_| objects[random(objects.len())].clone()).collect())
-        .collect()
+    let mut group = || {
+        // No object twice.
+        let mut left = objects.to_vec();
+        (0..size).map(|_| left.swap_remove(random(left.len()))).collect()
+    };
+    (0..objects.len() / size.max(1)).map(|_| group()).collect()
 }
