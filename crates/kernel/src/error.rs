@@ -30,6 +30,21 @@ pub enum LoadError {
         /// The error number.
         source: io::Error,
     },
+    /// The kernel takes fewer instructions from this process. It says so before it verifies any.
+    #[error(
+        "program `{program}` of `{instance}` has {count} instructions; the kernel takes {limit} from a process \
+         without CAP_BPF (before Linux 5.2, from any)"
+    )]
+    TooLong {
+        /// Its entry function.
+        program: String,
+        /// The instance that this is from.
+        instance: String,
+        /// Its instructions.
+        count: usize,
+        /// The kernel's limit.
+        limit: usize,
+    },
     /// A map could not be made, filled or frozen.
     #[error("map `{map}` of `{label}`: {problem}")]
     Map {
@@ -127,6 +142,7 @@ impl LoadError {
             Self::Target { .. } => "E0306",
             Self::Unsupported { .. } => "E0307",
             Self::Image { .. } | Self::NoImage { .. } => "E0308",
+            Self::TooLong { .. } => "E0312",
             Self::Rejected(_) => "E0400",
         }
     }

@@ -25,6 +25,9 @@ use crate::sys::{Log, ProgInfo, ProgLoad, Sys, line_records};
 use crate::target::{self, AttachOption};
 use crate::upload::Upload;
 
+/// Most instructions of a program whose process lacks CAP_BPF, and before Linux 5.2 of any
+/// (`BPF_MAXINSNS`, linux/bpf_common.h).
+const MAX_INSNS: usize = 4096;
 /// How often a load is tried again that the kernel broke off (a signal was pending).
 const EAGAIN_TRIES: usize = 5;
 /// Bytes of the first log buffer: the most that kernels before 5.2 take. Memory that is not written to
@@ -525,6 +528,10 @@ impl ProgramLoader<'_> {
             let what = format!("load program `{program}` of `{instance}`");
             let needed = privilege::for_program(image.program.prog_type.0);
             return LoadError::Privilege(Privilege::find_out(&**self.features.sys(), what, needed));
+        }
+        let count = image.insns.len();
+        if errno.raw_os_error() == Some(libc::E2BIG) && count > MAX_INSNS {
+            return LoadError::TooLong { program, instance, count, limit: MAX_INSNS };
         }
         LoadError::Program { program, instance, source: errno }
     }

@@ -121,6 +121,28 @@ fn a_load_that_was_broken_off_is_tried_again() {
 }
 
 #[test]
+fn a_program_that_is_too_long_for_this_process_is_told() {
+    let (features, sys) = kernel(|command| match command {
+        Command::ProgLoad { .. } => errno(libc::E2BIG),
+        _ => None,
+    });
+    for (count, told) in [(4096, false), (4097, true)] {
+        let mut set = SetBuilder::new();
+        let mut insns = vec![mov(0, 2); count - 1];
+        insns.push(exit());
+        set.image("long", insns, &[]);
+        let error = load(&set.finish(), &features).unwrap_err();
+        match &error {
+            LoadError::TooLong { count: 4097, limit: 4096, .. } if told => {}
+            LoadError::Program { .. } if !told => {}
+            _ => panic!("{count}: {error}"),
+        }
+    }
+    // Without a log and with one: the verifier says no word either time.
+    assert_eq!(sys.count("ProgLoad"), 4);
+}
+
+#[test]
 fn a_denied_program_names_the_capabilities() {
     let (features, _) = kernel(|command| match command {
         Command::ProgLoad { .. } => errno(libc::EPERM),

@@ -354,7 +354,7 @@ pub enum LinkError {
         /// Second arena.
         second: String,
     },
-    /// More instructions than an image can address.
+    /// More instructions than the kernel takes of any program.
     #[error("{entry} would have more than {limit} instructions")]
     TooLong {
         /// The entry program.

@@ -384,6 +384,29 @@ fn maps_are_counted() {
 }
 
 #[test]
+fn instructions_are_counted() {
+    // Of main: a call, a verdict, an exit; of the others what is asked for.
+    let long = |counts: [usize; 2]| {
+        let object = Maker::new("long").entry("main", &[call(1), call(2)]);
+        let named = |maker: Maker, name: &str| maker.function(name, Linkage::Static, false, &[]);
+        let object = named(named(object, "f1"), "f2").edit(|o| {
+            for (function, count) in o.functions[1..].iter_mut().zip(counts) {
+                let mut body = (*function.body).clone();
+                body.insns = vec![body.insns[0]; count - 1];
+                body.insns.push(Insn { code: EXIT, ..Insn::default() });
+                function.body = body.into();
+            }
+            let offset = o.functions[1].offset;
+            o.functions[2].offset = offset + 8 * counts[0] as u64;
+        });
+        object.done()
+    };
+    assert!(link(&[long([600_000, 399_996])]).is_ok());
+    let error = link(&[long([600_000, 399_997])]).unwrap_err();
+    assert!(matches!(error, LinkError::TooLong { limit: 1_000_000, .. }), "{error}");
+}
+
+#[test]
 fn weak_externs_may_stay_unresolved() {
     let root = Maker::new("root")
         .extern_("f", true)

@@ -87,6 +87,8 @@ fn failures() -> Vec<Failure> {
         })
         .into(),
         LoadError::Program { program: pid(), instance: "root.o".into(), source: refused() }.into(),
+        LoadError::TooLong { program: pid(), instance: "root.o".into(), count: 5000, limit: 4096 }
+            .into(),
         rejected("this is new", 0),
         rejected("BPF program is too large. Processed 1000001 insn", 100),
         LoadError::Image {
