@@ -4,6 +4,9 @@
 //!
 //! Programs are put on first and taken off last: until all are on, everything can be taken back; from then
 //! on, what is left is detaching.
+//!
+//! What is taken back was never there for `rollback`: until the journal goes, each chain keeps the generation
+//! before as `older`.
 
 use std::io;
 use std::path::PathBuf;

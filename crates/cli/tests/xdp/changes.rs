@@ -136,6 +136,43 @@ fn maps_stay_with_their_programs() {
 }
 
 #[test]
+fn maps_that_are_pinned_are_shared_by_path() {
+    let Some(world) = World::new() else { return };
+    let _echo = world.echo();
+    world.does(&step(1, ""));
+    let pin = world.map("s1", "order");
+    let shared = format!(" -P 60 --map order={}", pin.display());
+    world.does(&format!("load {HERE} chain/step.o -s xdp --set id=2 --name s2{shared}"));
+    assert_eq!(world.send(1), 1);
+    let ran: Vec<_> = (0..3).map(|i| world.value("s1", "order", i)).collect();
+    assert_eq!(ran, [2, 1, 2]);
+    world.does(&format!("unload {HERE} -a"));
+    world.nothing_is_left();
+}
+
+#[test]
+fn of_all_interfaces_or_of_one() {
+    let Some(world) = World::new() else { return };
+    world.pair("here1", "there1");
+    for interface in [HERE, "here1"] {
+        world.does(&format!("load {interface} chain/bare.o --name on-{interface}"));
+    }
+    let told = world.does("status");
+    assert!(told.contains("on-here0") && told.contains("on-here1"), "{told}");
+    let told = world.does("status here1");
+    assert!(!told.contains("on-here0") && told.contains("on-here1"), "{told}");
+    // Nothing is left of chains that run.
+    for line in ["clean", "clean here1"] {
+        world.does(line);
+        assert_eq!(world.shape(&[HERE, "here1"]), "here0: on-here0; here1: on-here1");
+    }
+    for interface in [HERE, "here1"] {
+        world.does(&format!("unload {interface} -a"));
+    }
+    world.nothing_is_left();
+}
+
+#[test]
 fn modes() {
     let Some(world) = World::new() else { return };
     let _echo = world.echo();
@@ -281,6 +318,8 @@ fn others_are_adopted() {
     let _echo = world.echo();
     world.fails(&format!("adopt {HERE}"), 1, "E0703");
     world.put_on(HERE, "xdpdrv", "chain/bare.o", "xdp");
+    // It is tail-called from a function: not every kernel can.
+    world.fails(&format!("adopt {HERE} --without mixed-tail-calls"), 1, "E0307");
     world.does(&format!("adopt {HERE} --dry-run"));
     assert_eq!(world.status_of(HERE)["ours"], false);
     world.does(&format!("adopt {HERE}"));

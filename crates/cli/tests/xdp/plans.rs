@@ -31,6 +31,11 @@ map = { order = "first:order" }
 fn a_plan_is_made_so_and_then_nothing_differs() {
     let Some(world) = World::new() else { return };
     let _echo = world.echo();
+    // Tried without being attached, it is the kernel that takes it or not.
+    let wild = World::object("verifier/wild.o");
+    let program = format!("[[interface.program]]\nobject = \"{wild}\"\n");
+    let path = plan(&world, &format!("[[interface]]\nname = \"{HERE}\"\n{program}"));
+    world.fails(&format!("apply {path} --dry-run"), 1, "invalid access to packet");
     let path = plan(&world, TWO);
     world.fails(&format!("diff {path}"), 1, "");
     world.does(&format!("apply {path} --dry-run"));
