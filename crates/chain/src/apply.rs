@@ -93,7 +93,7 @@ impl Chains<'_> {
                 continue;
             };
             if !journal.steps.is_empty() {
-                chain.files().keep_previous(self.sys())?;
+                chain.keep_previous()?;
             }
             match commit(chain, planned, prepared, options, (&mut journal, i)) {
                 Ok(change) => changes.push((at, planned.interface.clone(), change)),

@@ -213,6 +213,13 @@ impl<'h> Chain<'h> {
         &self.state
     }
 
+    /// What there is to go back to stays, should the next change be taken back for the sake of others.
+    pub(crate) fn keep_previous(&mut self) -> Result<(), ChainError> {
+        self.files.keep_previous(self.host.sys())?;
+        self.found.older = self.found.previous.take().or(self.found.older.take());
+        Ok(())
+    }
+
     /// Is there a generation before?
     pub(crate) fn has_previous(&self) -> bool {
         self.found.previous.is_some() || self.found.older.is_some()

@@ -351,7 +351,7 @@ impl Files {
         sys.rename(&next, &current).map_err(file("rename", &next))
     }
 
-    /// Keeps `previous` as `older`: a change may be taken back for the sake of others.
+    /// Keeps `previous` as `older`.
     pub(crate) fn keep_previous(&self, sys: &dyn Sys) -> Result<(), ChainError> {
         rename_if_there(sys, &self.previous(), &self.older()).map(drop)
     }
