@@ -14,10 +14,36 @@ LICENSE("GPL");
 
 JUMPS(first)
 
-//@ run: not-to-be-loaded
-//@ documents: E0228
+//@ run: jumps
 //@ objects: first.o second.o
-//@ command: check
+//@ packet: 64
+//@ needs: feature:jump-tables kernel
+//@ codes: 20
+
+//@ run: linked-and-loaded
+//@ needs: feature:jump-tables kernel
+//@ linked: all.o = first.o second.o
+//@ objects: $TMP/all.o
+//@ packet: 64
+//@ codes: 20
+
+//@ run: no-table
+//@ objects: first.o second.o
+//@ packet: 64
+//@ needs: kernel root
+//@ args: --without jump-tables
+//@ error: jumps through tables of instructions
+
+//@ run: engine
+//@ objects: first.o second.o
+//@ packet: 64
+//@ args: --engine engine
+//@ error: jumps through a table
+
+//@ run: shown
+//@ objects: first.o second.o
+//@ command: disasm
+//@ stdout: r2 = jump table to \d+, \d+, \d+(.|\n)*gotox r2
 
 //@ run: linked
 //@ command: inspect

@@ -147,6 +147,10 @@ impl Decoder<'_> {
                 | ImageTarget::TypelessKsym(wanted),
             ) => self.missing(wanted).map(|()| 0),
             Some(ImageTarget::KernelFunction(_)) => Err(self.error(at, "is no call")),
+            Some(ImageTarget::JumpTable(_)) => {
+                Err(self
+                    .error(at, "jumps through a table, which takes a kernel (feature jump-tables)"))
+            }
             None if insn.src == pseudo::FUNC => {
                 let target = (at as i64 + 1).saturating_add(insn.imm.into());
                 match self.slot(target) {

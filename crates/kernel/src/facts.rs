@@ -55,6 +55,8 @@ pub mod map_type {
     pub const USER_RINGBUF: u32 = 31;
     /// `BPF_MAP_TYPE_ARENA`.
     pub const ARENA: u32 = 33;
+    /// `BPF_MAP_TYPE_INSN_ARRAY`.
+    pub const INSN_ARRAY: u32 = 34;
 }
 
 /// Flags of `BPF_MAP_CREATE`.

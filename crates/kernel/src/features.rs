@@ -86,6 +86,7 @@ features! {
     RingBuffer = "ring-buffer", "5.8", "ring buffer maps";
     Arena = "arena", "6.9", "arenas: memory shared with user space";
     FarOffsets = "far-offsets", "7.0", "addresses of 512 MiB and more behind a map's start";
+    JumpTables = "jump-tables", "6.19", "jumps through tables of instructions";
     BpfCookie = "bpf-cookie", "5.15", "cookies of attachments";
     UprobeMulti = "uprobe-multi", "6.6", "many uprobes attached at once";
     IsaV2 = "isa-v2", "4.14", "instruction set v2: all comparisons";

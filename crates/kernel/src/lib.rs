@@ -28,6 +28,7 @@ mod attach;
 pub mod error;
 pub mod facts;
 pub mod features;
+mod jump_table;
 mod kallsyms;
 pub mod loader;
 pub mod log;

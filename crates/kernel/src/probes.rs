@@ -5,11 +5,16 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use bpfweld_btf::Kind;
+use bpfweld_insn::flow::JAX;
 use bpfweld_insn::{CALL, EXIT, INSN_SIZE, Insn, LD_IMM64, pseudo};
 
 use crate::facts::{attach_type, map_flag, map_type, prog_flag, prog_type};
 use crate::features::Feature;
+use crate::jump_table;
 use crate::sys::{MapCreate, ProgLoad, Sys, TestRun, Uprobes};
+
+/// `dst = *(u64 *)(src + off)`: `BPF_LDX | BPF_MEM | BPF_DW`.
+const LOAD_U64: u8 = 0x79;
 
 /// Numbers of helpers that tell kernels apart (`enum bpf_func_id`).
 mod helper {
@@ -256,6 +261,13 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             max_entries: 1,
             ..Default::default()
         })),
+        Feature::JumpTables => {
+            let table = jump_table::make(sys, &[4, 4])?;
+            let [first, second] = ld_imm64(1, pseudo::MAP_VALUE, table.as_raw_fd());
+            let load_entry = Insn { code: LOAD_U64, dst: 1, src: 1, off: 0, imm: 0 };
+            let jump = Insn { code: JAX, dst: 1, ..Insn::default() };
+            load(sys, &[first, second, load_entry, jump, mov(0, 0), exit()])
+        }
         Feature::FarOffsets => {
             // The kernel gives an arena no memory before it is used.
             const FAR: u32 = 1 << 29;

@@ -1,5 +1,6 @@
 //! Programs: the image patched on a copy, loaded, its log fetched when the verifier refuses it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -11,9 +12,10 @@ use bpfweld_link::{Image, ImageReloc, ImageTarget, KernelRef, Origin, Site, core
 use bpfweld_object::ProgramType;
 
 use crate::attach;
-use crate::error::{LoadError, Rejected, SymbolProblem};
+use crate::error::{LoadError, MapProblem, Rejected, SymbolProblem};
 use crate::facts::{prog_flag, prog_type};
 use crate::features::{Feature, Features};
+use crate::jump_table;
 use crate::loader::Device;
 use crate::log::VerifierLog;
 use crate::maps::{Map, kernel_name};
@@ -161,7 +163,9 @@ impl ProgramLoader<'_> {
         let wanted = target::of(self.targets, image);
         let attach = attach::find(self.features, self.running, self.kernel_btf, image, wanted)?;
         let mut modules = ModuleFds::default();
-        let insns = self.patched(image, &mut modules)?;
+        // The program that is loaded holds its tables.
+        let tables = self.jump_tables(image)?;
+        let insns = self.patched(image, &tables, &mut modules)?;
         let (func_info, line_info) = self.debug_info(image);
         let kind = image.program.prog_type.0;
         let name = match self.features.get(Feature::Names) {
@@ -216,6 +220,7 @@ impl ProgramLoader<'_> {
             (calls, Feature::BpfCalls),
             (calls && tail_calls, Feature::MixedTailCalls),
             (callbacks, Feature::FuncPointers),
+            (!image.jump_tables.is_empty(), Feature::JumpTables),
         ];
         for (needed, feature) in needs {
             if needed && !self.features.get(feature) {
@@ -227,7 +232,12 @@ impl ProgramLoader<'_> {
     }
 
     /// The instructions for the kernel, with every reference filled in.
-    fn patched(&self, image: &Image, modules: &mut ModuleFds) -> Result<Vec<u8>, LoadError> {
+    fn patched(
+        &self,
+        image: &Image,
+        tables: &BTreeMap<u32, OwnedFd>,
+        modules: &mut ModuleFds,
+    ) -> Result<Vec<u8>, LoadError> {
         let mut bytes = encode(&image.insns);
         let (slots, _) = bytes.as_chunks_mut();
         for reloc in &image.relocs {
@@ -238,7 +248,7 @@ impl ProgramLoader<'_> {
             let mut place = [Insn::default(); 2];
             let place = &mut place[..given.len()];
             place.copy_from_slice(given);
-            self.patch(image, reloc, place, modules)?;
+            self.patch(image, reloc, place, tables, modules)?;
             for (slot, insn) in slots.iter_mut().skip(at).zip(place) {
                 *slot = encoded(*insn);
             }
@@ -252,6 +262,7 @@ impl ProgramLoader<'_> {
         image: &Image,
         reloc: &ImageReloc,
         place: &mut [Insn],
+        tables: &BTreeMap<u32, OwnedFd>,
         modules: &mut ModuleFds,
     ) -> Result<(), LoadError> {
         let at = reloc.insn as usize;
@@ -271,6 +282,11 @@ impl ProgramLoader<'_> {
                 let start = self.maps.get(map.index()).map_or(0, Map::variables_at);
                 let offset = start.wrapping_add(*offset).cast_signed();
                 set_imm64(image, at, place, pseudo::MAP_VALUE, fd, offset)?;
+            }
+            ImageTarget::JumpTable(table) => {
+                let table = tables.get(table);
+                let fd = table.ok_or_else(|| broken(image, at, "has no jump table"))?;
+                set_imm64(image, at, place, pseudo::MAP_VALUE, fd.as_raw_fd(), 0)?;
             }
             ImageTarget::KernelFunction(wanted) => {
                 let call = match place {
@@ -318,6 +334,26 @@ impl ProgramLoader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The tables that a program refers to: it alone can use them.
+    fn jump_tables(&self, image: &Image) -> Result<BTreeMap<u32, OwnedFd>, LoadError> {
+        let failed = |source| LoadError::Map {
+            map: format!("jump table of program {}", image.name),
+            label: image.instance.clone(),
+            problem: MapProblem::Call { step: "make", source, hint: String::new() },
+        };
+        let mut made = BTreeMap::new();
+        for reloc in &image.relocs {
+            if let ImageTarget::JumpTable(table) = reloc.target
+                && let Some(slots) = image.jump_tables.get(table as usize)
+                && !made.contains_key(&table)
+            {
+                let fd = jump_table::make(&**self.features.sys(), slots).map_err(failed)?;
+                made.insert(table, fd);
+            }
+        }
+        Ok(made)
     }
 
     fn map_fd(&self, image: &Image, index: usize) -> Result<i32, LoadError> {

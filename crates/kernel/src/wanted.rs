@@ -46,7 +46,9 @@ impl Wanted {
                 }
                 ImageTarget::TypedKsym(wanted) => (&mut self.variables, wanted),
                 ImageTarget::TypelessKsym(wanted) => (&mut self.symbols, wanted),
-                ImageTarget::Map(_) | ImageTarget::MapValue { .. } => continue,
+                ImageTarget::Map(_) | ImageTarget::MapValue { .. } | ImageTarget::JumpTable(_) => {
+                    continue;
+                }
             };
             list.push(without_flavour(&wanted.name).to_owned());
         }

@@ -272,14 +272,6 @@ pub enum LinkError {
         /// The first call.
         site: Option<Box<Site>>,
     },
-    /// A function that jumps through a table.
-    #[error(
-        "{function} jumps through a table (section .jumptables), which bpfweld links ahead of time but does not load; compile with -mllvm -bpf-min-jump-table-entries=10000"
-    )]
-    JumpTable {
-        /// The function.
-        function: FunctionRef,
-    },
     /// Variables in an arena that another object defines, or none.
     #[error(
         "{function} uses variables in an arena (section .addr_space.1), and its object defines none; define a map of type BPF_MAP_TYPE_ARENA there, or link it ahead of time (`bpfweld link`) with the object that does"
@@ -418,7 +410,6 @@ impl LinkError {
             Self::DuplicateLabel(_) => "E0223",
             Self::Read(error) => error.problem.code(),
             Self::BigEndian(_) => "E0224",
-            Self::JumpTable { .. } => "E0228",
             Self::NoArena { .. } => "E0229",
             Self::Btf { .. } | Self::BrokenReference { .. } | Self::ForeignInstance(_) => "E0225",
         }

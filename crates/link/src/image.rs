@@ -102,6 +102,8 @@ pub struct Image {
     pub lines: Vec<ImageLine>,
     /// Instructions that no program may reach, by rising index.
     pub poisoned: Vec<Poisoned>,
+    /// Tables that it jumps through: instruction slots of the image, those of one table all in one function.
+    pub jump_tables: Vec<Vec<u32>>,
 }
 
 impl Image {
@@ -190,6 +192,8 @@ pub enum ImageTarget {
         /// Offset into its value.
         offset: u32,
     },
+    /// `ldimm64` of the address of a table, by its index in [`Image::jump_tables`].
+    JumpTable(u32),
     /// `call` of a kernel function.
     KernelFunction(KernelRef),
     /// `ldimm64` of the address of a kernel function, or of 0 when it is weak and not there.

@@ -142,6 +142,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
             relocs: Vec::new(),
             lines: Vec::new(),
             poisoned: Vec::new(),
+            jump_tables: Vec::new(),
         };
         Ok(Self { linked, plan, maps, types, relocators, warnings, starts, image })
     }
@@ -176,6 +177,10 @@ impl<'a, 'l> Emitter<'a, 'l> {
             global: linkage.global,
         });
         self.image.insns.extend_from_slice(&function.insns);
+        // A program has at most a million instructions, and tables are counted with its maps.
+        let first_table = self.image.jump_tables.len() as u32;
+        let moved = |table: &Vec<u32>| table.iter().map(|slot| start + slot).collect();
+        self.image.jump_tables.extend(function.jump_tables.iter().map(moved));
         self.core_relocs(planned.instance, function, start)?;
         let mut edges = planned.edges.iter().peekable();
         for (reloc_index, reloc) in function.relocs.iter().enumerate() {
@@ -222,10 +227,12 @@ impl<'a, 'l> Emitter<'a, 'l> {
                 RelocTarget::ExternAddr { id, addend } => {
                     self.extern_address(planned.instance, instance, id, addend)?
                 }
+                RelocTarget::JumpTable { table } => {
+                    Some(ImageTarget::JumpTable(first_table + table))
+                }
                 RelocTarget::Call(_)
                 | RelocTarget::FuncAddr(_)
-                | RelocTarget::Arena { map: None, .. }
-                | RelocTarget::JumpTable { .. } => None,
+                | RelocTarget::Arena { map: None, .. } => None,
             };
             let target = target.ok_or_else(|| LinkError::BrokenReference {
                 function: instance.function_ref(planned.func),
@@ -446,12 +453,10 @@ impl<'a, 'l> Emitter<'a, 'l> {
             }
         }
         let entry = || self.plan.name(self.linked, 0);
-        if used.len() > MAX_MAPS {
-            return Err(LinkError::TooManyMaps {
-                entry: entry(),
-                count: used.len(),
-                limit: MAX_MAPS,
-            });
+        // A jump table is a map to the kernel.
+        let count = used.len() + self.image.jump_tables.len();
+        if count > MAX_MAPS {
+            return Err(LinkError::TooManyMaps { entry: entry(), count, limit: MAX_MAPS });
         }
         let mut arenas = used.iter().filter(|&&m| self.maps.map_type(m) == Some(ARENA));
         if let (Some(&first), Some(&second)) = (arenas.next(), arenas.next()) {

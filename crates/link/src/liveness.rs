@@ -6,7 +6,7 @@
 
 use bpfweld_insn::class;
 use bpfweld_insn::flow::Regs;
-use bpfweld_insn::{CALL, EXIT, Insn};
+use bpfweld_insn::{CALL, EXIT, Flow, Insn};
 
 /// Visits of an instruction before the answer is "no": keeps the work linear. Each visit of a slot
 /// comes with a new set of registers, and sets only grow, so eleven would be enough for any function.
@@ -40,7 +40,11 @@ pub(crate) fn only_tested(insns: &[Insn], at: usize, args: impl Fn(usize) -> u8)
         if after == Regs::NONE {
             continue;
         }
-        for next in insn.flow(slot).successors() {
+        let flow = insn.flow(slot);
+        if flow == Flow::Unknown {
+            return false;
+        }
+        for next in flow.successors() {
             let Ok(next) = usize::try_from(next) else { return false };
             work.push((next, after));
         }

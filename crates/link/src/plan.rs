@@ -253,12 +253,10 @@ fn collect(linked: &Linked, entry: Entry, warnings: &mut Vec<String>) -> Result<
                 RelocTarget::Arena { map: None, .. } => {
                     return Err(LinkError::NoArena { function: plan.name(linked, at) });
                 }
-                RelocTarget::Map(_) | RelocTarget::Data { .. } | RelocTarget::Arena { .. } => {
-                    continue;
-                }
-                RelocTarget::JumpTable { .. } => {
-                    return Err(LinkError::JumpTable { function: plan.name(linked, at) });
-                }
+                RelocTarget::Map(_)
+                | RelocTarget::Data { .. }
+                | RelocTarget::Arena { .. }
+                | RelocTarget::JumpTable { .. } => continue,
             };
             edges.push(Edge { reloc: reloc_index, kind });
         }

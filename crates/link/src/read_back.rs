@@ -85,6 +85,21 @@ fn check_image(set: &ImageSet, btf: &Btf, image: &Image) -> Result<(), String> {
         {
             return Err(format!("relocation of instruction {at}: no map {}", m.0));
         }
+        if let ImageTarget::JumpTable(table) = reloc.target
+            && image.jump_tables.get(table as usize).is_none()
+        {
+            return Err(format!("relocation of instruction {at}: no jump table {table}"));
+        }
+    }
+    let function_of = |slot: &u32| image.functions.partition_point(|f| f.start <= *slot);
+    for (i, table) in image.jump_tables.iter().enumerate() {
+        let wrong = |slot: &u32| *slot >= end || second.contains(&(*slot as usize));
+        if table.iter().any(wrong) {
+            return Err(format!("jump table {i} leads to no instruction"));
+        }
+        if table.windows(2).any(|w| function_of(&w[0]) != function_of(&w[1])) {
+            return Err(format!("jump table {i} leads into two functions"));
+        }
     }
     let mut last = None;
     for line in &image.lines {

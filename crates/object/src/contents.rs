@@ -12,6 +12,7 @@ use crate::error::{ReadError, ReadProblem};
 use crate::externs::ExternIndex;
 use crate::functions::{Code, FunctionPlace, check_loads, decode, linkage};
 use crate::info;
+use crate::jump_tables::JumpTables;
 use crate::kept::Kept;
 use crate::maps::MapIndex;
 use crate::model::{Body, ExternId, Linkage};
@@ -150,6 +151,7 @@ impl Later {
             maps: &self.maps,
             externs: &self.externs,
             called: Vec::new(),
+            tables: JumpTables::default(),
         };
         resolver.resolve(&mut functions)?;
         // No instruction refers to anything but by its entry in `relocs`.

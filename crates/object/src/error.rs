@@ -295,6 +295,9 @@ pub enum RelocProblem {
         /// Its size in bytes.
         size: u64,
     },
+    /// A jump table is not one of the function's.
+    #[error("the jump table {0}")]
+    JumpTable(&'static str),
     /// A call of an extern with an offset.
     #[error("a call of an extern cannot lead {0} slots behind its start")]
     ExternOffset(i64),

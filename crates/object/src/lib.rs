@@ -30,6 +30,7 @@ mod externs;
 mod file;
 mod functions;
 mod info;
+mod jump_tables;
 mod kept;
 mod maps;
 pub mod model;

@@ -137,6 +137,8 @@ pub struct Body {
     pub lines: Vec<LineInfo>,
     /// CO-RE relocation records, by rising instruction index.
     pub core_relocs: Vec<CoreReloc>,
+    /// Tables that it jumps through (LLVM 22, section `.jumptables`): indices of its instruction slots.
+    pub jump_tables: Vec<Vec<u32>>,
 }
 
 impl Body {
@@ -146,6 +148,7 @@ impl Body {
         btf_func: None,
         lines: Vec::new(),
         core_relocs: Vec::new(),
+        jump_tables: Vec::new(),
     };
 }
 
@@ -183,11 +186,10 @@ pub enum RelocTarget {
         /// Offset in the variables of this object, addend included.
         offset: u32,
     },
-    /// An `ldimm64` of a jump table: offsets of instructions in the section of the code that refers to it,
-    /// eight bytes each (LLVM 22, section `.jumptables`).
+    /// An `ldimm64` of a jump table.
     JumpTable {
-        /// Offset in the section of tables, addend included.
-        offset: u32,
+        /// Index into the function's [`Body::jump_tables`].
+        table: u32,
     },
     /// An `ldimm64` of the address of an extern: a function, variable, map or kernel symbol.
     ExternAddr {

@@ -9,12 +9,10 @@ use crate::elf::{Elf, Place, Rel, Section, Symbol, reloc_type};
 use crate::error::{ReadProblem, RelocProblem};
 use crate::externs::ExternIndex;
 use crate::functions::{Code, FunctionPlace};
+use crate::jump_tables::{self, JumpTables};
 use crate::maps::MapIndex;
 use crate::model::{ExternId, Reloc, RelocTarget};
 use crate::roles::Role;
-
-/// Where LLVM 22 puts the tables of `switch` statements.
-pub(crate) const JUMP_TABLES: &str = ".jumptables";
 
 /// Everything that a reference can lead to.
 pub(crate) struct Resolver<'r, 'a> {
@@ -25,6 +23,7 @@ pub(crate) struct Resolver<'r, 'a> {
     pub(crate) externs: &'r ExternIndex,
     /// Externs that are called although only that tells what they are.
     pub(crate) called: Vec<ExternId>,
+    pub(crate) tables: JumpTables,
 }
 
 impl Resolver<'_, '_> {
@@ -39,6 +38,7 @@ impl Resolver<'_, '_> {
             let here = functions.get_mut(self.code.of_section(index)).unwrap_or_default();
             for function in here {
                 function.body.relocs = self.function(function, section, &rels)?;
+                function.body.jump_tables = self.tables.take();
             }
         }
         Ok(())
@@ -94,7 +94,7 @@ impl Resolver<'_, '_> {
             let Some(&insn) = insns.get(slot) else { break };
             let here = rel.filter(|_| slot == next);
             let target = match here {
-                Some(rel) => self.relocated(insn, rel).map(Some),
+                Some(rel) => self.relocated(function, insn, rel).map(Some),
                 None => self.bare(function, insn, offset_of(slot)),
             };
             match target {
@@ -139,7 +139,12 @@ impl Resolver<'_, '_> {
     }
 
     /// A reference that has a relocation.
-    fn relocated(&mut self, insn: Insn, rel: &Rel) -> Result<RelocTarget, RelocProblem> {
+    fn relocated(
+        &mut self,
+        function: &Reading<'_>,
+        insn: Insn,
+        rel: &Rel,
+    ) -> Result<RelocTarget, RelocProblem> {
         let index = usize::try_from(rel.symbol).unwrap_or(usize::MAX);
         let Some(symbol) = self.elf.symbol(index) else {
             let count = self.elf.symbol_count();
@@ -148,7 +153,7 @@ impl Resolver<'_, '_> {
         let call = insn.code == bpfweld_insn::CALL && matches!(insn.src, 0 | pseudo::CALL);
         match rel.kind {
             reloc_type::LD_IMM64 if insn.is_ld_imm64() => {
-                self.address(symbol, rel.addend.unwrap_or_else(|| insn.imm.into()))
+                self.address(function, symbol, rel.addend.unwrap_or_else(|| insn.imm.into()))
             }
             reloc_type::CALL if call => {
                 // With REL the addend is counted in slots and one less, as in a relative call.
@@ -197,7 +202,12 @@ impl Resolver<'_, '_> {
         self.function_at(section, symbol, addend).map(RelocTarget::Call)
     }
 
-    fn address(&mut self, symbol: Symbol, addend: i64) -> Result<RelocTarget, RelocProblem> {
+    fn address(
+        &mut self,
+        function: &Reading<'_>,
+        symbol: Symbol,
+        addend: i64,
+    ) -> Result<RelocTarget, RelocProblem> {
         let Some(index) = self.place(symbol)? else {
             let id = self.externs.of_symbol(symbol.index).ok_or(RelocProblem::NoSymbol)?;
             let addend = i32::try_from(addend).map_err(|_| RelocProblem::ExternOffset(addend))?;
@@ -225,11 +235,10 @@ impl Resolver<'_, '_> {
             let target = in_bounds(section.size).map(|offset| RelocTarget::Arena { map, offset });
             return target.ok_or(outside);
         }
-        if section.name == JUMP_TABLES {
-            let outside =
-                RelocProblem::OutOfData { section: name(), offset: shown, size: section.size };
-            let target = in_bounds(section.size).map(|offset| RelocTarget::JumpTable { offset });
-            return target.ok_or(outside);
+        if section.name == jump_tables::SECTION {
+            let place = (symbol.value.wrapping_add_signed(addend), symbol.size);
+            let table = self.tables.find(section, place, function, self.elf.endian);
+            return table.map(|table| RelocTarget::JumpTable { table });
         }
         let Some((data, size)) = self.data.of_section(index) else {
             return Err(RelocProblem::WrongSection(name()));

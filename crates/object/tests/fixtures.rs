@@ -47,7 +47,7 @@ fn show(object: &Object, target: RelocTarget) -> String {
             let map = map.map_or("an arena", |map| &object.maps[map.index()].name);
             format!("{map}+{offset}")
         }
-        RelocTarget::JumpTable { offset } => format!("jump table {offset}"),
+        RelocTarget::JumpTable { table } => format!("jump table {table}"),
         RelocTarget::ExternAddr { id, addend } => format!("extern {}+{addend}", external(id)),
     }
 }

@@ -169,6 +169,11 @@ impl Reader<'_> {
             Some(ImageTarget::MapValue { map: index, offset }) => {
                 return load(format!("address {} + {offset}", map(*index)));
             }
+            Some(ImageTarget::JumpTable(table)) => {
+                let places = self.new.jump_tables.get(*table as usize);
+                let places: Vec<_> = places.into_iter().flatten().map(u32::to_string).collect();
+                return load(format!("jump table to {}", places.join(", ")));
+            }
             Some(ImageTarget::KernelFunction(wanted)) => return format!("call {}", wanted.name),
             Some(
                 ImageTarget::KernelFunctionAddr(wanted)

@@ -183,6 +183,7 @@ impl SetBuilder {
                 .collect(),
             lines,
             poisoned: Vec::new(),
+            jump_tables: Vec::new(),
         });
         self.images.len() as u32 - 1
     }

@@ -32,7 +32,7 @@ use std::rc::Rc;
 use bpfweld_insn::{JA32, pseudo};
 use bpfweld_object::ProgramType;
 
-use crate::image::{Image, ImageFunction, ImageLine, ImageReloc, ImageSet, Poisoned};
+use crate::image::{Image, ImageFunction, ImageLine, ImageReloc, ImageSet, ImageTarget, Poisoned};
 use code::{Body, Inst, TAIL_CALL};
 use frame::Extent;
 pub use report::{FuseReport, FusedCall, ImageReport, KeptCall, Origin, Region, Why};
@@ -188,7 +188,15 @@ impl<'i> Program<'i> {
             });
         }
         let long_jumps = image.insns.iter().any(|i| i.code == JA32);
-        let bodies: Vec<_> = listings.iter().map(|l| code::blocks(l).map(Rc::new)).collect();
+        let jumps = |inst: &Inst| {
+            let reloc = inst.reloc.and_then(|at| image.relocs.get(at as usize));
+            reloc.is_some_and(|r| matches!(r.target, ImageTarget::JumpTable(_)))
+        };
+        let blocks = |l: &Vec<Inst>| match l.iter().any(jumps) {
+            true => Err(Why::Control),
+            false => code::blocks(l).map(Rc::new),
+        };
+        let bodies: Vec<_> = listings.iter().map(blocks).collect();
         let any = |_, _| true;
         let extent = |b: &Result<Rc<Body>, Why>| match b {
             Ok(body) => frame::extent(body, &any),
@@ -525,6 +533,15 @@ impl<'p, 'i> Attempt<'p, 'i> {
             }
             let len = new.insns.len() as u32 - start;
             new.functions.push(ImageFunction { start, len, ..old.functions[f].clone() });
+        }
+        // A function with tables stays as it is, or goes.
+        for table in &mut new.jump_tables {
+            let slot = table.first().copied().unwrap_or(0);
+            let f = old.functions.partition_point(|f| f.start <= slot).saturating_sub(1);
+            match needed[f] {
+                true => table.iter_mut().for_each(|s| *s = *s - old.functions[f].start + starts[f]),
+                false => table.clear(),
+            }
         }
         let report =
             ImageReport { fused: self.fused, kept: self.kept, regions, ..ImageReport::default() };

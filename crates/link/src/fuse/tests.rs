@@ -80,6 +80,7 @@ fn image(functions: &[&[Insn]]) -> Image {
         relocs: vec![],
         lines,
         poisoned: vec![],
+        jump_tables: vec![],
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bpfweld_btf::{Btf, Kind, Type};
-use bpfweld_insn::{CALL, Insn, Regs, pseudo};
+use bpfweld_insn::{CALL, Flow, Insn, Regs, pseudo};
 use bpfweld_object::{Function, Linkage, ProgramSpec, ProgramType};
 
 use crate::image::{Image, ImageFunction, ImageSet, ImageTarget, MapIndex};
@@ -257,7 +257,10 @@ fn arguments_read(insns: &[Insn]) -> (u16, u16) {
             let mut changed = false;
             for at in (0..insns.len()).rev() {
                 let insn = insns[at];
-                let after = insn.flow(at).successors().fold(0, |all, to| {
+                let flow = insn.flow(at);
+                // Nobody knows what is read where an indirect jump goes.
+                let nowhere = if flow == Flow::Unknown { calls_read } else { 0 };
+                let after = flow.successors().fold(nowhere, |all, to| {
                     all | usize::try_from(to).ok().and_then(|t| live.get(t)).copied().unwrap_or(0)
                 });
                 let mut used = insn.reg_use();
@@ -310,6 +313,9 @@ fn sets_r0(insns: &[Insn]) -> bool {
             continue;
         }
         if insn.code == bpfweld_insn::EXIT {
+            return false;
+        }
+        if insn.flow(at) == Flow::Unknown {
             return false;
         }
         if !insn.reg_use().writes.has(0) {

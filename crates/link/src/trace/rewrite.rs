@@ -34,6 +34,7 @@ pub(super) fn rewrite(
         relocs: Vec::new(),
         lines: Vec::new(),
         poisoned: Vec::new(),
+        jump_tables: vec![Vec::new(); image.jump_tables.len()],
         ..image.clone()
     };
     // New slot of every old one, and of every function's start.
@@ -94,6 +95,12 @@ fn one_function(
             insert(made, behind, map);
         }
         at += insn.slots();
+    }
+    for (table, made) in image.jump_tables.iter().zip(&mut made.jump_tables) {
+        let to = |slot: &u32| targets.get((*slot as usize).checked_sub(first)?).copied();
+        if let Some(moved) = table.iter().map(to).collect::<Option<Vec<_>>>() {
+            *made = moved.into_iter().map(|slot| slot as u32).collect();
+        }
     }
     let exit = made.insns.len();
     insert(made, &insertions.exit, map);
