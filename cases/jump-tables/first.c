@@ -20,6 +20,13 @@ JUMPS(first)
 //@ needs: feature:jump-tables kernel
 //@ codes: 20
 
+//@ run: traced
+//@ needs: feature:jump-tables kernel
+//@ objects: first.o second.o
+//@ packet: 64
+//@ args: --trace
+//@ codes: 20
+
 //@ run: linked-and-loaded
 //@ needs: feature:jump-tables kernel
 //@ linked: all.o = first.o second.o

@@ -1,7 +1,7 @@
 //! Images put together by hand, fused, and looked at.
 
 use bpfweld_btf::TypeId;
-use bpfweld_insn::{CALL, EXIT, Insn, JA, pseudo};
+use bpfweld_insn::{CALL, EXIT, Insn, JA, LD_IMM64, pseudo};
 use bpfweld_object::{FuncId, ProgramSpec, ProgramType};
 
 use super::*;
@@ -408,4 +408,24 @@ fn what_is_no_image_is_left_alone() {
     assert_eq!(fused(&out).0, out.insns);
     let none = Image { insns: vec![], functions: vec![], ..image(&[&[exit()]]) };
     fuse_image(&none, &FuseOptions::default());
+}
+
+#[test]
+fn jump_tables_follow_their_functions() {
+    let [load, high] = [insn(LD_IMM64, 1, 0, 0, 0), Insn::default()];
+    let jump = insn(bpfweld_insn::flow::JAX, 1, 0, 0, 0);
+    let mut image = image(&[
+        &[call(1), call(2), exit()],
+        &[mov(0, 1), mov(0, 2), exit()],
+        &[load, high, jump, exit(), exit()],
+    ]);
+    image.relocs.push(ImageReloc { insn: 6, target: ImageTarget::JumpTable(0) });
+    image.jump_tables.push(vec![10, 9]);
+    let (new, report) = fuse_image(&image, &FuseOptions::default());
+    check(&new);
+    assert_eq!((report.fused.len(), new.functions.len()), (1, 2));
+    assert_eq!(report.kept[0].why, Why::Control);
+    let start = new.functions[1].start;
+    assert_ne!(start, 6);
+    assert_eq!(new.jump_tables, [[start + 4, start + 3]]);
 }

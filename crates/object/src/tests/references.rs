@@ -200,6 +200,37 @@ fn the_error_names_section_offset_and_symbol() {
     );
 }
 
+/// A function of five slots, at 8 in its section, that jumps through this table.
+fn jumps_through(table: &[u8]) -> Builder {
+    let jump = Insn { code: bpfweld_insn::flow::JAX, ..Insn::default() };
+    let mut b = Builder::new();
+    let xdp = b.code("xdp", &[&[EXIT][..], &load(0, 0), &[jump, EXIT, EXIT]].concat());
+    b.func("before", xdp, 0, 8);
+    b.func("jumps", xdp, 8, 40);
+    let tables = b.data(".jumptables", table);
+    let symbol = b.symbol("BPF.JT.0.0", (LOCAL, OBJECT), tables, (0, table.len() as u64));
+    b.rel(xdp, 8, symbol, R_64);
+    b
+}
+
+#[test]
+fn jump_tables() {
+    let table = |to: &[u64]| to.iter().flat_map(|at| at.to_le_bytes()).collect::<Vec<u8>>();
+    let object = jumps_through(&table(&[40, 8, 32])).parse();
+    let function = &object.functions[1];
+    assert_eq!(function.relocs[0].target, RelocTarget::JumpTable { table: 0 });
+    assert_eq!(function.jump_tables, [[4, 0, 3]]);
+    // Another function, the second half of a load, no slot, behind the end.
+    for to in [0, 16, 33, 48, u64::MAX] {
+        let (offset, problem) = reloc_problem(jumps_through(&table(&[32, to])).fails());
+        assert_eq!((offset, problem), (8, R::JumpTable("leads out of the function")), "{to}");
+    }
+    for len in [4, 12] {
+        let (_, problem) = reloc_problem(jumps_through(&table(&[32, 32])[..len]).fails());
+        assert_eq!(problem, R::JumpTable("is not made of entries of eight bytes"));
+    }
+}
+
 #[test]
 fn references_by_number_are_refused() {
     // File descriptors and BTF ids mean nothing in a file.
