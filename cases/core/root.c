@@ -29,6 +29,12 @@ LICENSE("GPL");
 //@ bind: prog=target.o
 //@ codes: 4110
 
+// The types of another kernel.
+//@ run: kernel-btf
+//@ bind: prog=target.o
+//@ args: --kernel-btf other-kernel.o
+//@ codes: 8111
+
 // Without a name that the kernel's types are found by, there is nothing to relocate against.
 //@ run: kernel-btf-missing
 //@ args: --kernel-btf $TMP/nothing
