@@ -62,6 +62,7 @@ pub struct Report {
     objects: usize,
     programs: usize,
     equal: usize,
+    asked_both: usize,
     loaded_theirs: usize,
     loaded_both: usize,
     counts: BTreeMap<&'static str, Count>,
@@ -80,6 +81,7 @@ impl Report {
             objects: 0,
             programs: 0,
             equal: 0,
+            asked_both: 0,
             loaded_theirs: 0,
             loaded_both: 0,
             counts: BTreeMap::new(),
@@ -94,6 +96,8 @@ impl Report {
         for q in &theirs.programs {
             let loaded = |p: &crate::record::Program| p.load.as_ref().is_some_and(|l| l.errno == 0);
             let mine = ours.programs.iter().find(|p| p.name == q.name);
+            let asked = |p: &crate::record::Program| p.load.is_some();
+            self.asked_both += usize::from(asked(q) && mine.is_some_and(asked));
             self.loaded_theirs += usize::from(loaded(q));
             self.loaded_both += usize::from(loaded(q) && mine.is_some_and(loaded));
         }
@@ -137,6 +141,7 @@ impl Report {
         println!();
         println!("{:>6} objects", self.objects);
         println!("{:>6} programs, {} of them equal in all", self.programs, self.equal);
+        println!("{:>6} programs that both ask the kernel for", self.asked_both);
         println!(
             "{:>6} programs that libbpf gets into the kernel, {} of them bpfweld too",
             self.loaded_theirs, self.loaded_both
