@@ -71,8 +71,10 @@ fn we_link_the_outputs_of_bpftool_further() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     bpftool_link(&at("two.o"), &[&case("defines.o")]);
-    bpfweld_link(&at("all.o"), &[&case("uses.o"), &at("two.o")]);
-    runs(&at("all.o"), dir.path());
+    for pair in [[case("uses.o"), at("two.o")], [at("two.o"), case("uses.o")]] {
+        bpfweld_link(&at("all.o"), &pair.each_ref().map(PathBuf::as_path));
+        runs(&at("all.o"), dir.path());
+    }
     bpftool_link(&at("whole.o"), &[&case("uses.o"), &case("defines.o")]);
     bpfweld_link(&at("again.o"), &[&at("whole.o")]);
     runs(&at("again.o"), dir.path());
