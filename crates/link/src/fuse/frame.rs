@@ -10,7 +10,7 @@
 use bpfweld_insn::class;
 
 use super::code::{ADD64_IMM, Body, End, FP, Inst, MOV64};
-use super::order::Waiting;
+use super::order::{Backwards, Waiting};
 
 /// Visits of a block before the answer is "loose": an address that moves down in a loop.
 const MAX_VISITS: u8 = 40;
@@ -85,7 +85,7 @@ fn run(body: &Body, entry: State, calls: &dyn Fn(u32, u16) -> bool) -> Extent {
     let mut known: Vec<Option<State>> = vec![None; body.blocks.len()];
     let mut visits = vec![0u8; body.blocks.len()];
     known[0] = Some(entry);
-    let mut waiting = Waiting::at_entry(body);
+    let mut waiting = Waiting::at_entry(&Backwards::of(body));
     while let Some(at) = waiting.next() {
         let Some(mut state) = known[at] else { continue };
         visits[at] += 1;

@@ -24,24 +24,25 @@ impl Backwards {
         let count = body.blocks.len();
         let mut found = Self { order: Vec::with_capacity(count), circles: false };
         let mut seen = vec![Seen::Not; count];
-        let mut path = Vec::new();
+        let mut path = Vec::with_capacity(count);
         for root in 0..count {
             if seen[root] != Seen::Not {
                 continue;
             }
             seen[root] = Seen::OnPath;
-            path.push((root, body.blocks[root].end.successors()));
-            while let Some((at, rest)) = path.last_mut() {
-                let Some(to) = rest.next() else {
+            path.push((root, 0));
+            while let Some((at, turn)) = path.last_mut() {
+                let Some(to) = body.blocks[*at].end.successors().nth(*turn) else {
                     seen[*at] = Seen::Done;
                     found.order.push(*at);
                     path.pop();
                     continue;
                 };
+                *turn += 1;
                 match seen[to] {
                     Seen::Not => {
                         seen[to] = Seen::OnPath;
-                        path.push((to, body.blocks[to].end.successors()));
+                        path.push((to, 0));
                     }
                     Seen::OnPath => found.circles = true,
                     Seen::Done => {}
@@ -85,9 +86,8 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// The entry waits.
-    pub(super) fn at_entry(body: &Body) -> Self {
-        let mut order = Backwards::of(body).order;
-        order.reverse();
+    pub(super) fn at_entry(backwards: &Backwards) -> Self {
+        let order: Vec<BlockId> = backwards.order.iter().rev().copied().collect();
         let mut rank = vec![0; order.len()];
         for (at, &id) in order.iter().enumerate() {
             rank[id] = at;

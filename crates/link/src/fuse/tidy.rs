@@ -18,7 +18,7 @@ use foldhash::{HashMap, HashMapExt as _};
 
 use super::code::{Block, BlockId, Body, End, FP, Inst, MOV64};
 use super::order::{Backwards, before, live_in, live_out};
-use super::values::{Around, Bounds, Known, Number, Numbers, State, Value, learn};
+use super::values::{Around, Bounds, Known, Number, Numbers, State, Value};
 
 /// Rounds of all passes: what one pass finds can make work for another. Most bodies need two.
 const ROUNDS: usize = 4;
@@ -33,18 +33,20 @@ pub(super) fn tidy(body: &mut Body, bounds: Bounds) {
     compact(body);
     keep(body, &mut numbers);
     for round in 0..ROUNDS {
-        let mut known = numbers.analyse(body);
+        let mut backwards = Backwards::of(body);
+        let mut known = numbers.analyse(body, &backwards);
         // In the first round there may be something to sweep that was there before.
-        let mut changed = rewrite(body, &mut numbers, &known) || round == 0;
+        let mut changed = rewrite(body, &mut numbers, &known, &backwards) || round == 0;
         if changed {
-            sweep(body);
-            known = numbers.analyse(body);
+            backwards = Backwards::of(body);
+            sweep(body, &backwards);
+            known = numbers.analyse(body, &backwards);
         }
-        changed |= thread(body, &mut numbers, &known);
+        changed |= thread(body, &mut numbers, &known, &backwards);
         changed |= compact(body);
         changed |= sink(body);
         if changed {
-            sweep(body);
+            sweep(body, &Backwards::of(body));
         }
         changed |= unite(body);
         if !changed {
@@ -55,8 +57,13 @@ pub(super) fn tidy(body: &mut Body, bounds: Bounds) {
 }
 
 /// Copies and loads of what another register holds; tests whose outcome is known.
-fn rewrite(body: &mut Body, numbers: &mut Numbers, known: &[Option<Around>]) -> bool {
-    let live = live_in(body);
+fn rewrite(
+    body: &mut Body,
+    numbers: &mut Numbers,
+    known: &[Option<Around>],
+    backwards: &Backwards,
+) -> bool {
+    let live = backwards.live_in(body);
     let mut changed = false;
     for (id, around) in known.iter().enumerate() {
         let Some(around) = around else { continue };
@@ -75,7 +82,7 @@ fn rewrite(body: &mut Body, numbers: &mut Numbers, known: &[Option<Around>]) -> 
         block.insts.truncate(kept);
         if let End::Branch { mut test, taken, next } = block.end {
             let behind = live[taken].or(live[next]);
-            let there = Known { regs, facts: around.start.facts.clone() };
+            let there = Known { regs, facts: around.start.facts };
             let end = match numbers.decide(test.insn, &there, behind) {
                 Some(holds) => End::Goto(if holds { taken } else { next }),
                 None => {
@@ -168,7 +175,7 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
     }
     // (block, index) of each load, by field.
     let mut loads: HashMap<i16, Vec<(BlockId, usize)>> = HashMap::new();
-    for (id, known) in numbers.analyse(body).into_iter().enumerate() {
+    for (id, known) in numbers.analyse(body, &Backwards::of(body)).into_iter().enumerate() {
         let Some(Around { start: Known { mut regs, .. }, .. }) = known else { continue };
         for (at, inst) in body.blocks[id].insts.iter().enumerate() {
             if numbers.is_bound(inst, &regs) {
@@ -194,18 +201,23 @@ fn is_copy(inst: &Inst) -> bool {
 }
 
 /// Edges go past tests whose outcome is known for who comes that way.
-fn thread(body: &mut Body, numbers: &mut Numbers, known: &[Option<Around>]) -> bool {
-    let live = live_in(body);
+fn thread(
+    body: &mut Body,
+    numbers: &mut Numbers,
+    known: &[Option<Around>],
+    backwards: &Backwards,
+) -> bool {
+    let live = backwards.live_in(body);
     // Through a loop a test would be decided once for each turn.
-    let looping = in_loops(body);
+    let looping = in_loops(body, backwards);
     let mut changed = false;
     for (id, around) in known.iter().enumerate() {
         let Some(around) = around else { continue };
         let mut end = body.blocks[id].end;
         let found = numbers.edges(&end, &around.end).map(|edge| {
             let (to, fact) = edge?;
-            let mut arriving = Known { regs: around.end, facts: around.start.facts.clone() };
-            learn(&mut arriving.facts, fact);
+            let facts = numbers.learn(around.start.facts, fact);
+            let arriving = Known { regs: around.end, facts };
             Some((to, destination(body, numbers, (&looping, &live), to, arriving)))
         });
         let new = |old: BlockId| found.iter().flatten().find(|f| f.0 == old).map_or(old, |f| f.1);
@@ -257,10 +269,10 @@ fn destination(
 }
 
 /// Which blocks are part of a cycle.
-fn in_loops(body: &Body) -> Vec<bool> {
+fn in_loops(body: &Body, backwards: &Backwards) -> Vec<bool> {
     let count = body.blocks.len();
     let mut looping = vec![false; count];
-    if !Backwards::of(body).circles {
+    if !backwards.circles {
         return looping;
     }
     // Strongly connected components, iteratively (Tarjan).
@@ -380,8 +392,7 @@ fn is_constant(inst: &Inst) -> bool {
 }
 
 /// Instructions whose result nobody reads.
-fn sweep(body: &mut Body) {
-    let backwards = Backwards::of(body);
+fn sweep(body: &mut Body, backwards: &Backwards) {
     loop {
         // Where nothing goes round, all is known of what comes behind a block when its turn comes.
         let mut live = match backwards.circles {

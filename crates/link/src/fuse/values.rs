@@ -6,13 +6,11 @@
 //! it would have to hold that number before the instruction on every path, and on the path that comes
 //! there first nothing can.
 
-use std::rc::Rc;
-
 use bpfweld_insn::{Insn, Regs, class};
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::code::{Body, End, FP, Inst};
-use super::order::Waiting;
+use super::order::{Backwards, Waiting};
 
 /// A value number. Most say themselves what they stand for; others are an index into [`Numbers`]' table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,6 +31,7 @@ impl Number {
     }
 
     /// The number that says itself that it stands for this value.
+    #[inline]
     fn speaking(value: Value) -> Option<Self> {
         /// Blocks and instructions have numbers below this: no program comes near.
         const MANY: u32 = 1 << 28;
@@ -101,15 +100,32 @@ pub(super) type Fact = (u8, Number, Number, bool);
 const MAX_FACTS: usize = 24;
 
 /// What is known at some place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     pub(super) regs: State,
-    /// Shared by the places that know the same.
-    pub(super) facts: Rc<Vec<Fact>>,
+    pub(super) facts: Facts,
+}
+
+/// Facts, by the one that was learned last: an index into [`Numbers`]' table of facts, each of which says
+/// which was learned before. So places that know the same share it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Facts(u32);
+
+impl Facts {
+    const NONE: Self = Self(u32::MAX);
+}
+
+/// A fact that was learned, and what was known before.
+#[derive(Clone, Copy, Debug)]
+struct Learned {
+    fact: Fact,
+    before: Facts,
+    /// How many facts that makes.
+    count: usize,
 }
 
 /// What is known of a block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Around {
     /// At its start.
     pub(super) start: Known,
@@ -121,19 +137,32 @@ pub(super) struct Around {
 pub(super) struct Numbers {
     values: Vec<Value>,
     index: HashMap<Value, Number>,
+    learned: Vec<Learned>,
     /// Bounds of the packet in the context that r1 holds on entry; empty where it holds another thing.
     bounds: Bounds,
 }
 
 impl Numbers {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { values: Vec::new(), index: HashMap::new(), bounds }
+        /// Of a short program.
+        const USUAL: usize = 224;
+        Self {
+            values: Vec::with_capacity(USUAL),
+            index: HashMap::with_capacity(USUAL),
+            learned: Vec::with_capacity(USUAL),
+            bounds,
+        }
     }
 
+    #[inline]
     pub(super) fn number(&mut self, value: Value) -> Number {
-        if let Some(number) = Number::speaking(value) {
-            return number;
+        match Number::speaking(value) {
+            Some(number) => number,
+            None => self.listed(value),
         }
+    }
+
+    fn listed(&mut self, value: Value) -> Number {
         let next = Number::new(Number::IN_TABLE, self.values.len() as u64);
         let at = *self.index.entry(value).or_insert(next);
         if at == next {
@@ -142,6 +171,7 @@ impl Numbers {
         at
     }
 
+    #[inline]
     pub(super) fn value(&self, number: Number) -> Option<Value> {
         let rest = number.0 & Number::MASK;
         let reg = (rest & 0xf) as u8;
@@ -165,28 +195,27 @@ impl Numbers {
 
     fn entry(&mut self) -> Known {
         let regs = std::array::from_fn(|reg| self.number(Value::Entry(reg as u8)));
-        Known { regs, facts: Rc::default() }
+        Known { regs, facts: Facts::NONE }
     }
 
     /// What is known of each block; `None` for one that is not reached.
-    pub(super) fn analyse(&mut self, body: &Body) -> Vec<Option<Around>> {
+    pub(super) fn analyse(&mut self, body: &Body, backwards: &Backwards) -> Vec<Option<Around>> {
         let mut known: Vec<Option<Around>> = vec![None; body.blocks.len()];
         // Registers that got a join's number in a block keep it: so this ends.
         let mut joined = vec![[false; PARTS]; body.blocks.len()];
         let start = self.entry();
         known[0] = Some(Around { end: start.regs, start });
-        let mut waiting = Waiting::at_entry(body);
+        let mut waiting = Waiting::at_entry(backwards);
         while let Some(at) = waiting.next() {
             let Some(around) = &mut known[at] else { continue };
-            let Known { mut regs, facts } = around.start.clone();
+            let Known { mut regs, facts } = around.start;
             let block = &body.blocks[at];
             for (i, inst) in block.insts.iter().enumerate() {
                 self.step(at, i, inst, &mut regs);
             }
             around.end = regs;
             for (to, fact) in self.edges(&block.end, &regs).into_iter().flatten() {
-                let mut arriving = Known { regs, facts: facts.clone() };
-                learn(&mut arriving.facts, fact);
+                let arriving = Known { regs, facts: self.learn(facts, fact) };
                 if self.merge(to, &mut known[to], &mut joined[to], arriving) {
                     waiting.add(to);
                 }
@@ -236,32 +265,95 @@ impl Numbers {
                 changed = true;
             }
         }
-        changed | agree(&mut old.facts, &arriving.facts)
+        let agreed = self.agree(old.facts, arriving.facts);
+        changed |= agreed != old.facts;
+        old.facts = agreed;
+        changed
+    }
+
+    /// Facts, the last learned first.
+    fn facts(&self, mut facts: Facts) -> impl Iterator<Item = Fact> {
+        std::iter::from_fn(move || {
+            let learned = self.learned.get(facts.0 as usize)?;
+            facts = learned.before;
+            Some(learned.fact)
+        })
+    }
+
+    fn count(&self, facts: Facts) -> usize {
+        self.learned.get(facts.0 as usize).map_or(0, |learned| learned.count)
+    }
+
+    /// Adds a fact.
+    pub(super) fn learn(&mut self, facts: Facts, fact: Option<Fact>) -> Facts {
+        let count = self.count(facts) + 1;
+        match fact {
+            Some(fact) if count <= MAX_FACTS && !self.facts(facts).any(|f| f == fact) => {
+                let more = Facts(self.learned.len() as u32);
+                self.learned.push(Learned { fact, before: facts, count });
+                more
+            }
+            _ => facts,
+        }
+    }
+
+    /// The facts that others have as well.
+    fn agree(&mut self, facts: Facts, others: Facts) -> Facts {
+        // Most come from one place and begin alike.
+        let (mut same, mut rest) = (facts, others);
+        while same != rest {
+            let (a, b) = (self.count(same), self.count(rest));
+            if a >= b {
+                same = self.before(same);
+            }
+            if b >= a {
+                rest = self.before(rest);
+            }
+        }
+        let mut more: Vec<Fact> =
+            self.facts(facts).take(self.count(facts) - self.count(same)).collect();
+        let before = more.len();
+        more.retain(|fact| self.facts(others).any(|other| other == *fact));
+        if more.len() == before {
+            return facts;
+        }
+        more.into_iter().rev().fold(same, |facts, fact| self.learn(facts, Some(fact)))
+    }
+
+    fn before(&self, facts: Facts) -> Facts {
+        self.learned.get(facts.0 as usize).map_or(Facts::NONE, |learned| learned.before)
     }
 
     /// The number of what an instruction makes, and what is known behind it.
     pub(super) fn step(&mut self, block: usize, at: usize, inst: &Inst, regs: &mut State) {
         let insn = inst.insn;
-        let used = inst.reg_use();
-        let made = match self.is_bound(inst, regs) {
-            true => Some(self.bound(block, at, insn.off, regs)),
-            false => self.result(inst, regs),
+        let outcome = |reg: u8| Value::Outcome(block as u32, at as u32, reg);
+        let makes = match insn.class() {
+            class::ALU | class::ALU64 | class::LDX => true,
+            class::LD => insn.is_ld_imm64(),
+            _ => false,
         };
-        let contents = self.contents(block, at, inst, regs);
-        let mut written = used.writes.0 & 0x3ff;
-        while written != 0 {
-            let reg = written.trailing_zeros() as u8;
-            regs[usize::from(reg)] = self.number(Value::Outcome(block as u32, at as u32, reg));
-            written &= written - 1;
+        if makes {
+            let made = match self.is_bound(inst, regs) {
+                true => Some(self.bound(block, at, insn.off, regs)),
+                false => self.result(inst, regs),
+            };
+            let dst = insn.dst.min(FP);
+            if made.is_some() || dst < FP {
+                regs[usize::from(dst)] = made.unwrap_or_else(|| self.number(outcome(dst)));
+            }
+            return;
         }
-        if let Some(made) = made {
-            regs[usize::from(insn.dst.min(FP))] = made;
+        let contents = self.contents(block, at, inst, regs);
+        let written = inst.reg_use().writes;
+        for reg in (0..FP).filter(|&reg| written.has(reg)) {
+            regs[usize::from(reg)] = self.number(outcome(reg));
         }
         if let Some(contents) = contents {
             regs[CONTENTS] = contents;
         }
         if moves_packet(inst) {
-            regs[PACKET] = self.number(Value::Outcome(block as u32, at as u32, PACKET as u8));
+            regs[PACKET] = self.number(outcome(PACKET as u8));
         }
     }
 
@@ -403,8 +495,8 @@ impl Numbers {
     pub(super) fn field(&self, inst: &Inst) -> Option<usize> {
         let insn = inst.insn;
         // 32 bits, zero-extended.
-        let found = self.bounds.iter().position(|&off| off == insn.off);
-        found.filter(|_| insn.code == 0x61)
+        let loads = insn.code == 0x61;
+        loads.then(|| self.bounds.iter().position(|&off| off == insn.off)).flatten()
     }
 
     /// Where the context has the packet's bounds.
@@ -414,7 +506,7 @@ impl Numbers {
 
     /// The context pointer of a program whose context bounds a packet?
     pub(super) fn is_context(&self, number: Number) -> bool {
-        !self.bounds.is_empty() && self.value(number) == Some(Value::Entry(1))
+        !self.bounds.is_empty() && Number::speaking(Value::Entry(1)) == Some(number)
     }
 
     /// What a conditional jump compares.
@@ -436,7 +528,7 @@ impl Numbers {
     /// behind it.
     pub(super) fn decide(&mut self, insn: Insn, known: &Known, live: Regs) -> Option<bool> {
         let (a, b) = self.operands(insn, &known.regs);
-        let fact = known.facts.iter().find(|f| (f.0, f.1, f.2) == (insn.code, a, b));
+        let fact = self.facts(known.facts).filter(|f| (f.0, f.1, f.2) == (insn.code, a, b)).last();
         // A number that is read behind the comparison may need what the verifier concludes from it.
         let needed =
             |n| self.is_read(n) && (0..10).any(|r| live.has(r) && known.regs[usize::from(r)] == n);
@@ -448,36 +540,6 @@ impl Numbers {
         }
         let (a, b) = (self.constant(a)?, self.constant(b)?);
         compare(insn, a, b)
-    }
-}
-
-/// Drops facts that others do not have. Were there any?
-fn agree(facts: &mut Rc<Vec<Fact>>, others: &Rc<Vec<Fact>>) -> bool {
-    if Rc::ptr_eq(facts, others) {
-        return false;
-    }
-    // Most come from one place and begin alike.
-    let same = facts.iter().zip(others.iter()).take_while(|(a, b)| a == b).count();
-    let (_, rest) = others.split_at(same);
-    if facts[same..].iter().all(|fact| rest.contains(fact)) {
-        return false;
-    }
-    let mut left = same;
-    Rc::make_mut(facts).retain(|fact| {
-        let kept = left > 0 || rest.contains(fact);
-        left = left.saturating_sub(1);
-        kept
-    });
-    true
-}
-
-/// Adds a fact.
-pub(super) fn learn(facts: &mut Rc<Vec<Fact>>, fact: Option<Fact>) {
-    if let Some(fact) = fact
-        && facts.len() < MAX_FACTS
-        && !facts.contains(&fact)
-    {
-        Rc::make_mut(facts).push(fact);
     }
 }
 
