@@ -7,8 +7,10 @@ use clap::{ArgMatches, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::binding::parse_label;
+use deferred::Deferred;
 use static_link::StaticLinkArgs;
 
+pub(crate) mod deferred;
 pub(crate) mod static_link;
 pub(crate) mod xdp;
 
@@ -68,81 +70,81 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show what an object holds and what it wants
     #[command(after_help = AFTER_INSPECT)]
-    Inspect(InspectArgs),
+    Inspect(Deferred<InspectArgs>),
     /// Link, load and verify every entry program; attach nothing, leave nothing
     #[command(after_help = AFTER_CHECK)]
-    Check(CheckArgs),
+    Check(Deferred<CheckArgs>),
     /// Link, load and run a program over packets; attach nothing, leave nothing
     #[command(after_help = AFTER_RUN)]
-    Run(RunArgs),
+    Run(Deferred<RunArgs>),
     /// Link, load and pin programs and maps
     #[command(after_help = AFTER_LOAD)]
-    Load(LoadArgs),
+    Load(Deferred<LoadArgs>),
     /// Link objects into one object file, for bpfweld, libbpf and other loaders
     #[command(after_help = static_link::AFTER)]
-    Link(StaticLinkArgs),
+    Link(Deferred<StaticLinkArgs>),
     /// Show the linked and fused code with function names, source lines and map names
     #[command(after_help = AFTER_DISASM)]
-    Disasm(DisasmArgs),
+    Disasm(Deferred<DisasmArgs>),
     /// Run many XDP programs on one interface, as one program
     #[command(after_help = AFTER_XDP, disable_help_subcommand = true)]
-    Xdp(xdp::XdpArgs),
+    Xdp(Deferred<xdp::XdpArgs>),
     /// Draw objects, functions, calls, bindings and maps
     #[command(after_help = AFTER_GRAPH)]
-    Graph(GraphArgs),
+    Graph(Deferred<GraphArgs>),
     /// Show what the running kernel can do
     #[command(after_help = AFTER_FEATURES)]
-    Features(FeaturesArgs),
+    Features(Deferred<FeaturesArgs>),
     /// Explain an error by its code
     #[command(after_help = AFTER_EXPLAIN)]
-    Explain(ExplainArgs),
+    Explain(Deferred<ExplainArgs>),
     /// Print a completion script for a shell
     #[command(after_help = AFTER_COMPLETIONS)]
-    Completions(CompletionsArgs),
+    Completions(Deferred<CompletionsArgs>),
     /// Print the manual page, or write one page a command
     #[command(after_help = AFTER_MAN)]
-    Man(ManArgs),
+    Man(Deferred<ManArgs>),
 }
 
 impl Command {
     /// Was `--verbose` given?
     pub(crate) fn verbose(&self) -> bool {
         match self {
-            Self::Inspect(InspectArgs { output, .. })
-            | Self::Check(CheckArgs { output, .. })
-            | Self::Run(RunArgs { output, .. })
-            | Self::Load(LoadArgs { output, .. })
-            | Self::Link(StaticLinkArgs { output, .. })
-            | Self::Disasm(DisasmArgs { output, .. })
-            | Self::Features(FeaturesArgs { output, .. }) => output.verbose,
             Self::Xdp(args) => args.command.common().verbose > 0,
-            Self::Explain(_) | Self::Graph(_) | Self::Completions(_) | Self::Man(_) => false,
+            _ => self.output().is_some_and(|output| output.verbose),
         }
     }
 
     /// Was `--json` given?
     pub(crate) fn json(&self) -> bool {
         match self {
-            Self::Inspect(InspectArgs { output, .. })
-            | Self::Check(CheckArgs { output, .. })
-            | Self::Run(RunArgs { output, .. })
-            | Self::Load(LoadArgs { output, .. })
-            | Self::Link(StaticLinkArgs { output, .. })
-            | Self::Disasm(DisasmArgs { output, .. })
-            | Self::Features(FeaturesArgs { output, .. }) => output.json,
             Self::Xdp(args) => args.command.json(),
-            Self::Explain(_) | Self::Graph(_) | Self::Completions(_) | Self::Man(_) => false,
+            _ => self.output().is_some_and(|output| output.json),
         }
+    }
+
+    fn output(&self) -> Option<&OutputArgs> {
+        Some(match self {
+            Self::Inspect(args) => &args.output,
+            Self::Check(args) => &args.output,
+            Self::Run(args) => &args.output,
+            Self::Load(args) => &args.output,
+            Self::Link(args) => &args.output,
+            Self::Disasm(args) => &args.output,
+            Self::Features(args) => &args.output,
+            Self::Xdp(_) | Self::Explain(_) | Self::Graph(_) => return None,
+            Self::Completions(_) | Self::Man(_) => return None,
+        })
     }
 
     /// Paths of the objects that it is about.
     pub(crate) fn object_paths(&self) -> Vec<&Path> {
         match self {
             Self::Inspect(args) => vec![&args.object],
-            Self::Check(CheckArgs { link, .. })
-            | Self::Run(RunArgs { link, .. })
-            | Self::Load(LoadArgs { link, .. })
-            | Self::Disasm(DisasmArgs { link, .. }) => link.object_paths(),
+            Self::Check(args) => args.link.object_paths(),
+            Self::Run(args) => args.link.object_paths(),
+            Self::Load(args) => args.link.object_paths(),
+            Self::Disasm(args) => args.link.object_paths(),
             Self::Link(args) => args.objects.iter().map(PathBuf::as_path).collect(),
             Self::Xdp(args) => args.command.object_paths(),
             _ => Vec::new(),
@@ -674,7 +676,7 @@ mod tests {
 
     use super::*;
 
-    fn run_args(args: &[&str]) -> (RunArgs, ArgMatches) {
+    fn run_args(args: &[&str]) -> (Deferred<RunArgs>, ArgMatches) {
         let matches = Cli::command().try_get_matches_from(args).unwrap();
         let Command::Run(run) = Cli::from_arg_matches(&matches).unwrap().command else {
             panic!("not run");
@@ -706,7 +708,9 @@ mod tests {
 
     #[test]
     fn every_argument_says_what_it_is() {
-        for command in Cli::command().get_subcommands() {
+        let mut main = Cli::command();
+        main.build();
+        for command in main.get_subcommands() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             assert!(command.get_after_help().is_some(), "{}", command.get_name());
             for arg in command.get_arguments() {

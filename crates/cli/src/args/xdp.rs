@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::FuseArg;
+use super::deferred::Deferred;
 use bpfweld::link::chain_root::Verdicts;
 use bpfweld_chain::XdpMode;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
@@ -21,37 +22,37 @@ pub(crate) struct XdpArgs {
 pub(crate) enum XdpCommand {
     /// Add XDP programs to the chain on an interface
     #[command(after_help = AFTER_LOAD)]
-    Load(XdpLoadArgs),
+    Load(Deferred<XdpLoadArgs>),
     /// Take XDP programs out of the chain on an interface
     #[command(after_help = AFTER_UNLOAD)]
-    Unload(XdpUnloadArgs),
+    Unload(Deferred<XdpUnloadArgs>),
     /// Put another program in the place of one of a chain
     #[command(after_help = AFTER_REPLACE)]
-    Replace(XdpReplaceArgs),
+    Replace(Deferred<XdpReplaceArgs>),
     /// Go back to the generation of a chain before the last change
     #[command(after_help = AFTER_ROLLBACK)]
-    Rollback(XdpInterfaceArgs),
+    Rollback(Deferred<XdpInterfaceArgs>),
     /// Take somebody else's program on an interface into a chain, without its object
     #[command(after_help = AFTER_ADOPT)]
-    Adopt(XdpInterfaceArgs),
+    Adopt(Deferred<XdpInterfaceArgs>),
     /// Make chains what a file says, on all its interfaces or on none
     #[command(after_help = AFTER_APPLY)]
-    Apply(XdpApplyArgs),
+    Apply(Deferred<XdpApplyArgs>),
     /// Show how chains differ from what a file says
     #[command(after_help = AFTER_DIFF)]
-    Diff(XdpDiffArgs),
+    Diff(Deferred<XdpDiffArgs>),
     /// Show which XDP programs run on which interface
     #[command(after_help = AFTER_STATUS)]
-    Status(XdpStatusArgs),
+    Status(Deferred<XdpStatusArgs>),
     /// Show how often each program of a chain returned which verdict
     #[command(after_help = AFTER_STATS)]
-    Stats(XdpStatsArgs),
+    Stats(Deferred<XdpStatsArgs>),
     /// Show what an interface can do with XDP
     #[command(after_help = AFTER_FEATURES)]
-    Features(XdpFeaturesArgs),
+    Features(Deferred<XdpFeaturesArgs>),
     /// Remove what is left of chains whose interface is gone
     #[command(after_help = AFTER_CLEAN)]
-    Clean(XdpCleanArgs),
+    Clean(Deferred<XdpCleanArgs>),
 }
 
 const AFTER_LOAD: &str = "\
@@ -418,17 +419,16 @@ impl XdpCommand {
     /// What all of them have.
     pub(crate) fn common(&self) -> &XdpCommon {
         match self {
-            Self::Load(XdpLoadArgs { common, .. })
-            | Self::Unload(XdpUnloadArgs { common, .. })
-            | Self::Replace(XdpReplaceArgs { common, .. })
-            | Self::Rollback(XdpInterfaceArgs { common, .. })
-            | Self::Adopt(XdpInterfaceArgs { common, .. })
-            | Self::Apply(XdpApplyArgs { common, .. })
-            | Self::Diff(XdpDiffArgs { common, .. })
-            | Self::Status(XdpStatusArgs { common, .. })
-            | Self::Stats(XdpStatsArgs { common, .. })
-            | Self::Features(XdpFeaturesArgs { common, .. })
-            | Self::Clean(XdpCleanArgs { common, .. }) => common,
+            Self::Load(args) => &args.common,
+            Self::Unload(args) => &args.common,
+            Self::Replace(args) => &args.common,
+            Self::Rollback(args) | Self::Adopt(args) => &args.common,
+            Self::Apply(args) => &args.common,
+            Self::Diff(args) => &args.common,
+            Self::Status(args) => &args.common,
+            Self::Stats(args) => &args.common,
+            Self::Features(args) => &args.common,
+            Self::Clean(args) => &args.common,
         }
     }
 }
