@@ -43,24 +43,27 @@ fn netlink(protocol: i32, request: &[u8]) -> io::Result<Vec<u8>> {
     if sent < 0 {
         return Err(io::Error::last_os_error());
     }
-    let mut answer = Vec::new();
-    let mut part = vec![0u8; RECEIVE];
+    let mut answer: Vec<u8> = Vec::new();
     while answer.len() < MAX_ANSWER {
-        // SAFETY: the kernel writes at most `part.len()` bytes to `part`.
+        let before = answer.len();
+        answer.reserve(RECEIVE);
+        let room = answer.spare_capacity_mut();
+        // SAFETY: the kernel writes at most `room.len()` bytes to `room`.
         let got = unsafe {
             libc::recv(
                 socket.as_raw_fd(),
-                part.as_mut_ptr().cast::<libc::c_void>(),
-                part.len(),
+                room.as_mut_ptr().cast::<libc::c_void>(),
+                room.len(),
                 libc::MSG_TRUNC,
             )
         };
         let Ok(got) = usize::try_from(got) else { return Err(io::Error::last_os_error()) };
-        let Some(bytes) = part.get(..got) else {
+        if got > room.len() {
             return Err(io::Error::other("a netlink message is longer than 64 KiB"));
-        };
-        answer.extend_from_slice(bytes);
-        if bytes.is_empty() || ends(bytes) {
+        }
+        // SAFETY: the kernel wrote `got` bytes behind those that were there.
+        unsafe { answer.set_len(before + got) };
+        if got == 0 || answer.get(before..).is_some_and(ends) {
             return Ok(answer);
         }
     }
