@@ -422,8 +422,25 @@ impl BtfBuilder {
     }
 }
 
-/// Records as words: what [`crate::merge`] needs.
+/// Records as words: what [`crate::merge`] and [`crate::gather`] need.
 impl BtfBuilder {
+    /// All records.
+    pub(crate) fn words(&self) -> &[u32] {
+        &self.words
+    }
+
+    /// All strings.
+    pub(crate) fn strings(&self) -> &[u8] {
+        self.strings.bytes()
+    }
+
+    /// Where each of the first types starts (`void` counts, and has no record), and how many words they
+    /// take; `None` when any type has declaration tags.
+    pub(crate) fn first_untagged(&self, count: u32) -> Option<(&[u32], usize)> {
+        let (&end, starts) = self.starts.get(..count as usize)?.split_last()?;
+        self.tags.is_empty().then_some((starts, end as usize))
+    }
+
     pub(crate) fn first_error(&self) -> Result<(), BtfError> {
         self.error.clone().map_or(Ok(()), Err)
     }

@@ -24,6 +24,8 @@ pub struct Gatherer {
     map: SourceMap,
     starts: Vec<u32>,
     native: Vec<Word>,
+    /// Functions, variables, sections and tags of the blob that is being looked at.
+    items: Vec<u32>,
     common: Common,
     only_used: bool,
 }
@@ -36,6 +38,8 @@ struct Common {
     words: Vec<Word>,
     strings: Vec<u8>,
     types: usize,
+    /// The builder's own, of which there is no copy: so many words, and bytes of strings.
+    own: Option<[usize; 2]>,
 }
 
 /// Records and strings of a blob, in this machine's byte order.
@@ -66,8 +70,8 @@ pub struct Gathered<'g> {
     blob: Blob<'g>,
     map: &'g mut SourceMap,
     builder: &'g mut BtfBuilder,
-    /// The first type that can be anything but a plain one.
-    first: u32,
+    /// Its functions, variables, sections and tags.
+    items: &'g [u32],
 }
 
 /// What a linker puts together by itself. Ids are those of the blob, but for [`Item::Func`]'s
@@ -160,9 +164,18 @@ impl Gatherer {
         Self::default()
     }
 
-    /// With the types of a builder.
-    pub fn with(builder: BtfBuilder) -> Self {
-        Self { builder, ..Self::default() }
+    /// With the types of a builder, of which so many came first, `void` included: functions, variables and
+    /// sections are none of them, nor do they refer to any. A blob that begins with the same records and
+    /// strings is taken as it is.
+    pub fn with(builder: BtfBuilder, plain: u32) -> Self {
+        let mut new = Self { builder, ..Self::default() };
+        if let Some((starts, words)) = new.builder.first_untagged(plain) {
+            new.starts.extend_from_slice(starts);
+            let strings = new.builder.strings().len();
+            new.common = Common::own(starts.len(), words, strings);
+            new.map.keep(plain, strings);
+        }
+        new
     }
 
     /// The types so far.
@@ -195,21 +208,21 @@ impl Gatherer {
                 &self.native
             }
         };
-        if !self.common.is_start_of(words, strings) {
-            self.common = Common::default();
+        if !self.common.is_start_of(words, strings, &self.builder) {
+            self.common.forget(&mut self.map);
         }
         self.starts.truncate(self.common.types);
-        let behind = self.common.words.len();
-        let seen = scan(words, behind, strings, &mut self.starts)?;
+        let behind = self.common.own.map_or(self.common.words.len(), |[words, _]| words);
+        self.items.clear();
+        let seen = scan(words, behind, strings, &mut self.starts, &mut self.items)?;
         if seen.least_tagged as usize <= self.common.types {
             // With a tag it is another type than without.
-            self.common = Common::default();
+            self.common.forget(&mut self.map);
         }
         let common = u32::try_from(self.common.types).unwrap_or(0);
         let count = u32::try_from(self.starts.len() + 1).unwrap_or(u32::MAX);
         let same = if common > 0 { self.common.types + 1 } else { 0 };
-        let strings_len = [self.common.strings.len(), strings.len()];
-        self.map.start([same, count as usize], strings_len);
+        self.map.start([same, count as usize], [self.common.strings.len(), strings.len()]);
         let blob = Blob { words, starts: &self.starts, strings };
         for &(on, tag) in &seen.tags {
             // A tag on a tag means nothing, and would let tags go on for ever.
@@ -237,19 +250,19 @@ impl Gatherer {
         self.builder.first_error()?;
         let many = |now: usize, before: usize| now / 2 > before;
         // Which of them are used is another matter in the next one.
-        let take = common == 0 || many(words.len(), self.common.words.len());
-        if take && !self.only_used {
-            self.common.take(&blob, seen.least_tagged);
+        let take = common == 0 || many(words.len(), behind);
+        if take && !self.only_used && self.common.own.is_none() {
+            self.common.take(&blob, seen.least_tagged, &self.builder);
         }
-        Ok(Gathered { blob, map: &mut self.map, builder: &mut self.builder, first: common + 1 })
+        let (map, builder, items) = (&mut self.map, &mut self.builder, &self.items);
+        Ok(Gathered { blob, map, builder, items })
     }
 }
 
 impl<'g> Gathered<'g> {
     /// Functions, variables, sections and tags.
     pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
-        let count = u32::try_from(self.blob.starts.len() + 1).unwrap_or(u32::MAX);
-        (self.first..count).filter_map(|id| {
+        self.items.iter().filter_map(|&id| {
             let record = self.blob.words_of(id);
             let (info, third) = (word(record, 1), word(record, 2));
             let name = || self.blob.string(word(record, 0));
@@ -292,15 +305,13 @@ impl<'g> Gathered<'g> {
     /// How many items there are.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        let first = (self.first as usize).saturating_sub(1);
-        for &start in self.blob.starts.get(first..).unwrap_or(&[]) {
-            let info = word(self.blob.words.get(start as usize..).unwrap_or(&[]), 1);
-            match Kind::of_info(info) {
-                Some(Kind::Func) => counts.funcs += 1,
-                Some(Kind::Var) => counts.vars += 1,
-                Some(Kind::Datasec) => {
+        for &id in self.items {
+            match head(self.blob.words_of(id)) {
+                (Kind::Func, _) => counts.funcs += 1,
+                (Kind::Var, _) => counts.vars += 1,
+                (Kind::Datasec, vlen) => {
                     counts.datasecs += 1;
-                    counts.entries += (info & 0xffff) as usize;
+                    counts.entries += vlen;
                 }
                 _ => {}
             }
@@ -420,18 +431,45 @@ impl<'g> Gathered<'g> {
 }
 
 impl Common {
-    fn is_start_of(&self, words: &[Word], strings: &[u8]) -> bool {
-        words.starts_with(&self.words) && strings.starts_with(&self.strings)
+    /// The first types of the builder.
+    fn own(types: usize, words: usize, strings: usize) -> Self {
+        Self { types, own: Some([words, strings]), ..Self::default() }
+    }
+
+    fn is_start_of(&self, words: &[Word], strings: &[u8], builder: &BtfBuilder) -> bool {
+        match self.own {
+            None => words.starts_with(&self.words) && strings.starts_with(&self.strings),
+            Some([count, len]) => {
+                let own = builder.words().get(..count).unwrap_or(&[]);
+                let same = |(a, &b): (&Word, &u32)| u32::from_ne_bytes(*a) == b;
+                words.len() >= own.len()
+                    && words.iter().zip(own).all(same)
+                    && strings.starts_with(builder.strings().get(..len).unwrap_or(&[]))
+            }
+        }
+    }
+
+    fn forget(&mut self, map: &mut SourceMap) {
+        *self = Self::default();
+        map.keep(0, 0);
     }
 
     /// Remembers how a blob begins.
-    fn take(&mut self, blob: &Blob<'_>, least_tagged: u32) {
+    fn take(&mut self, blob: &Blob<'_>, least_tagged: u32, builder: &BtfBuilder) {
+        // As a linker wrote it.
+        let all = builder.first_untagged(builder.type_count());
+        let all =
+            all.map(|(starts, words)| Self::own(starts.len(), words, builder.strings().len()));
+        if let Some(own) = all.filter(|own| own.is_start_of(blob.words, blob.strings, builder)) {
+            *self = own;
+            return;
+        }
         let (mut types, mut words, mut strings) = (0, 0, 0);
         let (mut highest_ref, mut highest_name) = (0, 0);
         for (id, &start) in (1u32..).zip(blob.starts) {
             let record = blob.words_of(id);
             let kind = head(record).0;
-            if matches!(kind, Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag) {
+            if is_item(kind) {
                 break;
             }
             let slots = slots(record);
@@ -496,12 +534,13 @@ struct Seen {
     least_tagged: u32,
 }
 
-/// Notes where the records from `from` on start, and checks what they refer to.
+/// Notes where the records from `from` on start, and which are [`Item`]s; checks what they refer to.
 fn scan(
     words: &[Word],
     from: usize,
     strings: &[u8],
     starts: &mut Vec<u32>,
+    items: &mut Vec<u32>,
 ) -> Result<Seen, BtfError> {
     let long_strings = text::any_longer(strings, MAX_NAME);
     let mut seen = Seen { tags: Vec::new(), least_tagged: u32::MAX };
@@ -530,6 +569,9 @@ fn scan(
         if linkage > 2 {
             return broken(format!("linkage {linkage} is unknown"));
         }
+        if is_item(kind) {
+            items.push(id);
+        }
         if kind == Kind::DeclTag {
             seen.tags.push((word(record, 2), id));
             seen.least_tagged = seen.least_tagged.min(word(record, 2));
@@ -557,6 +599,11 @@ fn scan(
         return Err(BtfError::StringOffset { id: 0, what: "some name", offset: highest_name, len });
     }
     Ok(seen)
+}
+
+/// Is it nothing that other types refer to?
+fn is_item(kind: Kind) -> bool {
+    matches!(kind, Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag)
 }
 
 /// Words of the record at the start of these; more than there are when it is cut.

@@ -60,8 +60,12 @@ pub(crate) fn slots(record: &[Word]) -> Slots {
 pub struct SourceMap {
     /// New id of each type; 0 for what is not copied.
     pub(crate) types: Vec<u32>,
-    /// New offset of each string; 0 for what is not copied.
-    pub(crate) strings: Vec<u32>,
+    /// Old and new offset of strings, one of those that begin in the same few bytes.
+    strings: Vec<(u32, u32)>,
+    /// Bytes of strings, without those of `same_strings`.
+    strings_len: usize,
+    /// Strings below this offset have it in the builder, too.
+    same_strings: u32,
     /// New ids of prototypes whose parameters have been given names.
     named_protos: HashMap<u32, u32>,
     /// DECL_TAGs by what they are on.
@@ -90,16 +94,27 @@ impl SourceMap {
     /// For another source, of so many types and bytes of strings, which begins like the one before:
     /// what is known of so many of them stays.
     pub(crate) fn start(&mut self, types: [usize; 2], strings: [usize; 2]) {
-        let all = [(&mut self.types, types), (&mut self.strings, strings)];
-        for (list, [same, len]) in all {
-            list.truncate(same);
-            list.resize(len, 0);
-        }
+        let [same, len] = types;
+        self.types.truncate(same);
+        self.types.resize(len, 0);
+        let [same, len] = strings.map(|len| len.saturating_sub(self.same_strings as usize));
+        self.strings.truncate(same / STRINGS_BESIDE);
+        self.strings.resize(len.div_ceil(STRINGS_BESIDE), (0, 0));
+        self.strings_len = len;
         self.named_protos.clear();
         self.tags.clear();
         self.seen.clear();
         self.low.clear();
         self.clock = 0;
+    }
+
+    /// For a source that begins like the builder: its first types, and these strings, have the ids and
+    /// offsets there that they have here.
+    pub(crate) fn keep(&mut self, types: u32, strings: usize) {
+        self.types = (0..types).collect();
+        self.strings = Vec::new();
+        self.strings_len = 0;
+        self.same_strings = u32::try_from(strings).unwrap_or(0);
     }
 
     /// Notes a DECL_TAG.
@@ -130,6 +145,9 @@ impl SourceMap {
     }
 }
 
+/// Strings that begin in so many bytes share a place: names are longer, mostly.
+const STRINGS_BESIDE: usize = 8;
+
 fn set(list: &mut [u32], at: u32, value: u32) {
     if let Some(slot) = list.get_mut(at as usize) {
         *slot = value;
@@ -152,7 +170,7 @@ impl BtfBuilder {
         root: TypeId,
     ) -> Result<TypeId, BtfError> {
         let count = btf.type_count();
-        if map.types.len() != count as usize || map.strings.len() != btf.string_len() as usize {
+        if map.types.len() != count as usize || map.strings_len != btf.string_len() as usize {
             let problem = "the source map belongs to another blob".to_owned();
             return Err(BtfError::Type { id: root.0, problem });
         }
@@ -236,12 +254,16 @@ impl BtfBuilder {
         source: &impl Source,
         offset: u32,
     ) -> u32 {
-        match map.strings.get(offset as usize) {
+        let Some(at) = offset.checked_sub(map.same_strings) else { return offset };
+        let at = at as usize / STRINGS_BESIDE;
+        match map.strings.get(at) {
             _ if offset == 0 => 0,
-            Some(&new) if new != 0 => new,
+            Some(&(old, new)) if old == offset => new,
             _ => {
                 let new = self.add_str(source.string(offset));
-                set(&mut map.strings, offset, new);
+                if let Some(slot) = map.strings.get_mut(at) {
+                    *slot = (offset, new);
+                }
                 new
             }
         }

@@ -175,7 +175,10 @@ impl Btf {
 
     /// What a builder made: records and strings of a stand-alone blob.
     pub(crate) fn from_parts(words: &[u32], strings: Vec<u8>) -> Result<Self, BtfError> {
-        let types: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut types = vec![0; words.len() * size_of::<Word>()];
+        for (to, word) in types.as_chunks_mut().0.iter_mut().zip(words) {
+            *to = word.to_ne_bytes();
+        }
         let scan = Scan::all(types.as_chunks().0, 1)?;
         let btf = Self {
             types: types.into(),
@@ -486,11 +489,14 @@ pub(crate) fn write_blob(
     }
     out.extend([1, 0]);
     // Header length, type offset and length, string offset and length.
-    for word in [24, 0, types_len, types_len, strings_len].into_iter().chain(words) {
-        match endian {
-            Endian::Little => out.extend_from_slice(&word.to_le_bytes()),
-            Endian::Big => out.extend_from_slice(&word.to_be_bytes()),
-        }
+    for word in [24, 0, types_len, types_len, strings_len] {
+        out.extend(endian.u32(word.to_ne_bytes()).to_ne_bytes());
+    }
+    let from = out.len();
+    out.resize(from + words.len() * size_of::<Word>(), 0);
+    let places = out.get_mut(from..).unwrap_or(&mut []).as_chunks_mut().0;
+    for (place, word) in places.iter_mut().zip(words) {
+        *place = endian.u32(word.to_ne_bytes()).to_ne_bytes();
     }
     out.extend_from_slice(strings);
 }

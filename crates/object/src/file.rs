@@ -37,6 +37,8 @@ pub struct FileSection<'a> {
     pub entry_size: u64,
     /// Contents; empty for `SHT_NOBITS`.
     pub data: &'a [u8],
+    /// Where these are in the file, in bytes.
+    pub start: usize,
     /// Relocations, by rising offset.
     pub relocs: Vec<FileReloc>,
 }
@@ -173,6 +175,7 @@ fn parse(bytes: &[u8]) -> Result<ObjectFile<'_>, ReadProblem> {
             align: section.align,
             entry_size: section.entry_size,
             data: section.data,
+            start: section.start,
             relocs,
         });
     }

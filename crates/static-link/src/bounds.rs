@@ -10,9 +10,9 @@ use crate::names::Names;
 /// Checks all of an object.
 pub(crate) fn check(input: &Input, names: &Names) -> Result<(), ReadProblem> {
     for symbol in &input.symbols {
-        let Some(home) = symbol.section.and_then(|s| input.section(s)) else { continue };
+        let Some(home) = symbol.section().and_then(|s| input.section(s)) else { continue };
         if !is_inside(home, symbol.value, symbol.size) {
-            let (name, section) = (names.text(symbol.old_name), names.text(home.old_name));
+            let (name, section) = (names.text(symbol.name), names.text(home.old_name));
             let (offset, size, section_size) = (symbol.value, symbol.size, home.size);
             let problem = format!(
                 "symbol {name}: {size} bytes at {offset:#x} do not fit into its {section_size:#x}"
@@ -29,7 +29,7 @@ pub(crate) fn check(input: &Input, names: &Names) -> Result<(), ReadProblem> {
             }
             let symbol = var.symbol.and_then(|s| input.symbol(s));
             let (home, offset) = match symbol {
-                Some(symbol) => (symbol.section, symbol.value),
+                Some(symbol) => (symbol.section(), symbol.value),
                 None => (input.section_named(datasec.name), entry.offset.into()),
             };
             let Some(home) = home.and_then(|s| input.section(s)) else { continue };

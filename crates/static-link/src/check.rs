@@ -170,15 +170,16 @@ impl<'a> Check<'_, 'a> {
     /// Is it defined outside code?
     fn is_data(&self, (input, symbol): At) -> bool {
         let input = self.context.inputs.get(input as usize);
-        let section = input.and_then(|i| i.section(i.symbol(symbol)?.section?));
+        let section = input.and_then(|i| i.section(i.symbol(symbol)?.section()?));
         section.is_some_and(|s| !s.is_code())
     }
 
     /// Does code of this object call it?
     fn is_called(&self, (input, symbol): At) -> bool {
         let input = self.context.inputs.get(input as usize);
-        let relocs = input.map_or(&[][..], |i| &i.relocs);
-        relocs.iter().any(|r| r.symbol == symbol && r.kind == RelocKind::Call)
+        let sections = input.map_or(&[][..], |i| &i.sections);
+        let mut relocs = sections.iter().flat_map(|s| self.context.lists.relocs_of(s));
+        relocs.any(|r| r.symbol == symbol && r.kind == RelocKind::Call)
     }
 
     fn maps(

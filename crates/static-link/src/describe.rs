@@ -8,8 +8,8 @@ use bpfweld_object::RelocKind;
 
 use crate::elf;
 use crate::input::{
-    Chunk, Core, Datasec, Described, Entry, Func, Info, Input, Line, Role, Section, Shared, Span,
-    Symbol, Tag, Var,
+    Chunk, Core, Datasec, Described, Entry, Func, Info, Input, Line, Lists, Role, Section, Shared,
+    Span, Symbol, Tag, Var,
 };
 use crate::names::Name;
 use crate::plan::bare_references;
@@ -23,7 +23,7 @@ impl Input {
         ext: Option<&[u8]>,
         shared: &mut Shared,
     ) -> Result<(), BtfError> {
-        let Shared { names, types, scratch, .. } = shared;
+        let Shared { names, types, scratch, lists, .. } = shared;
         let Scratch { strings, records: old, ids } = scratch;
         let mut gathered = types.add(btf)?;
         let mut tags: Vec<(Described, Tag)> = Vec::new();
@@ -85,7 +85,6 @@ impl Input {
         self.add_tags(tags);
         if let Some(ext) = ext {
             strings.clear();
-            strings.resize(gathered.string_len(), None);
             old.clear();
             gathered.ext(ext, |item| match item {
                 ExtItem::Section(name) => {
@@ -102,14 +101,8 @@ impl Input {
                 }
                 ExtItem::Line(record) => {
                     let Some(section) = old.section else { return };
-                    let mut name = |offset: u32| match strings.get_mut(offset as usize) {
-                        Some(Some(name)) => *name,
-                        slot => {
-                            let name = names.add(gathered.string(offset));
-                            slot.into_iter().for_each(|slot| *slot = Some(name));
-                            name
-                        }
-                    };
+                    let mut name =
+                        |offset| strings.get(offset, || names.add(gathered.string(offset)));
                     let line = Line {
                         offset: record.insn_off,
                         file: name(record.file_off),
@@ -131,9 +124,9 @@ impl Input {
                 // A function or variable as the root of an access is nothing that compilers make.
                 core.type_id = gathered.import(TypeId(core.old_id))?;
             }
-            self.add_records(old);
+            self.add_records(old, lists);
         }
-        self.describe();
+        self.describe(lists);
         Ok(())
     }
 
@@ -162,11 +155,10 @@ impl Input {
     }
 
     /// Gives sections their parts of `.BTF.ext`.
-    fn add_records(&mut self, records: &mut Records) {
-        let (func_infos, of_funcs) = records.funcs.finish(|&(offset, _)| offset);
-        let (lines, of_lines) = records.lines.finish(|line| line.offset);
-        let (core, of_core) = records.core.finish(|core| core.offset);
-        (self.func_infos, self.lines, self.core) = (func_infos, lines, core);
+    fn add_records(&mut self, records: &mut Records, lists: &mut Lists) {
+        let of_funcs = records.funcs.finish(|&(offset, _)| offset, &mut lists.func_infos);
+        let of_lines = records.lines.finish(|line| line.offset, &mut lists.lines);
+        let of_core = records.core.finish(|core| core.offset, &mut lists.core);
         let code = (0u32..).zip(&mut self.sections).filter(|(_, s)| s.is_code());
         for (index, section) in code {
             section.info = count(&self.infos);
@@ -180,7 +172,7 @@ impl Input {
     }
 
     /// Finds the symbol of each FUNC and VAR.
-    fn describe(&mut self) {
+    fn describe(&mut self, lists: &Lists) {
         let places = self.places();
         for (index, section) in (0u32..).zip(&self.sections) {
             for &(offset, func) in self
@@ -189,7 +181,7 @@ impl Input {
                 .copied()
                 .unwrap_or_default()
                 .func_infos
-                .of(&self.func_infos)
+                .of(&lists.func_infos)
             {
                 let Some(func) = self.funcs.get_mut(func as usize) else { continue };
                 let here = places.starting(index, offset.into());
@@ -235,14 +227,14 @@ impl Input {
             (0u32..).zip(&self.funcs).filter_map(|(i, f)| Some((f.symbol?, Described::Func(i))));
         for (symbol, what) in funcs {
             if let Some(symbol) = self.symbols.get_mut(symbol as usize) {
-                symbol.described.get_or_insert(what);
+                symbol.describe(what);
             }
         }
         for (index, var) in (0u32..).zip(&mut self.vars) {
             let symbol = var.symbol.and_then(|s| self.symbols.get_mut(s as usize));
             let what = Described::Var(index);
             // Of two variables of one name, the first has it.
-            if symbol.is_some_and(|s| *s.described.get_or_insert(what) != what) {
+            if symbol.is_some_and(|s| s.describe(what) != what) {
                 var.symbol = None;
             }
         }
@@ -257,18 +249,18 @@ impl Input {
             {
                 continue;
             }
-            let section = symbol.section.and_then(|s| self.sections.get(s as usize));
+            let section = symbol.section().and_then(|s| self.sections.get(s as usize));
             // libbpf's linker gives an extern map that it did not find a place at the start of `.maps`.
             if section.is_some_and(|s| s.role == Role::Maps)
                 && (symbol.kind, symbol.size) == (elf::STT_NOTYPE, 0)
                 && !symbol.is_local()
                 && self.vars.iter().any(|v| v.linkage == Linkage::Extern && v.name == symbol.name)
             {
-                symbol.section = None;
-                symbol.value = 0;
+                symbol.undefine();
             }
-            places.named.push((symbol.section.unwrap_or(UNDEFINED), symbol.name, at));
-            if let Some(index) = symbol.section.filter(|_| section.is_some_and(Section::is_code)) {
+            places.named.push((symbol.section().unwrap_or(UNDEFINED), symbol.name, at));
+            if let Some(index) = symbol.section().filter(|_| section.is_some_and(Section::is_code))
+            {
                 places.code.push((index, symbol.value, at));
             }
         }
@@ -282,14 +274,14 @@ impl Input {
         let mut has_functions = vec![false; self.sections.len()];
         for symbol in &self.symbols {
             if symbol.kind == elf::STT_FUNC
-                && let Some(flag) = symbol.section.and_then(|s| has_functions.get_mut(s as usize))
+                && let Some(flag) = symbol.section().and_then(|s| has_functions.get_mut(s as usize))
             {
                 *flag = true;
             }
         }
         let mut starts: Vec<(u32, u64, u32)> = Vec::with_capacity(self.symbols.len());
         for (at, symbol) in (0u32..).zip(&self.symbols) {
-            let Some(index) = symbol.section else { continue };
+            let Some(index) = symbol.section() else { continue };
             let Some(section) = self.section(index) else { continue };
             let begins = match section.role {
                 // Where a section has no functions, its global labels count.
@@ -338,11 +330,11 @@ impl Input {
 
     /// Says which chunks are entry programs: outside `.text`, what is not static, or what nothing else in
     /// the object refers to, or a slot of a map names.
-    pub(crate) fn mark_entries(&mut self, data: &[u8], endian: Endian) {
+    pub(crate) fn mark_entries(&mut self, data: &[u8], lists: &Lists, endian: Endian) {
         let entries = |s: &&Section| s.role == Role::Entries;
         let chunks = self.sections.iter().filter(entries).flat_map(|s| self.chunks_of(s));
         let uses = match chunks.clone().any(|c| c.is_static) {
-            true => self.uses(data, endian),
+            true => self.uses(data, lists, endian),
             false => Uses::default(),
         };
         for section in self.sections.iter().filter(entries) {
@@ -355,24 +347,25 @@ impl Input {
     }
 
     /// Chunks that code of others, or a slot of a map, refers to.
-    fn uses(&self, data: &[u8], endian: Endian) -> Uses {
+    fn uses(&self, data: &[u8], lists: &Lists, endian: Endian) -> Uses {
         let mut uses = Uses::default();
         let place = |symbol: u32, addend: i64| {
             let symbol = self.symbol(symbol)?;
-            let section = self.section(symbol.section?)?;
+            let section = self.section(symbol.section()?)?;
             let offset = symbol.value.checked_add_signed(addend)?;
             Some(section.chunks.range().start + self.chunk_at(section, offset)? as usize)
         };
         for section in &self.sections {
-            for reloc in self.relocs_of(section).iter().filter(|_| section.role == Role::Maps) {
+            for reloc in lists.relocs_of(section).iter().filter(|_| section.role == Role::Maps) {
                 uses.slots.extend(place(reloc.symbol, reloc.addend));
             }
             for own in section.chunks.range().filter(|_| section.is_code()) {
                 let Some(&Chunk { start, end, .. }) = self.chunks.get(own) else { continue };
                 let calls = |k| matches!(k, RelocKind::Call | RelocKind::LoadImm64);
-                let relocs = self.relocs_in(section, start, end).iter().filter(|r| calls(r.kind));
+                let relocs = lists.relocs_in(section, start, end).iter().filter(|r| calls(r.kind));
                 let by_reloc = relocs.filter_map(|r| place(r.symbol, r.addend));
-                let bare = bare_references(data, self, section, start, end, endian);
+                let bare =
+                    bare_references(section.data.of(data), lists, section, start, end, endian);
                 let by_distance = bare.into_iter().filter_map(|bare| {
                     let chunk = self.chunk_at(section, bare.target)?;
                     Some(section.chunks.range().start + chunk as usize)
@@ -448,10 +441,35 @@ struct Uses {
 /// Room for what is of use only while an object is read.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// The name of the string at an offset of the types.
-    strings: Vec<Option<Name>>,
+    strings: Recent,
     records: Records,
     ids: Ids,
+}
+
+/// The names of strings that were asked for, by their offset in the types: of those whose offsets end in the
+/// same bits, the last one.
+#[derive(Debug)]
+struct Recent([(u32, Name); 64]);
+
+impl Default for Recent {
+    fn default() -> Self {
+        // The string at 0 is the empty one.
+        Self([(0, Name::EMPTY); 64])
+    }
+}
+
+impl Recent {
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn get(&mut self, offset: u32, find: impl FnOnce() -> Name) -> Name {
+        let Some(slot) = self.0.get_mut(offset as usize % 64) else { return find() };
+        if slot.0 != offset {
+            *slot = (offset, find());
+        }
+        slot.1
+    }
 }
 
 /// What `.BTF.ext` says.
@@ -488,9 +506,6 @@ impl<T> Default for Runs<T> {
     }
 }
 
-/// From so many records on, they are not copied.
-const MANY: usize = 1 << 10;
-
 impl<T: Copy> Runs<T> {
     fn add(&mut self, section: u32, item: T) {
         if self.starts.last().is_none_or(|&(last, _)| last != section) {
@@ -499,8 +514,9 @@ impl<T: Copy> Runs<T> {
         self.items.push(item);
     }
 
-    /// The records, sorted by their offsets in each section, and the part of each section, sorted.
-    fn finish(&mut self, offset: impl Fn(&T) -> u32) -> (Vec<T>, Vec<(u32, Span)>) {
+    /// Puts the records behind those of other inputs, sorted by their offsets in each section. Gives the part of
+    /// each section, sorted.
+    fn finish(&mut self, offset: impl Fn(&T) -> u32, to: &mut Vec<T>) -> Vec<(u32, Span)> {
         let mut runs = self.runs();
         runs.sort_unstable_by_key(|&(section, span)| (section, span.range().start));
         let once = runs.array_windows().all(|[a, b]| a.0 != b.0);
@@ -517,13 +533,13 @@ impl<T: Copy> Runs<T> {
             all.into_iter().for_each(|(section, item)| self.add(section, item));
             runs = self.runs();
         }
+        runs.iter_mut().for_each(|(_, span)| *span = span.behind(to.len()));
+        match to.is_empty() {
+            true => std::mem::swap(to, &mut self.items),
+            false => to.append(&mut self.items),
+        }
         self.starts.clear();
-        let items = match self.items.len() {
-            0..MANY => self.items.clone(),
-            _ => std::mem::take(&mut self.items),
-        };
-        self.items.clear();
-        (items, runs)
+        runs
     }
 
     fn clear(&mut self) {

@@ -208,7 +208,7 @@ impl Linker {
         for input in chosen(&mut self.inputs, of) {
             for symbol in &mut input.symbols {
                 if Some(symbol.name) == wanted && has_name(symbol) {
-                    symbol.name = new;
+                    symbol.rename(new);
                     any = true;
                 }
             }
@@ -239,10 +239,10 @@ impl Linker {
             // Licences are joined, not told apart.
             let single: Vec<bool> = input.sections.iter().map(|s| s.role == Role::Single).collect();
             for symbol in &mut input.symbols {
-                let home = symbol.section.and_then(|s| single.get(s as usize));
+                let home = symbol.section().and_then(|s| single.get(s as usize));
                 if has_name(symbol) && !symbol.is_local() && home == Some(&false) {
                     let new = [prefix.as_bytes(), names.bytes(symbol.name)].concat();
-                    symbol.name = names.add(&new);
+                    symbol.rename(names.add(&new));
                 }
             }
         }
@@ -281,7 +281,7 @@ fn has_name(symbol: &Symbol) -> bool {
 }
 
 fn is_function(input: &Input, symbol: &Symbol) -> bool {
-    let section = symbol.section.and_then(|s| input.section(s));
+    let section = symbol.section().and_then(|s| input.section(s));
     has_name(symbol)
         && matches!(symbol.kind, elf::STT_FUNC | elf::STT_NOTYPE)
         && section.is_some_and(|s| {

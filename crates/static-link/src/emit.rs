@@ -7,7 +7,7 @@ use bpfweld_object::{FileReloc, RelocKind};
 use crate::Context;
 use crate::elf;
 use crate::error::LinkError;
-use crate::input::{Input, Role, Section};
+use crate::input::{Data, Input, Role, Section};
 use crate::jump_tables;
 use crate::lay_out::{Layout, OutSection, Piece};
 use crate::plan::bare_references;
@@ -58,37 +58,51 @@ pub(crate) struct Emit<'c, 'a> {
 
 impl Emit<'_, '_> {
     /// The contents of all sections.
-    pub(crate) fn all(&self, file: &mut elf::Out) -> Result<Vec<Contents>, LinkError> {
-        let sections = self.layout.sections.iter().enumerate();
-        sections.map(|(index, section)| self.section(index, section, file)).collect()
+    pub(crate) fn all(
+        &self,
+        mut data: Data,
+        file: &mut elf::Out,
+    ) -> Result<Vec<Contents>, LinkError> {
+        let mut all = Vec::with_capacity(self.layout.sections.len());
+        for (index, out) in self.layout.sections.iter().enumerate() {
+            all.push(self.section(index, out, &data, file)?);
+            // An entry program can go into two sections.
+            if self.layout.called.is_empty() {
+                let inputs = &self.context.inputs;
+                let from = |p: &Piece| inputs.get(p.input as usize)?.section(p.section);
+                out.pieces.iter().filter_map(from).for_each(|section| data.forget(section));
+            }
+        }
+        Ok(all)
     }
 
     fn section(
         &self,
         index: usize,
         out: &OutSection,
+        from: &Data,
         file: &mut elf::Out,
     ) -> Result<Contents, LinkError> {
         let offset = file.align(out.align);
-        let from = file.bytes.len();
+        let start = file.bytes.len();
         if out.kind != elf::SHT_NOBITS {
             let size = usize::try_from(out.size).ok().filter(|_| out.size <= u64::from(u32::MAX));
             let too_large = || LinkError::TooLarge(format!("a section of {} bytes", out.size));
-            file.bytes.resize(from + size.ok_or_else(too_large)?, 0);
+            file.bytes.resize(start + size.ok_or_else(too_large)?, 0);
         }
-        let data = file.bytes.get_mut(from..).unwrap_or_default();
+        let data = file.bytes.get_mut(start..).unwrap_or_default();
         let mut contents = Filling { data, relocs: Vec::new() };
         for piece in &out.pieces {
             let Some(input) = self.context.inputs.get(piece.input as usize) else { continue };
             let Some(section) = input.section(piece.section) else { continue };
-            copy(contents.data, section.data.of(&self.context.data), piece);
+            copy(contents.data, from.of(section), piece);
             if out.role == Role::Single && self.context.names.bytes(out.name) == b"license" {
                 self.set_licence(contents.data);
             }
             if jump_tables::is_section(section, &self.context.names) {
-                self.move_targets(input, section, piece, contents.data)?;
+                self.move_targets(input, section, from.of(section), piece, contents.data)?;
             }
-            self.relocate(index, input, section, piece, &mut contents)?;
+            self.relocate(index, input, section, from.of(section), piece, &mut contents)?;
         }
         let mut relocs = contents.relocs;
         if !relocs.is_sorted_by_key(|r| r.offset) {
@@ -112,12 +126,13 @@ impl Emit<'_, '_> {
         index: usize,
         input: &Input,
         section: &Section,
+        from: &[u8],
         piece: &Piece,
         contents: &mut Filling<'_>,
     ) -> Result<(), LinkError> {
         let endian = self.context.endian;
         let is_code = matches!(section.role, Role::Text | Role::Entries);
-        for reloc in input.relocs_in(section, piece.start, piece.end) {
+        for reloc in self.context.lists.relocs_in(section, piece.start, piece.end) {
             let offset = piece.at + (reloc.offset - piece.start);
             let from_code = is_code && matches!(reloc.kind, RelocKind::Call | RelocKind::LoadImm64);
             let (target, addend) = self.target(piece.input, reloc, from_code).ok_or_else(|| {
@@ -134,9 +149,9 @@ impl Emit<'_, '_> {
         let moved = !self.layout.called.is_empty()
             || !self.layout.is_whole(piece.input, section, piece.section);
         if moved {
-            self.move_bare(index, input, section, piece, contents)?;
+            self.move_bare(index, input, section, from, piece, contents)?;
         }
-        for core in input.core_of(section) {
+        for core in self.context.lists.core_of(input, section) {
             let offset = u64::from(core.offset);
             // `BPF_CORE_TYPE_ID_LOCAL` and `BPF_CORE_TYPE_ID_TARGET`: the id stands in the instruction.
             if matches!(core.kind, 6 | 7) && (piece.start..piece.end).contains(&offset) {
@@ -158,13 +173,13 @@ impl Emit<'_, '_> {
         index: usize,
         input: &Input,
         section: &Section,
+        from: &[u8],
         piece: &Piece,
         contents: &mut Filling<'_>,
     ) -> Result<(), LinkError> {
         let endian = self.context.endian;
-        for bare in
-            bare_references(&self.context.data, input, section, piece.start, piece.end, endian)
-        {
+        let lists = &self.context.lists;
+        for bare in bare_references(from, lists, section, piece.start, piece.end, endian) {
             // Who goes together keeps the distance.
             let together = piece.called.is_some() || section.role == Role::Text;
             if together && (piece.start..piece.end).contains(&bare.target) {
@@ -207,13 +222,13 @@ impl Emit<'_, '_> {
         let addend = reloc.addend;
         if symbol.names_section() {
             let offset = symbol.value.checked_add_signed(addend)?;
-            return self.place(number, symbol.section?, offset, from_code);
+            return self.place(number, symbol.section()?, offset, from_code);
         }
         match self.table.meaning(here) {
             Meaning::Global(id) => {
                 let home = self.table.global(id)?.definition.and_then(|(input, at)| {
                     let symbol = inputs.get(input as usize)?.symbol(at)?;
-                    Some((input, symbol.section?, symbol.value))
+                    Some((input, symbol.section()?, symbol.value))
                 });
                 if home.is_some_and(|(input, section, _)| self.is_dropped(input, section)) {
                     return None;
@@ -234,7 +249,7 @@ impl Emit<'_, '_> {
             }
             Meaning::Symbol(at) => {
                 let symbol = inputs.get(at.0 as usize)?.symbol(at.1)?;
-                let Some(section) = symbol.section else {
+                let Some(section) = symbol.section() else {
                     return Some((Target::Symbol(at), addend));
                 };
                 let home = inputs.get(at.0 as usize)?.section(section)?;

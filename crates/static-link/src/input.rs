@@ -18,7 +18,8 @@ use crate::hash::HashMap;
 use crate::known::Known;
 use crate::names::{Name, Names};
 
-/// An object of the link. Lists are its own, sections and chunks have parts of them.
+/// An object of the link. Lists are its own, or those of all ([`Lists`]); sections and chunks have parts of
+/// them.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     pub(crate) label: String,
@@ -26,16 +27,11 @@ pub(crate) struct Input {
     pub(crate) sections: Vec<Section>,
     /// By their index in the file.
     pub(crate) symbols: Vec<Symbol>,
-    pub(crate) relocs: Vec<FileReloc>,
     pub(crate) chunks: Vec<Chunk>,
     /// Of chunks, see [`Chunk::symbols`].
     pub(crate) starting: Vec<u32>,
     /// Of sections with code, see [`Section::info`].
     pub(crate) infos: Vec<Info>,
-    /// Offset in the section, index into [`Input::funcs`].
-    pub(crate) func_infos: Vec<(u32, u32)>,
-    pub(crate) lines: Vec<Line>,
-    pub(crate) core: Vec<Core>,
     pub(crate) has_types: bool,
     pub(crate) funcs: Vec<Func>,
     pub(crate) vars: Vec<Var>,
@@ -50,6 +46,72 @@ pub(crate) struct Input {
     pub(crate) has_bare: bool,
 }
 
+/// What is long, of all inputs: a list that is of no more use gives its memory back.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    pub(crate) data: Data,
+    pub(crate) relocs: Vec<FileReloc>,
+    /// Offset in the section, index into [`Input::funcs`].
+    pub(crate) func_infos: Vec<(u32, u32)>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) core: Vec<Core>,
+}
+
+impl Lists {
+    pub(crate) fn relocs_of(&self, section: &Section) -> &[FileReloc] {
+        section.relocs.of(&self.relocs)
+    }
+
+    /// Relocations of a stretch of a section.
+    pub(crate) fn relocs_in(&self, section: &Section, start: u64, end: u64) -> &[FileReloc] {
+        let all = self.relocs_of(section);
+        let from = all.partition_point(|r| r.offset < start);
+        let to = all.partition_point(|r| r.offset < end);
+        all.get(from..to).unwrap_or_default()
+    }
+
+    pub(crate) fn func_infos_of(&self, input: &Input, section: &Section) -> &[(u32, u32)] {
+        input.info(section).func_infos.of(&self.func_infos)
+    }
+
+    pub(crate) fn lines_of(&self, input: &Input, section: &Section) -> &[Line] {
+        input.info(section).lines.of(&self.lines)
+    }
+
+    pub(crate) fn core_of(&self, input: &Input, section: &Section) -> &[Core] {
+        input.info(section).core.of(&self.core)
+    }
+}
+
+/// Contents of sections: those of one shape, which come into one section of the output, in one list.
+#[derive(Debug, Default)]
+pub(crate) struct Data(Vec<Vec<u8>>);
+
+impl Data {
+    pub(crate) fn of(&self, section: &Section) -> &[u8] {
+        self.0.get(section.home as usize).map(|all| section.data.of(all)).unwrap_or_default()
+    }
+
+    fn put(&mut self, home: u32, bytes: &[u8]) -> Result<Span, LinkError> {
+        let home = home as usize;
+        if home >= self.0.len() {
+            self.0.resize(home + 1, Vec::new());
+        }
+        let Some(all) = self.0.get_mut(home) else { return Ok(Span::default()) };
+        let from = all.len();
+        all.extend_from_slice(bytes);
+        match u32::try_from(all.len()) {
+            Ok(_) => Ok(Span::new(from, all.len())),
+            Err(_) => Err(LinkError::TooLarge("more than 4 GiB of sections".to_owned())),
+        }
+    }
+
+    /// The list that a section is in is of no more use.
+    pub(crate) fn forget(&mut self, section: &Section) {
+        self.0.get_mut(section.home as usize).map(std::mem::take);
+    }
+}
+
 /// A part of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Span {
@@ -62,6 +124,12 @@ impl Span {
         // Of what a 4 GiB file holds.
         let number = |n| u32::try_from(n).unwrap_or(u32::MAX);
         Self { start: number(start), end: number(end) }
+    }
+
+    /// The same part, where so many items were put in front of it.
+    pub(crate) fn behind(self, items: usize) -> Self {
+        let Range { start, end } = self.range();
+        Self::new(start + items, end + items)
     }
 
     pub(crate) fn range(self) -> Range<usize> {
@@ -140,10 +208,12 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 pub(crate) struct Section {
     shape: Arc<Shape>,
+    /// The shape's number.
+    home: u32,
     pub(crate) size: u64,
-    /// In [`Shared::data`].
+    /// In its list of [`Data`]; while it is read, in the file.
     pub(crate) data: Span,
-    /// By rising offset.
+    /// In [`Lists::relocs`], by rising offset.
     pub(crate) relocs: Span,
     /// Functions of code, definitions of `.maps`: what may be left out or moved by itself. Without gaps,
     /// by rising offset; empty where the section is one piece.
@@ -208,26 +278,70 @@ pub(crate) struct Core {
 #[derive(Debug, Clone)]
 pub(crate) struct Symbol {
     pub(crate) name: Name,
-    /// What it was called in the object.
-    pub(crate) old_name: Name,
+    /// See [`Symbol::section`]; [`UNDEFINED`] or [`ABSOLUTE`] of what is in none.
+    home: u32,
+    /// See [`Symbol::described`]: its number, times two, and whether it is a VAR; or [`NOTHING`].
+    described: u32,
     pub(crate) kind: u8,
     pub(crate) bind: u8,
     pub(crate) visibility: u8,
-    pub(crate) section: Option<u32>,
-    pub(crate) absolute: bool,
+    /// Was it called something else in the object?
+    pub(crate) renamed: bool,
     pub(crate) value: u64,
     pub(crate) size: u64,
-    /// Its FUNC or VAR.
-    pub(crate) described: Option<Described>,
 }
 
+const UNDEFINED: u32 = u32::MAX;
+const ABSOLUTE: u32 = u32::MAX - 1;
+const NOTHING: u32 = u32::MAX;
+
 impl Symbol {
+    /// The section that it is in.
+    pub(crate) fn section(&self) -> Option<u32> {
+        Some(self.home).filter(|&home| home < ABSOLUTE)
+    }
+
+    /// Neither undefined nor in a section?
+    pub(crate) fn is_absolute(&self) -> bool {
+        self.home == ABSOLUTE
+    }
+
+    /// Takes it out of its section.
+    pub(crate) fn undefine(&mut self) {
+        (self.home, self.value) = (UNDEFINED, 0);
+    }
+
+    /// Its FUNC or VAR.
+    pub(crate) fn described(&self) -> Option<Described> {
+        let (number, is_var) = (self.described / 2, self.described % 2 == 1);
+        let what = if is_var { Described::Var(number) } else { Described::Func(number) };
+        Some(what).filter(|_| self.described != NOTHING)
+    }
+
+    /// Says what its FUNC or VAR is, unless it has one. Gives that.
+    pub(crate) fn describe(&mut self, what: Described) -> Described {
+        if let Some(known) = self.described() {
+            return known;
+        }
+        // Fewer than there are types in a file.
+        self.described = match what {
+            Described::Func(number) => number.saturating_mul(2),
+            Described::Var(number) => number.saturating_mul(2).saturating_add(1),
+        };
+        what
+    }
+
+    pub(crate) fn rename(&mut self, name: Name) {
+        self.renamed |= name != self.name;
+        self.name = name;
+    }
+
     pub(crate) fn is_local(&self) -> bool {
         self.bind == elf::STB_LOCAL
     }
 
     pub(crate) fn is_undefined(&self) -> bool {
-        self.section.is_none() && !self.absolute && !self.names_section()
+        self.home == UNDEFINED && !self.names_section()
     }
 
     pub(crate) fn names_section(&self) -> bool {
@@ -296,9 +410,9 @@ pub(crate) struct Shared {
     pub(crate) names: Names,
     pub(crate) types: Gatherer,
     pub(crate) known: Known,
-    shapes: HashMap<Shape, Arc<Shape>>,
-    /// Contents of sections of all inputs.
-    pub(crate) data: Vec<u8>,
+    /// With their numbers.
+    shapes: HashMap<Shape, (Arc<Shape>, u32)>,
+    pub(crate) lists: Lists,
     pub(crate) scratch: Scratch,
 }
 
@@ -313,15 +427,26 @@ impl Input {
         bytes: &[u8],
         shared: &mut Shared,
     ) -> Result<(Self, Endian), LinkError> {
-        let file = ObjectFile::parse(label, bytes)?;
-        Ok((Self::take(label, bytes, &file, shared)?, file.endian))
+        let mut file = ObjectFile::parse(label, bytes)?;
+        let mut input = Self::take(label, bytes, &mut file, shared)?;
+        input.keep(bytes, &mut shared.lists.data)?;
+        Ok((input, file.endian))
     }
 
-    /// [`Input::read`] of the parts of a file.
+    /// Copies what sections contain: `bytes` go away.
+    fn keep(&mut self, bytes: &[u8], data: &mut Data) -> Result<(), LinkError> {
+        self.sections.iter_mut().try_for_each(|section| {
+            section.data = data.put(section.home, section.data.of(bytes))?;
+            Ok(())
+        })
+    }
+
+    /// [`Input::read`] of the parts of a file, which lose what is taken over. Sections have their contents in
+    /// `bytes`.
     pub(crate) fn take(
         label: &str,
         bytes: &[u8],
-        file: &ObjectFile<'_>,
+        file: &mut ObjectFile<'_>,
         shared: &mut Shared,
     ) -> Result<Self, LinkError> {
         let broken = |problem| {
@@ -334,10 +459,16 @@ impl Input {
             );
             return Err(broken(ReadProblem::Section { section: section.name.to_owned(), problem }));
         }
+        // The first one needs it in any case, and the memory for it before that for its types.
+        let read = shared.known.is_empty();
+        if read {
+            Object::parse(label, bytes)?.check()?;
+        }
         let mut input = Self { label: label.to_owned(), ..Self::default() };
-        let homes = input.take_sections(file, shared)?;
+        let homes = input.take_sections(file, shared);
         let symbols = file.symbols.iter().map(|s| symbol(s, &homes, &mut shared.names));
         input.symbols = symbols.collect();
+        file.symbols = Vec::new();
         let find = |name| file.sections.iter().find(|s| s.name == name && !s.data.is_empty());
         let read_licence = input.read_licence(file, &mut shared.names);
         if let Some(section) = find(".BTF") {
@@ -351,50 +482,51 @@ impl Input {
         }
         input.cut();
         let types = shared.types.type_count();
-        match shared.covers(&input, types, file.endian).filter(|_| read_licence) {
+        match shared.covers(&input, bytes, types, file.endian).filter(|_| read_licence) {
             Some(bare) => input.has_bare = bare,
             None => {
-                Object::parse(label, bytes)?.check()?;
+                if !read {
+                    Object::parse(label, bytes)?.check()?;
+                }
                 shared.known.learn(&input, types);
                 input.has_bare = true;
             }
         }
         bounds::check(&input, &shared.names).map_err(broken)?;
-        input.mark_entries(&shared.data, file.endian);
+        input.mark_entries(bytes, &shared.lists, file.endian);
         Ok(input)
     }
 
     /// Takes over what goes into outputs. Gives the new number of each section of the file.
-    fn take_sections(
-        &mut self,
-        file: &ObjectFile<'_>,
-        shared: &mut Shared,
-    ) -> Result<Vec<u32>, LinkError> {
+    fn take_sections(&mut self, file: &mut ObjectFile<'_>, shared: &mut Shared) -> Vec<u32> {
         let mut homes = vec![0; file.sections.len()];
-        let kept = file.sections.iter().filter(|s| role(s) != Role::Dropped);
-        let (bytes, relocs) =
-            kept.clone().fold((0, 0), |(b, r), s| (b + s.data.len(), r + s.relocs.len()));
-        if u32::try_from(shared.data.len() + bytes).is_err() {
-            return Err(LinkError::TooLarge("more than 4 GiB of sections".to_owned()));
-        }
-        self.relocs.reserve_exact(relocs);
-        self.sections.reserve_exact(kept.count() + 1);
+        let kept = file.sections.iter().filter(|s| role(s) != Role::Dropped).count();
+        self.sections.reserve_exact(kept + 1);
         let none = Span::default();
         let (relocs, chunks) = (none, none);
-        let shape = shared.shape(Shape::NOTHING);
-        self.sections.push(Section { shape, size: 0, data: none, relocs, chunks, info: u32::MAX });
-        for (from, home) in file.sections.iter().zip(&mut homes) {
+        let (shape, home) = shared.shape(Shape::NOTHING);
+        self.sections.push(Section {
+            shape,
+            home,
+            size: 0,
+            data: none,
+            relocs,
+            chunks,
+            info: u32::MAX,
+        });
+        for (from, home) in file.sections.iter_mut().zip(&mut homes) {
             let role = role(from);
             if role == Role::Dropped {
                 continue;
             }
             *home = u32::try_from(self.sections.len()).unwrap_or(0);
-            let (data, relocs) = (shared.data.len(), self.relocs.len());
-            shared.data.extend_from_slice(from.data);
-            self.relocs.extend_from_slice(&from.relocs);
+            let all = &mut shared.lists.relocs;
+            let relocs = Span::new(all.len(), all.len() + from.relocs.len());
+            all.append(&mut std::mem::take(&mut from.relocs));
+            let data = Span::new(from.start, from.start + from.data.len());
             let old_name = shared.names.add(from.name.as_bytes());
             let name = if role == Role::Text { shared.names.add(b".text") } else { old_name };
-            let shape = shared.shape(Shape {
+            let (shape, number) = shared.shape(Shape {
                 name,
                 old_name,
                 role,
@@ -405,14 +537,15 @@ impl Input {
             });
             self.sections.push(Section {
                 shape,
+                home: number,
                 size: from.size,
-                data: Span::new(data, shared.data.len()),
-                relocs: Span::new(relocs, self.relocs.len()),
+                data,
+                relocs,
                 chunks,
                 info: u32::MAX,
             });
         }
-        Ok(homes)
+        homes
     }
 
     /// `false` when something is wrong with licence or version.
@@ -451,30 +584,6 @@ impl Input {
         section.chunks.of(&self.chunks)
     }
 
-    pub(crate) fn relocs_of(&self, section: &Section) -> &[FileReloc] {
-        section.relocs.of(&self.relocs)
-    }
-
-    /// Relocations of a stretch of a section.
-    pub(crate) fn relocs_in(&self, section: &Section, start: u64, end: u64) -> &[FileReloc] {
-        let all = self.relocs_of(section);
-        let from = all.partition_point(|r| r.offset < start);
-        let to = all.partition_point(|r| r.offset < end);
-        all.get(from..to).unwrap_or_default()
-    }
-
-    pub(crate) fn func_infos_of(&self, section: &Section) -> &[(u32, u32)] {
-        self.info(section).func_infos.of(&self.func_infos)
-    }
-
-    pub(crate) fn lines_of(&self, section: &Section) -> &[Line] {
-        self.info(section).lines.of(&self.lines)
-    }
-
-    pub(crate) fn core_of(&self, section: &Section) -> &[Core] {
-        self.info(section).core.of(&self.core)
-    }
-
     fn info(&self, section: &Section) -> Info {
         self.infos.get(section.info as usize).copied().unwrap_or_default()
     }
@@ -492,7 +601,7 @@ impl Input {
 
     /// The FUNC or VAR of a symbol.
     pub(crate) fn described(&self, symbol: u32) -> Option<Described> {
-        self.symbol(symbol)?.described
+        self.symbol(symbol)?.described()
     }
 
     /// The FUNC of a symbol.
@@ -514,8 +623,9 @@ impl Input {
 
 impl Shared {
     /// The one of these that is kept.
-    fn shape(&mut self, shape: Shape) -> Arc<Shape> {
-        self.shapes.entry(shape).or_insert_with(|| Arc::new(shape)).clone()
+    fn shape(&mut self, shape: Shape) -> (Arc<Shape>, u32) {
+        let number = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
+        self.shapes.entry(shape).or_insert_with(|| (Arc::new(shape), number)).clone()
     }
 }
 
@@ -569,17 +679,21 @@ fn role(section: &FileSection<'_>) -> Role {
 
 fn symbol(symbol: &FileSymbol<'_>, homes: &[u32], names: &mut Names) -> Symbol {
     let name = names.add(symbol.name.as_bytes());
+    let home = match symbol.section {
+        Some(at) => homes.get(at as usize).copied().unwrap_or(0),
+        None if symbol.absolute => ABSOLUTE,
+        None => UNDEFINED,
+    };
     Symbol {
         name,
-        old_name: name,
+        home,
+        described: NOTHING,
         kind: symbol.kind,
         // Nobody else can mean what has no name.
         bind: if name == Name::EMPTY { elf::STB_LOCAL } else { symbol.bind },
         visibility: symbol.visibility,
-        section: symbol.section.map(|at| homes.get(at as usize).copied().unwrap_or(0)),
-        absolute: symbol.absolute,
+        renamed: false,
         value: symbol.value,
         size: symbol.size,
-        described: None,
     }
 }

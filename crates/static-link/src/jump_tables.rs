@@ -25,7 +25,7 @@ pub(crate) fn is_section(section: &Section, names: &Names) -> bool {
 pub(crate) fn hide(input: &mut Input, names: &Names) {
     let sections = &input.sections;
     for symbol in &mut input.symbols {
-        let home = symbol.section.and_then(|s| sections.get(s as usize));
+        let home = symbol.section().and_then(|s| sections.get(s as usize));
         if home.is_some_and(|s| is_section(s, names)) {
             symbol.bind = elf::STB_LOCAL;
             symbol.visibility = elf::STV_DEFAULT;
@@ -39,6 +39,7 @@ impl Emit<'_, '_> {
         &self,
         input: &Input,
         tables: &Section,
+        from: &[u8],
         piece: &Piece,
         data: &mut [u8],
     ) -> Result<(), LinkError> {
@@ -46,9 +47,11 @@ impl Emit<'_, '_> {
             if !matches!(code.role, Role::Text | Role::Entries) {
                 continue;
             }
-            for reloc in input.relocs_of(code).iter().filter(|r| r.kind == RelocKind::LoadImm64) {
+            for reloc in
+                self.context.lists.relocs_of(code).iter().filter(|r| r.kind == RelocKind::LoadImm64)
+            {
                 let Some(symbol) = input.symbol(reloc.symbol) else { continue };
-                if symbol.section != Some(piece.section) || symbol.names_section() {
+                if symbol.section() != Some(piece.section) || symbol.names_section() {
                     continue;
                 }
                 let broken = |what| self.broken(input, code, reloc.offset, what);
@@ -59,7 +62,7 @@ impl Emit<'_, '_> {
                 }
                 let mut at = symbol.value;
                 while at < end {
-                    let old = self.entry(tables, at).ok_or_else(|| broken("no jump table"))?;
+                    let old = self.entry(from, at).ok_or_else(|| broken("no jump table"))?;
                     let new = self.new_place(input, index, code, piece.input, reloc.offset, old)?;
                     let new = i64::try_from(new).map_err(|_| broken("a place too far away"))?;
                     let to = piece.at + (at - piece.start);
@@ -73,9 +76,8 @@ impl Emit<'_, '_> {
     }
 
     /// An entry as it stands in the input.
-    fn entry(&self, tables: &Section, at: u64) -> Option<u64> {
-        let bytes =
-            tables.data.of(&self.context.data).get(usize::try_from(at).ok()?..)?.first_chunk()?;
+    fn entry(&self, from: &[u8], at: u64) -> Option<u64> {
+        let bytes = from.get(usize::try_from(at).ok()?..)?.first_chunk()?;
         Some(match self.context.endian {
             Endian::Little => u64::from_le_bytes(*bytes),
             Endian::Big => u64::from_be_bytes(*bytes),

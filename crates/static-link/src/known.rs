@@ -12,7 +12,7 @@ use bpfweld_insn::{CALL, INSN_SIZE, Insn, pseudo};
 use bpfweld_object::{FileReloc, RelocKind};
 
 use crate::elf;
-use crate::input::{Chunk, Described, Input, Role, Section, Shared, Symbol};
+use crate::input::{Chunk, Core, Described, Input, Lists, Role, Section, Shared, Symbol};
 use crate::names::{Name, Names};
 
 /// What has been read in full, in this link.
@@ -38,6 +38,16 @@ impl Known {
         Self { types, ..self }
     }
 
+    /// Was nothing read so far?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.types == 0
+    }
+
+    /// Number of types, `void` included, that were part of inputs.
+    pub(crate) fn types(&self) -> u32 {
+        self.types
+    }
+
     /// Did all of so many types come from inputs that were read?
     pub(crate) fn has_all(&self, types: u32) -> bool {
         self.types == types
@@ -54,8 +64,14 @@ impl Known {
 impl Shared {
     /// Is all of the object known or plain? If so, does its code have references without relocations? The
     /// builder has so many types, with this object's.
-    pub(crate) fn covers(&self, input: &Input, types: u32, endian: Endian) -> Option<bool> {
-        let (known, data) = (&self.known, &self.data);
+    pub(crate) fn covers(
+        &self,
+        input: &Input,
+        data: &[u8],
+        types: u32,
+        endian: Endian,
+    ) -> Option<bool> {
+        let (known, lists) = (&self.known, &self.lists);
         let code = |s: &&Section| s.is_code();
         let bytes: usize = input.sections.iter().map(|s| s.data.len()).sum();
         let kept = |s: &Section| matches!(s.role, Role::Maps | Role::Data) && s.size > 0;
@@ -71,7 +87,7 @@ impl Shared {
             && have_vars_places(input);
         let mut code = input.sections.iter().filter(code).filter(|_| is_plain);
         let bare = code.try_fold(false, |bare, section| {
-            Some(bare | is_plain_code(data, input, section, endian)?)
+            Some(bare | is_plain_code(section.data.of(data), lists, input, section, endian)?)
         });
         bare.filter(|_| is_plain)
     }
@@ -93,10 +109,10 @@ fn vars(input: &Input) -> impl Iterator<Item = (TypeId, Option<Name>, u32)> {
 
 fn is_plain_symbol(symbol: &Symbol) -> bool {
     let is_place = !symbol.names_section() && symbol.kind != elf::STT_FILE;
-    match symbol.section {
+    match symbol.section() {
         _ if symbol.name == Name::EMPTY || !is_place => true,
-        None => symbol.described.is_some() && !symbol.absolute,
-        Some(_) => !symbol.absolute,
+        None => symbol.described().is_some() && !symbol.is_absolute(),
+        Some(_) => true,
     }
 }
 
@@ -149,7 +165,7 @@ fn have_vars_places(input: &Input) -> bool {
             let Some(var) = input.vars.get(at as usize) else { return false };
             let symbol = var.symbol.and_then(|s| input.symbol(s));
             var.linkage == Linkage::Extern
-                || entry.size > 0 && symbol.is_some_and(|s| s.section.is_some())
+                || entry.size > 0 && symbol.is_some_and(|s| s.section().is_some())
         })
     })
 }
@@ -168,10 +184,15 @@ fn starts_at(input: &Input, section: &Section, offset: u64) -> bool {
 }
 
 /// If code is plain: does it have references without relocations?
-fn is_plain_code(data: &[u8], input: &Input, section: &Section, endian: Endian) -> Option<bool> {
+fn is_plain_code(
+    data: &[u8],
+    lists: &Lists,
+    input: &Input,
+    section: &Section,
+    endian: Endian,
+) -> Option<bool> {
     let mut bare = false;
-    let data = section.data.of(data);
-    let mut relocs = input.relocs_of(section).iter().peekable();
+    let mut relocs = lists.relocs_of(section).iter().peekable();
     let plain = input.chunks_of(section).iter().all(|chunk| {
         let end = end_of(input, chunk);
         let range =
@@ -213,7 +234,7 @@ fn is_plain_code(data: &[u8], input: &Input, section: &Section, endian: Endian) 
     let plain = plain
         && relocs.next().is_none()
         && (!input.chunks_of(section).is_empty() || section.size == 0)
-        && are_plain_accesses(data, input, section);
+        && are_plain_accesses(data, lists.core_of(input, section));
     plain.then_some(bare)
 }
 
@@ -242,8 +263,8 @@ fn is_plain_reference(input: &Input, insn: Insn, reloc: &FileReloc) -> bool {
         RelocKind::LoadImm64 if insn.is_ld_imm64() => false,
         _ => return false,
     };
-    let Some(home) = symbol.section else {
-        return match symbol.described {
+    let Some(home) = symbol.section() else {
+        return match symbol.described() {
             Some(Described::Func(_)) => !is_call || matches!(insn.imm, -1 | 0),
             Some(Described::Var(_)) => !is_call,
             None => false,
@@ -269,8 +290,8 @@ fn is_described_map(input: &Input, section: &Section, offset: u64) -> bool {
 }
 
 /// CO-RE records are about the first halves of instructions of functions.
-fn are_plain_accesses(data: &[u8], input: &Input, section: &Section) -> bool {
-    input.core_of(section).iter().all(|core| {
+fn are_plain_accesses(data: &[u8], core: &[Core]) -> bool {
+    core.iter().all(|core| {
         let at = core.offset as usize;
         let before = at.checked_sub(INSN_SIZE).and_then(|at| data.get(at));
         at.is_multiple_of(INSN_SIZE)

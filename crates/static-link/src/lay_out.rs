@@ -241,7 +241,7 @@ impl Layout {
     /// The function that a symbol's entry program became, where the symbol is gone with it.
     pub(crate) fn moved(&self, inputs: &[Input], (input, symbol): At) -> Option<&Called> {
         let symbol = inputs.get(input as usize)?.symbol(symbol)?;
-        let (called, _) = self.called_at(inputs, input, symbol.section?, symbol.value)?;
+        let (called, _) = self.called_at(inputs, input, symbol.section()?, symbol.value)?;
         called.moved.then_some(called)
     }
 

@@ -60,7 +60,7 @@ pub use error::{Declaration, LinkError, LinkErrors, ProgramMismatch};
 use edit::Edit;
 use emit::Emit;
 use hash::{HashMap, HashSet};
-use input::{Bases, Input, Role, Shared, Var};
+use input::{Bases, Input, Lists, Role, Shared, Var};
 use lay_out::Layout;
 use licence::Licence;
 use names::{Name, Names};
@@ -119,8 +119,8 @@ impl Default for Linker {
 /// What all phases look at.
 pub(crate) struct Context<'a> {
     pub(crate) inputs: &'a [Input],
-    /// Contents of the inputs' sections; none any longer when they are in the output.
-    pub(crate) data: Vec<u8>,
+    /// Of these, what is in the output is gone.
+    pub(crate) lists: Lists,
     pub(crate) names: Names,
     /// Numbers of the symbols of all inputs.
     pub(crate) symbols: Bases,
@@ -134,7 +134,7 @@ pub(crate) struct Context<'a> {
     pub(crate) licence: Option<Licence>,
     /// The input whose `license` and `version` are taken, by section.
     pub(crate) owners: HashMap<Name, u32>,
-    /// Names that only one symbol of the output can have.
+    /// Names that only one symbol of the output can have, where new ones are made.
     taken: HashSet<Name>,
 }
 
@@ -247,7 +247,7 @@ impl Linker {
         let bound = errors.many(|errors| self.edit(errors))?;
         self.hide_entries(options.root, &bound);
         // Symbols have their final names. Every binding is between an undefined symbol and a function.
-        let Shared { names, types, known, data, .. } = self.shared;
+        let Shared { names, types, known, lists, .. } = self.shared;
         let mut builder = types.into_builder();
         let untyped = |i: &Input| !i.has_types && i.has_code;
         let mixed = self.inputs.iter().any(|i| i.has_types) && self.inputs.iter().any(untyped);
@@ -259,7 +259,7 @@ impl Linker {
         let is_known = resolved.ids.is_none() && known.has_all(resolved.builder.type_count());
         let mut context = Context {
             inputs: &self.inputs,
-            data,
+            lists,
             names,
             symbols: Bases::new(self.inputs.iter().map(|i| i.symbols.len())),
             endian,
@@ -276,7 +276,7 @@ impl Linker {
             .one(licence::merge(
                 context.inputs,
                 &mut context.names,
-                &context.data,
+                &context.lists,
                 endian,
                 &mut notes,
             ))?
@@ -286,20 +286,22 @@ impl Linker {
         let table = errors.many(|errors| Table::resolve(&context, bound, errors))?;
         errors.many(|errors| check::check(&context, &table, errors))?;
         // Every name has at most one definition, and all that use it agree with it in type.
-        context.taken = table.globals.iter().map(|g| g.name).collect();
         let plan = Plan::make(&context, &table);
+        if plan.calls_entries() {
+            context.taken = table.globals.iter().map(|g| g.name).collect();
+        }
         errors.many(|errors| programs::check(&context, &table, &plan, &mut notes, errors))?;
         note_left_out(&context, &plan, &mut notes);
         let layout = errors.many(|errors| Layout::make(&mut context, &plan, errors))?;
         errors.end()?;
         // Every function, map and byte of data that goes in has its place.
         let renamed = symtab::tell_apart(&mut context, &table, &plan);
+        let data = std::mem::take(&mut context.lists.data);
         let emit = Emit { context: &context, table: &table, layout: &layout };
         // What comes out is mostly smaller than what goes in.
         let mut out = elf::Out::new(endian, self.bytes);
-        let contents = emit.all(&mut out)?;
-        context.data = Vec::new();
-        let symtab = Symtab::make(&context, &table, &plan, &layout, &contents, &renamed);
+        let contents = emit.all(data, &mut out)?;
+        context.lists.relocs = Vec::new();
         let types = Types {
             context: &context,
             table: &table,
@@ -317,14 +319,17 @@ impl Linker {
         };
         let any = context.inputs.iter().any(|i| i.has_types);
         let (types, builder) = if any { types.write(&mut out)? } else { Default::default() };
+        context.lists = Lists::default();
+        let symtab = Symtab::make(&context, &table, &plan, &layout, &contents, &renamed);
+        drop((table, plan));
         let file = file(&context, &layout, contents, symtab, types)?;
         let expected = Expected::of(&file);
         let bytes = elf::write(&file, out)?;
         let mut shared = Shared::default();
         if is_known {
             // Functions, variables and sections came behind the types.
-            shared.known = known.with(builder.type_count());
-            shared.types = Gatherer::with(builder);
+            shared.types = Gatherer::with(builder, known.types());
+            shared.known = known.with(shared.types.type_count());
             shared.names = context.names;
         }
         Ok((Output { bytes, notes }, expected, shared))

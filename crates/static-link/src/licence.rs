@@ -123,14 +123,14 @@ fn gpl_only(input: &Input, data: &[u8], endian: Endian) -> Option<GplCall> {
         let (offset, helper) =
             insns.find_map(|(at, i)| Some((at, i.helper().filter(|&h| helper_gpl_only(h))?)))?;
         let line = line_at(input, section, offset);
-        Some(GplCall { function: symbol.old_name, helper, line })
+        Some(GplCall { function: symbol.name, helper, line })
     })
 }
 
 /// A licence for a message.
 fn declaration(input: &Input, licence: &str, line: Option<Line>, names: &Names) -> Declaration {
     let here = |s: &&Symbol| {
-        let section = s.section.and_then(|s| input.section(s));
+        let section = s.section().and_then(|s| input.section(s));
         !s.names_section() && section.is_some_and(|s| names.bytes(s.name) == b"license")
     };
     let symbol = input.symbols.iter().find(here);

@@ -1,20 +1,26 @@
 //! Names and source lines, each kept once: a thousand objects say mostly the same.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use bpfweld_btf::Numbered;
 
-/// A string of [`Names`].
+/// A string of [`Names`]: its number and one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(crate) struct Name(u32);
+pub(crate) struct Name(NonZeroU32);
 
 impl Name {
     /// The empty string.
-    pub(crate) const EMPTY: Self = Self(0);
+    pub(crate) const EMPTY: Self = Self(NonZeroU32::MIN);
+
+    fn of(number: u32) -> Self {
+        // Numbers are below those of bytes.
+        Self(NonZeroU32::MIN.saturating_add(number))
+    }
 
     /// Numbers of names are below [`Names::count`].
     pub(crate) fn number(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 }
 
@@ -25,19 +31,19 @@ pub(crate) struct Names(Numbered);
 impl Names {
     pub(crate) fn add(&mut self, bytes: &[u8]) -> Name {
         // 4 GiB of different strings come from no inputs that fit the format together.
-        Name(self.0.add(bytes).unwrap_or(0))
+        Name::of(self.0.add(bytes).unwrap_or(0))
     }
 
     pub(crate) fn find(&self, text: &str) -> Option<Name> {
-        self.0.find(text.as_bytes()).map(Name)
+        self.0.find(text.as_bytes()).map(Name::of)
     }
 
     pub(crate) fn find_bytes(&self, bytes: &[u8]) -> Option<Name> {
-        self.0.find(bytes).map(Name)
+        self.0.find(bytes).map(Name::of)
     }
 
     pub(crate) fn bytes(&self, name: Name) -> &[u8] {
-        self.0.get(name.0)
+        self.0.get(name.0.get() - 1)
     }
 
     /// For messages.

@@ -8,7 +8,7 @@ use bpfweld_object::RelocKind;
 
 use crate::Context;
 use crate::hash::HashSet;
-use crate::input::{Bases, Chunk, Input, Role, Section};
+use crate::input::{Bases, Chunk, Input, Lists, Role, Section};
 use crate::names::Names;
 use crate::symbols::Table;
 
@@ -56,19 +56,18 @@ pub(crate) struct Bare {
     pub(crate) is_call: bool,
 }
 
-/// References of a stretch of code that have no relocation.
+/// References of a stretch of code that have no relocation. `data` is all of the section.
 pub(crate) fn bare_references(
     data: &[u8],
-    input: &Input,
+    lists: &Lists,
     section: &Section,
     start: u64,
     end: u64,
     endian: Endian,
 ) -> Vec<Bare> {
     let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-    let data = section.data.of(data);
     let bytes = range.and_then(|(start, end)| data.get(start..end)).unwrap_or_default();
-    let mut relocs = input.relocs_in(section, start, end).iter().peekable();
+    let mut relocs = lists.relocs_in(section, start, end).iter().peekable();
     let mut found = Vec::new();
     let mut second = false;
     for (slot, &bytes) in (0u64..).zip(bytes.as_chunks::<INSN_SIZE>().0) {
@@ -278,7 +277,7 @@ pub(crate) fn references(
         (_, None) => return,
     };
     let is_code = section.is_code();
-    for reloc in input.relocs_in(section, start, end) {
+    for reloc in context.lists.relocs_in(section, start, end) {
         let from_code = is_code && matches!(reloc.kind, RelocKind::Call | RelocKind::LoadImm64);
         if let Some(to) = target(context, table, number, reloc.symbol, reloc.addend) {
             found(to, from_code);
@@ -287,7 +286,14 @@ pub(crate) fn references(
     if !is_code || at == WHOLE || !input.has_bare {
         return;
     }
-    for bare in bare_references(&context.data, input, section, start, end, context.endian) {
+    for bare in bare_references(
+        context.lists.data.of(section),
+        &context.lists,
+        section,
+        start,
+        end,
+        context.endian,
+    ) {
         // Within a function: no chunk of its own is wanted.
         match input.chunk_at(section, bare.target) {
             Some(target) if target != at => found((number, index, target), true),
@@ -307,7 +313,7 @@ fn target(
     let (input, at) = table.definition((number, symbol))?;
     let found = context.inputs.get(input as usize)?;
     let symbol = found.symbol(at)?;
-    let index = symbol.section?;
+    let index = symbol.section()?;
     let section = found.section(index)?;
     if section.chunks.is_empty() {
         return Some((input, index, WHOLE));

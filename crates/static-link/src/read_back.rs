@@ -34,7 +34,7 @@ pub(crate) fn check(
     shared: &mut Shared,
 ) -> Result<(), LinkError> {
     const NAME: &str = "output";
-    let read = ObjectFile::parse(NAME, bytes).map_err(|e| LinkError::ReadBack(e.problem))?;
+    let mut read = ObjectFile::parse(NAME, bytes).map_err(|e| LinkError::ReadBack(e.problem))?;
     let broken = |what: String| Err(LinkError::Output(what));
     // Null entries come first; tables of symbols, strings and relocations behind.
     let sections = read.sections.get(1..).unwrap_or_default();
@@ -51,7 +51,7 @@ pub(crate) fn check(
     if symbols.len() != expected.symbols {
         return broken(format!("{} symbols instead of {}", symbols.len(), expected.symbols));
     }
-    let input = match Input::take(NAME, bytes, &read, shared) {
+    let input = match Input::take(NAME, bytes, &mut read, shared) {
         Ok(input) => input,
         // Types and symbols alone are for others to link.
         Err(LinkError::Read(error)) if matches!(*error.problem, ReadProblem::Nothing) => {

@@ -4,7 +4,7 @@ use bpfweld_object::RelocKind;
 
 use crate::Context;
 use crate::error::Declaration;
-use crate::input::{Described, Input, Line, Section, Symbol};
+use crate::input::{Described, Input, Line, Lists, Section, Symbol};
 use crate::names::Names;
 use crate::symbols::At;
 
@@ -22,31 +22,36 @@ pub(crate) fn declaration(context: &Context<'_>, (number, at): At) -> Declaratio
         };
         Some(context.types.c_declaration(context.type_id(id), &name))
     });
-    let line = symbol.and_then(|symbol| line_of(input, symbol, at));
+    let line = symbol.and_then(|symbol| line_of(&context.lists, input, symbol, at));
     let line = line.map(|line| line_text(&context.names, line));
     Declaration { object: input.label.clone(), text, line }
 }
 
 /// Of a function its first line, of anything else the first line that uses it.
-fn line_of(input: &Input, symbol: &Symbol, at: u32) -> Option<Line> {
-    let home = symbol.section.and_then(|s| input.section(s));
+fn line_of(lists: &Lists, input: &Input, symbol: &Symbol, at: u32) -> Option<Line> {
+    let home = symbol.section().and_then(|s| input.section(s));
     if let Some(section) = home.filter(|s| s.is_code()) {
-        let lines = input.lines_of(section);
+        let lines = lists.lines_of(input, section);
         let first = lines.partition_point(|l| u64::from(l.offset) < symbol.value);
         return lines.get(first).copied();
     }
-    input.sections.iter().find_map(|section| use_in(input, section, at))
+    input.sections.iter().find_map(|section| use_in(lists, input, section, at))
 }
 
-fn use_in(input: &Input, section: &Section, symbol: u32) -> Option<Line> {
+fn use_in(lists: &Lists, input: &Input, section: &Section, symbol: u32) -> Option<Line> {
     let uses = |k| matches!(k, RelocKind::Call | RelocKind::LoadImm64);
-    let reloc = input.relocs_of(section).iter().find(|r| r.symbol == symbol && uses(r.kind))?;
-    line_at(input, section, reloc.offset)
+    let reloc = lists.relocs_of(section).iter().find(|r| r.symbol == symbol && uses(r.kind))?;
+    line_at(lists, input, section, reloc.offset)
 }
 
 /// The line of an instruction.
-pub(crate) fn line_at(input: &Input, section: &Section, offset: u64) -> Option<Line> {
-    let lines = input.lines_of(section);
+pub(crate) fn line_at(
+    lists: &Lists,
+    input: &Input,
+    section: &Section,
+    offset: u64,
+) -> Option<Line> {
+    let lines = lists.lines_of(input, section);
     let behind = lines.partition_point(|l| u64::from(l.offset) <= offset);
     lines.get(behind.checked_sub(1)?).copied()
 }

@@ -69,7 +69,8 @@ impl Table {
         let bases = Bases::new(context.inputs.iter().map(|i| i.symbols.len()));
         let mut table =
             Self { bound, by_symbol: vec![NONE; bases.total()], bases, ..Self::default() };
-        let mut by_name: HashMap<Name, u32> = HashMap::default();
+        // By the names' numbers.
+        let mut by_name = vec![NONE; context.names.count()];
         for (number, input) in (0u32..).zip(context.inputs) {
             for (at, symbol) in (0u32..).zip(&input.symbols) {
                 let here = (number, at);
@@ -83,7 +84,9 @@ impl Table {
                 if !visible {
                     continue;
                 }
-                let id = *by_name.entry(symbol.name).or_insert_with(|| {
+                let Some(id) = by_name.get_mut(symbol.name.number()) else { continue };
+                if *id == NONE {
+                    *id = u32::try_from(table.globals.len()).unwrap_or(NONE);
                     table.globals.push(Global {
                         name: symbol.name,
                         definition: None,
@@ -92,8 +95,8 @@ impl Table {
                         visibility: elf::STV_DEFAULT,
                         weak: true,
                     });
-                    u32::try_from(table.globals.len() - 1).unwrap_or(NONE)
-                });
+                }
+                let id = *id;
                 table.set(here, id);
                 if let Some(global) = table.globals.get_mut(id as usize)
                     && let Some(removed) = global.add(here, symbol)
@@ -221,6 +224,6 @@ impl Global {
 }
 
 fn single_section(input: &Input, symbol: &Symbol) -> Option<Name> {
-    let section = input.section(symbol.section?)?;
+    let section = input.section(symbol.section()?)?;
     (section.role == Role::Single && !symbol.names_section()).then_some(section.name)
 }

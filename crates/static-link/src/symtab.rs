@@ -70,7 +70,7 @@ pub(crate) fn tell_apart(
             let Some((index, symbol)) = var.symbol.and_then(|s| Some((s, input.symbol(s)?))) else {
                 continue;
             };
-            let Some(home) = symbol.section else { continue };
+            let Some(home) = symbol.section() else { continue };
             let here = (number, index);
             if table.is_removed(here) || !plan.is_alive(inputs, number, home, symbol.value) {
                 continue;
@@ -248,9 +248,9 @@ fn place(
     input: &Input,
     symbol: &Symbol,
 ) -> Option<(Place, u64)> {
-    let Some(section) = symbol.section else {
+    let Some(section) = symbol.section() else {
         return Some((
-            if symbol.absolute { Place::Absolute } else { Place::Undefined },
+            if symbol.is_absolute() { Place::Absolute } else { Place::Undefined },
             symbol.value,
         ));
     };

@@ -119,7 +119,7 @@ impl<'c> Types<'c, '_> {
         let name = self.name_of(number, func.symbol, func.name);
         let place = func.symbol.and_then(|s| {
             let symbol = input.symbol(s)?;
-            let section = symbol.section?;
+            let section = symbol.section()?;
             Some((s, symbol, section, input.chunk_at(input.section(section)?, symbol.value)?))
         });
         let Some((index, symbol, section, chunk)) = place else {
@@ -256,7 +256,7 @@ impl<'c> Types<'c, '_> {
             let section = var.section.and_then(|s| input.section_named(s));
             return section.is_some_and(|s| self.layout.has(number, s));
         };
-        let alive = symbol.section.is_none_or(|section| {
+        let alive = symbol.section().is_none_or(|section| {
             self.plan.is_alive(self.context.inputs, number, section, symbol.value)
         });
         alive && !self.table.is_removed((number, index))
@@ -318,7 +318,7 @@ impl<'c> Types<'c, '_> {
         let var = input.vars.get(at as usize)?;
         let symbol = var.symbol.and_then(|s| input.symbol(s));
         let place = match symbol {
-            Some(symbol) => symbol.section.map(|section| (section, symbol.value)),
+            Some(symbol) => symbol.section().map(|section| (section, symbol.value)),
             None if var.linkage == Linkage::Extern => None,
             None => Some((input.section_named(section)?, entry.offset.into())),
         };
@@ -386,7 +386,7 @@ impl<'c> Types<'c, '_> {
 
     fn each_func(&mut self, out: &OutSection, mut each: impl FnMut(&mut Self, FuncInfo)) {
         for (piece, input, section) in pieces(self.context.inputs, out) {
-            for &(offset, func) in input.func_infos_of(section) {
+            for &(offset, func) in self.context.lists.func_infos_of(input, section) {
                 let id = match piece.called {
                     Some(_) => self.chunk_type(piece, input, section, offset.into()),
                     None => self.funcs.get(piece.input, func),
@@ -422,7 +422,7 @@ impl<'c> Types<'c, '_> {
     /// Lines, with their places in the output.
     fn each_line(&mut self, out: &OutSection, mut each: impl FnMut(&mut Self, Line)) {
         for (piece, input, section) in pieces(self.context.inputs, out) {
-            let lines = input.lines_of(section);
+            let lines = self.context.lists.lines_of(input, section);
             let from = lines.partition_point(|l| u64::from(l.offset) < piece.start);
             for &line in lines.get(from..).unwrap_or_default() {
                 let Some(offset) = moved(piece, line.offset) else { break };
@@ -434,7 +434,7 @@ impl<'c> Types<'c, '_> {
     /// CO-RE records, with their places in the output.
     fn each_core(&mut self, out: &OutSection, mut each: impl FnMut(&mut Self, Core)) {
         for (piece, input, section) in pieces(self.context.inputs, out) {
-            let core = input.core_of(section);
+            let core = self.context.lists.core_of(input, section);
             let from = core.partition_point(|c| u64::from(c.offset) < piece.start);
             for &core in core.get(from..).unwrap_or_default() {
                 let Some(offset) = moved(piece, core.offset) else { break };
@@ -456,7 +456,7 @@ impl<'c> Types<'c, '_> {
         }
         let inputs = self.context.inputs;
         match inputs.get(number as usize).and_then(|i| i.symbol(index)) {
-            Some(symbol) if symbol.name != symbol.old_name => symbol.name,
+            Some(symbol) if symbol.renamed => symbol.name,
             _ => name,
         }
     }

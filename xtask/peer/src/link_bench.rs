@@ -1,9 +1,9 @@
 //! `cargo xtask peer-link-bench`: how long linking many objects takes, and how much memory: bpfweld, libbpf (the one that
-//! this tool is built with) and `bpftool gen object`, each in a process of its own, in turn.
+//! this tool is built with) and `bpftool gen object`, each in a process of its own, in turn. bpfweld's is a program that
+//! has nothing else in it (`link_only.rs`), as bpftool has no other linker in it.
 
 use std::ffi::CString;
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,6 +14,8 @@ use anyhow::{Context as _, Result, bail};
 use bpfweld::btf::{Btf, BtfBuilder, SourceMap};
 use bpfweld::static_link::{self, Linker};
 use libbpf_sys as sys;
+
+use crate::link_ours;
 
 /// Rounds of each size, in turn; the median counts.
 const ROUNDS: usize = 5;
@@ -36,16 +38,7 @@ const LINKERS: [&str; 3] = ["bpfweld", "libbpf", "bpftool"];
 /// Links objects with one of the linkers that are in this process.
 pub fn once(linker: &str, out: &Path, objects: &[PathBuf]) -> Result<()> {
     match linker {
-        "bpfweld" => {
-            let mut linker = Linker::new();
-            let mut bytes = Vec::new();
-            for object in objects {
-                bytes.clear();
-                fs::File::open(object)?.read_to_end(&mut bytes)?;
-                linker.add(&object.to_string_lossy(), &bytes)?;
-            }
-            fs::write(out, linker.link(&static_link::Options::default())?.bytes)?;
-        }
+        "bpfweld" => link_ours::link(out, objects)?,
         _ => {
             let text = |path: &Path| CString::new(path.as_os_str().as_bytes());
             let linker = unsafe { sys::bpf_linker__new(text(out)?.as_ptr(), std::ptr::null_mut()) };
@@ -82,7 +75,13 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn measure(sizes: &[usize], vmlinux: Option<&Path>, dir: &Path) -> Result<()> {
     let most = sizes.iter().copied().max().context("no sizes")?;
-    let objects = generate(most, vmlinux, dir)?;
+    // In a process of its own: a process counts the memory of the one that it comes from as its own.
+    let mut generate = Command::new(std::env::current_exe()?);
+    generate.args(["link-generate", &most.to_string()]).arg(dir).args(vmlinux);
+    if !generate.status()?.success() {
+        bail!("no objects to link");
+    }
+    let objects: Vec<_> = (0..most).map(|number| object_path(dir, number)).collect();
     let bytes: u64 = fs::metadata(&objects[0])?.len();
     println!("objects of {bytes} bytes each, median of {ROUNDS} rounds in turn");
     println!(
@@ -142,6 +141,11 @@ fn one(linker: &str, out: &Path, objects: &[PathBuf]) -> Result<Run> {
             command.args(["gen", "object"]).arg(out);
             command
         }
+        "bpfweld" => {
+            let mut command = Command::new(std::env::current_exe()?.with_file_name("link-only"));
+            command.arg(out);
+            command
+        }
         _ => {
             let mut command = Command::new(std::env::current_exe()?);
             command.args(["link-once", linker]).arg(out);
@@ -168,7 +172,7 @@ fn one(linker: &str, out: &Path, objects: &[PathBuf]) -> Result<Run> {
 }
 
 /// Objects that differ in the names of what they define.
-fn generate(count: usize, vmlinux: Option<&Path>, dir: &Path) -> Result<Vec<PathBuf>> {
+pub fn generate(count: usize, vmlinux: Option<&Path>, dir: &Path) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let template = dir.join("template.o");
     let status = Command::new("clang-19")
@@ -186,16 +190,17 @@ fn generate(count: usize, vmlinux: Option<&Path>, dir: &Path) -> Result<Vec<Path
         add_types(&template, vmlinux, dir)?;
     }
     let bytes = fs::read(&template)?;
-    (0..count)
-        .map(|number| {
-            let mut linker = Linker::new();
-            let id = linker.add("template", &bytes)?;
-            linker.prefix(id, &format!("o{number}_"));
-            let path = dir.join(format!("{number}.o"));
-            fs::write(&path, linker.link(&static_link::Options::default())?.bytes)?;
-            Ok(path)
-        })
-        .collect()
+    (0..count).try_for_each(|number| {
+        let mut linker = Linker::new();
+        let id = linker.add("template", &bytes)?;
+        linker.prefix(id, &format!("o{number}_"));
+        let linked = linker.link(&static_link::Options::default())?;
+        Ok(fs::write(object_path(dir, number), linked.bytes)?)
+    })
+}
+
+fn object_path(dir: &Path, number: usize) -> PathBuf {
+    dir.join(format!("{number}.o"))
 }
 
 /// Adds all types of a kernel to those of an object, as if it used every one of its headers.

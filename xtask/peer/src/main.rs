@@ -14,6 +14,7 @@
 //! | [`canon`] | instructions with names in place of descriptors, whatever the order of functions |
 //! | [`ours`], [`theirs`] | the two sides, in a child |
 //! | [`link_bench`] | `link-bench`: how long linking many objects takes |
+//! | [`link_ours`] | bpfweld's part in it |
 //! | [`relink`] | objects linked ahead of time, for libbpf on both sides |
 //! | [`groups`] | `groups`: the selftests of several objects, in every order |
 //! | [`usdt`] | probes of this process, for programs of theirs |
@@ -30,6 +31,7 @@ mod canon;
 mod compare;
 mod groups;
 mod link_bench;
+mod link_ours;
 mod ours;
 mod record;
 mod relink;
@@ -76,6 +78,9 @@ enum Task {
     /// Link with one of them
     #[command(hide = true)]
     LinkOnce { linker: String, out: PathBuf, objects: Vec<PathBuf> },
+    /// Make objects to link
+    #[command(hide = true)]
+    LinkGenerate { count: usize, dir: PathBuf, types: Option<PathBuf> },
     /// Print one side's record of one object
     #[command(hide = true)]
     Side { side: String, object: PathBuf },
@@ -124,6 +129,9 @@ fn main() -> ExitCode {
         Task::LinkBench(options) => link_bench::run(&options).map(|()| true),
         Task::LinkOnce { linker, out, objects } => {
             link_bench::once(&linker, &out, &objects).map(|()| true)
+        }
+        Task::LinkGenerate { count, dir, types } => {
+            link_bench::generate(count, types.as_deref(), &dir).map(|()| true)
         }
         Task::Side { side, object } => side_of(&side, &object).map(|()| true),
     };

@@ -40,6 +40,7 @@ pub(crate) fn link(args: &StaticLinkArgs) -> Result<(), Failure> {
         read(&instance.path, &mut bytes)?;
         ids.push(linker.add(&instance.label, &bytes)?);
     }
+    drop(bytes);
     let id = |at: usize| ids[at];
     for wire in &edits.wiring.bindings {
         linker.bind(id(wire.caller), &wire.name, id(wire.target), wire.function.as_deref());
