@@ -5,7 +5,7 @@ use bpfweld_btf::Endian;
 use bpfweld_insn::{INSN_SIZE, Insn, helper_gpl_only, helper_name};
 
 use crate::error::{Declaration, LinkError};
-use crate::input::{Input, Line, Symbol};
+use crate::input::{Input, Line, Lists, Symbol};
 use crate::names::{Name, Names};
 use crate::report::{line_at, line_text};
 
@@ -28,18 +28,18 @@ pub(crate) struct Licence {
 pub(crate) fn merge(
     inputs: &[Input],
     names: &mut Names,
-    data: &[u8],
+    lists: &Lists,
     endian: Endian,
     notes: &mut Vec<String>,
 ) -> Result<Option<Licence>, LinkError> {
-    let chosen = choose(inputs, names, data, endian, notes)?;
+    let chosen = choose(inputs, names, lists, endian, notes)?;
     Ok(chosen.map(|(owner, text)| Licence { owner, text: names.add(text.as_bytes()) }))
 }
 
 fn choose(
     inputs: &[Input],
     names: &Names,
-    data: &[u8],
+    lists: &Lists,
     endian: Endian,
     notes: &mut Vec<String>,
 ) -> Result<Option<(u32, String)>, LinkError> {
@@ -57,7 +57,7 @@ fn choose(
                 return Err(conflict((first, text), (second, different), why.to_owned()));
             }
             for (_, input, licence) in licensed.iter().filter(|(_, _, l)| rank(l).is_some()) {
-                let Some(call) = gpl_only(input, data, endian) else { continue };
+                let Some(call) = gpl_only(input, lists, endian) else { continue };
                 let function = names.text(call.function);
                 let helper = helper_name(call.helper)
                     .map_or_else(|| format!("#{}", call.helper), str::to_owned);
@@ -108,13 +108,13 @@ struct GplCall {
     line: Option<Line>,
 }
 
-fn gpl_only(input: &Input, data: &[u8], endian: Endian) -> Option<GplCall> {
+fn gpl_only(input: &Input, lists: &Lists, endian: Endian) -> Option<GplCall> {
     let code = input.sections.iter().filter(|s| s.is_code());
     let mut chunks = code.flat_map(|s| input.chunks_of(s).iter().map(move |c| (s, c)));
     chunks.find_map(|(section, chunk)| {
         let symbol = input.symbol(*input.starting(chunk).first()?)?;
         let (start, end) = (usize::try_from(chunk.start).ok()?, usize::try_from(chunk.end).ok()?);
-        let bytes = section.data.of(data).get(start..end)?;
+        let bytes = lists.data.of(section).get(start..end)?;
         let insns = bytes.as_chunks::<INSN_SIZE>().0.iter().map(|&bytes| match endian {
             Endian::Little => Insn::from_le(bytes),
             Endian::Big => Insn::from_be(bytes),
@@ -122,7 +122,7 @@ fn gpl_only(input: &Input, data: &[u8], endian: Endian) -> Option<GplCall> {
         let mut insns = (chunk.start..).step_by(INSN_SIZE).zip(insns);
         let (offset, helper) =
             insns.find_map(|(at, i)| Some((at, i.helper().filter(|&h| helper_gpl_only(h))?)))?;
-        let line = line_at(input, section, offset);
+        let line = line_at(lists, input, section, offset);
         Some(GplCall { function: symbol.name, helper, line })
     })
 }

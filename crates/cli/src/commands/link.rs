@@ -89,6 +89,9 @@ fn tell_instances_apart(
     instances: &[Instance],
     ids: &[InputId],
 ) {
+    if args.labels.is_empty() {
+        return;
+    }
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let paths: Vec<PathBuf> = instances.iter().map(|i| real(&i.path)).collect();
     for ((instance, &id), path) in instances.iter().zip(ids).zip(&paths) {
