@@ -92,9 +92,6 @@ impl Chains<'_> {
             let (Some(chain), Some(planned)) = (chains.get_mut(at), plan.interfaces.get(at)) else {
                 continue;
             };
-            if !journal.steps.is_empty() {
-                chain.keep_previous()?;
-            }
             match commit(chain, planned, prepared, options, (&mut journal, i)) {
                 Ok(change) => changes.push((at, planned.interface.clone(), change)),
                 Err(error) => {
@@ -133,6 +130,9 @@ fn commit(
     (journal, i): (&mut Journal, usize),
 ) -> Result<Change, ChainError> {
     let mut prepared = prepared;
+    if !journal.steps.is_empty() {
+        chain.keep_previous()?;
+    }
     for _ in 0..TRIES {
         if let Some(change) = chain.commit(prepared)? {
             return Ok(change);
