@@ -8,6 +8,8 @@ use crate::text::{essential_name, mark, until_zero};
 use crate::walk::{self, DECLARED, Record, name, walk};
 use crate::{Btf, Kind, Type, TypeId};
 
+/// Types of which [`Btf::find_each`] looks at the names together.
+const GROUP: usize = 64;
 /// Names that are passed over together when none of their marks is the one looked for.
 const BLOCK: usize = 16;
 
@@ -92,20 +94,31 @@ impl Btf {
             places.entry((*kind, name.as_bytes())).or_default().push(at);
             filter.add(*kind, name.as_bytes());
         }
-        walk(self.words(), 0, filter.kinds, |Record { at, info }| {
-            let tail = self.tail_at(name(self.words(), at));
-            if !filter.may_have(tail) {
-                return Continue(());
-            }
-            let name = until_zero(tail).unwrap_or(tail);
-            let Some(kind) = Kind::of_info(info) else { return Continue(()) };
-            for place in places.remove(&(kind, name)).unwrap_or_default() {
-                if let Some(found) = found.get_mut(place) {
-                    *found = self.at(at).map(|t| t.id());
+        let words = self.words();
+        // Names are looked at in groups, see `Names::new`.
+        let mut group = Vec::with_capacity(GROUP);
+        let mut look = |group: &mut Vec<Record>| {
+            for Record { at, info } in group.drain(..) {
+                let tail = self.tail_at(name(words, at));
+                if !filter.may_have(tail) {
+                    continue;
+                }
+                let name = until_zero(tail).unwrap_or(tail);
+                let Some(kind) = Kind::of_info(info) else { continue };
+                for place in places.remove(&(kind, name)).unwrap_or_default() {
+                    if let Some(found) = found.get_mut(place) {
+                        *found = self.at(at).map(|t| t.id());
+                    }
                 }
             }
             if places.is_empty() { Break(()) } else { Continue(()) }
+        };
+        walk(words, 0, filter.kinds, |record| {
+            group.push(record);
+            if group.len() < GROUP { Continue(()) } else { look(&mut group) }
         });
+        // What is left of them.
+        let _ = look(&mut group);
         found
     }
 }

@@ -275,6 +275,7 @@ impl Btf {
     }
 
     /// All bytes from `offset` on; none when outside. Of split BTF, up to where the base ends.
+    #[inline]
     pub(crate) fn tail_at(&self, offset: u32) -> &[u8] {
         tail(&self.strings, self.first_str, &self.base, offset)
     }
@@ -512,6 +513,7 @@ pub(crate) fn magic(blob: &[u8]) -> Option<Result<(Endian, u8), BtfError>> {
 }
 
 /// See [`Btf::tail_at`].
+#[inline]
 fn tail<'s>(
     strings: &'s [u8],
     first_str: u32,

@@ -84,8 +84,7 @@ impl Config {
         let mut values = HashMap::new();
         let mut line = Vec::new();
         while source.read_until(b'\n', &mut line)? > 0 {
-            let (name, value) = split(&line);
-            if name.starts_with(b"CONFIG_")
+            if let Some((name, value)) = split(&line)
                 && !value.is_empty()
                 && let Ok(name) = std::str::from_utf8(name)
                 && wants(name)
@@ -104,11 +103,16 @@ impl Config {
     }
 }
 
-/// Name and value of a line; empty without both.
-fn split(line: &[u8]) -> (&[u8], &[u8]) {
-    let line = line.trim_ascii();
-    let mut parts = line.splitn(2, |&b| b == b'=');
-    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+/// Name and value of a line that sets an option.
+fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = line.trim_ascii_start();
+    // Half of all lines are comments.
+    if !line.starts_with(b"CONFIG_") {
+        return None;
+    }
+    let at = line.iter().position(|&b| b == b'=')?;
+    let (name, value) = line.split_at_checked(at)?;
+    Some((name, value.get(1..)?.trim_ascii_end()))
 }
 
 /// The kconfig map of one instance.

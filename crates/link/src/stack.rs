@@ -103,6 +103,8 @@ pub(crate) fn depth(insns: &[Insn]) -> u32 {
                 copies &= !(1 << insn.dst);
                 insn.imm
             }
+            // Nearly everywhere there are none.
+            _ if copies == 0 => continue,
             _ => {
                 copies &= !insn.reg_use().writes.0;
                 0

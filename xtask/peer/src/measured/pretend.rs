@@ -1,8 +1,8 @@
 //! bpf(2) without a kernel: whatever is to be made is there at once, whatever is to be verified is
 //! fine. For measuring what a loader does itself.
 //!
-//! A descriptor made here stands for a file in memory, so that mapping it works. What asks for BTF and
-//! other things that the kernel has is passed on.
+//! A map's descriptor stands for a file in memory, so that mapping it works; any other for the standard
+//! input, which costs next to nothing. What asks for BTF and other things that the kernel has is passed on.
 
 use std::collections::HashMap;
 use std::ffi::{c_int, c_long};
@@ -65,7 +65,7 @@ unsafe fn answer(cmd: c_long, attr: *const u8, size: usize) -> Option<c_long> {
             maps.insert(fd, bytes);
             Some(fd.into())
         }
-        PROG_LOAD | BTF_LOAD => Some(descriptor().into()),
+        PROG_LOAD | BTF_LOAD => Some(unsafe { libc::dup(0) }.into()),
         MAP_UPDATE_ELEM | OBJ_PIN | MAP_FREEZE | PROG_BIND_MAP => Some(0),
         OBJ_GET_INFO_BY_FD => {
             let made = maps.get(&(word(0) as c_int))?;
