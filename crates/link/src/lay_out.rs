@@ -121,10 +121,13 @@ impl<'a, 'l> Emitter<'a, 'l> {
         let license = merge_licences(linked, plan)?;
         let (instance, function) = parts(linked, plan, 0)?;
         let mut starts = Vec::with_capacity(plan.functions.len());
-        let mut end = 0usize;
+        let (mut end, mut relocs) = (0usize, 0);
         for i in 0..plan.functions.len() {
+            let function = parts(linked, plan, i)?.1;
             starts.push(end as u32);
-            end += parts(linked, plan, i)?.1.insns.len();
+            end += function.insns.len();
+            // References to code are among them, which need no entry.
+            relocs += function.relocs.len().saturating_sub(plan.functions[i].edges.len());
             if end > MAX_INSNS {
                 let entry = plan.name(linked, 0);
                 return Err(LinkError::TooLong { entry, limit: MAX_INSNS });
@@ -139,7 +142,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
             kernel_version: instance.object.kernel_version,
             insns: Vec::with_capacity(end),
             functions: Vec::with_capacity(plan.functions.len()),
-            relocs: Vec::new(),
+            relocs: Vec::with_capacity(relocs),
             lines: Vec::new(),
             poisoned: Vec::new(),
             jump_tables: Vec::new(),
