@@ -155,16 +155,36 @@ fn run(place: &Place, object: &Path, program: &str, fuse: &str) -> Result<Traces
     Ok(Traces { verdicts, maps, captures })
 }
 
-/// Which CPU a run was on is not the program's doing: values per CPU are put in order.
+/// Which CPU a packet was on is not the program's doing: of values per CPU, their sum counts.
 fn any_cpu(json: &mut Value) {
     match json {
         Value::Array(all) => all.iter_mut().for_each(any_cpu),
         Value::Object(fields) => {
             if let Some(Value::Array(values)) = fields.get_mut("values") {
-                values.sort_by_key(Value::to_string);
+                *values = std::mem::take(values).into_iter().reduce(sum).into_iter().collect();
             }
             fields.values_mut().for_each(any_cpu);
         }
         _ => {}
+    }
+}
+
+/// Number by number; what is no number is the same on each CPU, or the first one's.
+fn sum(a: Value, b: Value) -> Value {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => match (a.as_u64(), b.as_u64()) {
+            (Some(a), Some(b)) => a.wrapping_add(b).into(),
+            _ => Value::Number(a),
+        },
+        (Value::Array(a), Value::Array(b)) => {
+            a.into_iter().zip(b).map(|(a, b)| sum(a, b)).collect()
+        }
+        (Value::Object(mut a), Value::Object(mut b)) => {
+            for (name, of_a) in &mut a {
+                *of_a = sum(of_a.take(), b.remove(name).unwrap_or_default());
+            }
+            Value::Object(a)
+        }
+        (a, _) => a,
     }
 }
