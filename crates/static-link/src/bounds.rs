@@ -1,10 +1,9 @@
 //! Do symbols and variables lie in their sections? Whoever reads an object for loading looks at those that
 //! programs use; an output has all of them.
 
-use bpfweld_btf::Linkage;
 use bpfweld_object::{ReadProblem, error::VariableProblem};
 
-use crate::input::{Described, Input, Role, Section};
+use crate::input::{Input, Role, Section};
 use crate::names::Names;
 
 /// Checks all of an object.
@@ -21,12 +20,7 @@ pub(crate) fn check(input: &Input, names: &Names) -> Result<(), ReadProblem> {
         }
     }
     for datasec in &input.datasecs {
-        for entry in datasec.entries.of(&input.entries) {
-            let Described::Var(at) = entry.what else { continue };
-            let Some(var) = input.vars.get(at as usize) else { continue };
-            if var.linkage == Linkage::Extern {
-                continue;
-            }
+        for (entry, var) in input.defined_vars(datasec) {
             let symbol = var.symbol.and_then(|s| input.symbol(s));
             let (home, offset) = match symbol {
                 Some(symbol) => (symbol.section(), symbol.value),

@@ -580,6 +580,17 @@ impl Input {
         sections.find(|(_, s)| s.role != Role::Dropped && s.name == name).map(|(index, _)| index)
     }
 
+    /// The variables that a DATASEC lists and this object defines.
+    pub(crate) fn defined_vars(&self, datasec: &Datasec) -> impl Iterator<Item = (&Entry, &Var)> {
+        let var_of = |entry: &Entry| match entry.what {
+            Described::Var(at) => self.vars.get(at as usize),
+            Described::Func(_) => None,
+        };
+        let entries = datasec.entries.of(&self.entries).iter();
+        let vars = entries.filter_map(move |entry| Some((entry, var_of(entry)?)));
+        vars.filter(|(_, var)| var.linkage != Linkage::Extern)
+    }
+
     pub(crate) fn chunks_of(&self, section: &Section) -> &[Chunk] {
         section.chunks.of(&self.chunks)
     }

@@ -1,12 +1,11 @@
 //! What was made, read again as the inputs are, and compared with what it was to be. Nothing leaves the
 //! linker that does not pass here.
 
-use bpfweld_btf::Linkage;
 use bpfweld_object::{ObjectFile, ReadProblem};
 
 use crate::elf::File;
 use crate::error::LinkError;
-use crate::input::{Described, Input, Shared};
+use crate::input::{Input, Shared};
 
 /// What an output is to have.
 pub(crate) struct Expected {
@@ -70,12 +69,7 @@ fn check_variables(input: &Input, shared: &Shared) -> Result<(), LinkError> {
         let Some(section) = section else { continue };
         let name = shared.names.text(datasec.name);
         let mut end = 0;
-        for entry in datasec.entries.of(&input.entries) {
-            let Described::Var(at) = entry.what else { continue };
-            let Some(var) = input.vars.get(at as usize) else { continue };
-            if var.linkage == Linkage::Extern {
-                continue;
-            }
+        for (entry, var) in input.defined_vars(datasec) {
             // Aliases share a place, in one object already.
             let behind = entry.offset.saturating_add(entry.size);
             if u64::from(behind) > section.size || entry.offset < end && entry.size == 0 {
