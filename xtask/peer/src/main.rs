@@ -57,6 +57,7 @@ use clap::{Args, Parser, Subcommand};
 
 use record::Side;
 use report::Report;
+use watch::stand_in;
 
 #[derive(Parser)]
 #[command(name = "bpfweld-peer")]

@@ -1,14 +1,35 @@
-//! System calls, for who stands in for the C library's `syscall`.
+//! System calls: this program stands in for the C library's `syscall`, with `stand_in` at its root.
 
 use std::arch::asm;
 use std::ffi::{c_int, c_long};
+
+/// Number and arguments of a system call.
+pub type Call = (c_long, [c_long; 6]);
+
+/// As the C library's, which libbpf and bpfweld make their bpf(2) calls with.
+///
+/// # Safety
+///
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syscall(
+    number: c_long,
+    a: c_long,
+    b: c_long,
+    c: c_long,
+    d: c_long,
+    e: c_long,
+    f: c_long,
+) -> c_long {
+    unsafe { crate::stand_in((number, [a, b, c, d, e, f])) }
+}
 
 /// The kernel's answer, an error as a negative number.
 ///
 /// # Safety
 ///
 /// As the call's.
-pub unsafe fn raw(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> c_long {
+pub unsafe fn raw((number, [a, b, c, d, e, f]): Call) -> c_long {
     let result;
     unsafe {
         asm!(

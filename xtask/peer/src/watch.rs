@@ -11,7 +11,7 @@ use bpfweld::btf::Btf;
 
 use crate::canon;
 use crate::record::{Load, Map};
-use crate::system_call::{answer, raw};
+use crate::system_call::{Call, answer, raw};
 
 const MAP_LOOKUP_ELEM: c_long = 1;
 const PROG_LOAD: c_long = 5;
@@ -47,31 +47,22 @@ pub fn stop() -> Option<Load> {
     WATCHED.lock().ok()?.take()?.load
 }
 
-/// As the C library's.
+/// What `syscall` does here.
 ///
 /// # Safety
 ///
 /// As the C library's.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn syscall(
-    number: c_long,
-    a: c_long,
-    b: c_long,
-    c: c_long,
-    d: c_long,
-    e: c_long,
-    f: c_long,
-) -> c_long {
-    let result = unsafe { raw(number, [a, b, c, d, e, f]) };
-    if number == libc::SYS_bpf && a == PROG_LOAD {
-        unsafe { note(b as *const u8, c as usize, result) };
+pub unsafe fn stand_in(call: Call) -> c_long {
+    let result = unsafe { raw(call) };
+    if let (libc::SYS_bpf, [PROG_LOAD, attr, size, ..]) = call {
+        unsafe { note(attr as *const u8, size as usize, result) };
     }
     answer(result)
 }
 
 fn bpf(cmd: c_long, attr: &mut [u8]) -> c_long {
     let at = attr.as_mut_ptr() as c_long;
-    unsafe { raw(libc::SYS_bpf, [cmd, at, attr.len() as c_long, 0, 0, 0]) }
+    unsafe { raw((libc::SYS_bpf, [cmd, at, attr.len() as c_long, 0, 0, 0])) }
 }
 
 /// A `BPF_PROG_LOAD` with its arguments, which the kernel has answered with `result`.

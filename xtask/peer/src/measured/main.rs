@@ -22,6 +22,7 @@ use bpfweld::{InstanceId, Kernel, Link, LinkOptions, LoadOptions, Object};
 use libbpf_sys as sys;
 
 use crate::work::{Outcome, Party, Work};
+use pretend::stand_in;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ffi::{c_int, c_long};
 use std::sync::Mutex;
 
-use crate::system_call;
+use crate::system_call::{self, Call};
 
 const MAP_CREATE: c_long = 0;
 const MAP_UPDATE_ELEM: c_long = 2;
@@ -24,28 +24,17 @@ static MAPS: Mutex<Option<HashMap<c_int, Attr>>> = Mutex::new(None);
 
 type Attr = [u8; 72];
 
-/// As the C library's, which libbpf and bpfweld make their bpf(2) calls with.
+/// What `syscall` does here.
 ///
 /// # Safety
 ///
 /// As the C library's.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn syscall(
-    number: c_long,
-    a: c_long,
-    b: c_long,
-    c: c_long,
-    d: c_long,
-    e: c_long,
-    f: c_long,
-) -> c_long {
-    let pretended = match number {
-        libc::SYS_bpf => unsafe { answer(a, b as *const u8, c as usize) },
+pub unsafe fn stand_in(call: Call) -> c_long {
+    let pretended = match call {
+        (libc::SYS_bpf, [a, b, c, ..]) => unsafe { answer(a, b as *const u8, c as usize) },
         _ => None,
     };
-    pretended.unwrap_or_else(|| {
-        system_call::answer(unsafe { system_call::raw(number, [a, b, c, d, e, f]) })
-    })
+    pretended.unwrap_or_else(|| system_call::answer(unsafe { system_call::raw(call) }))
 }
 
 /// The answer to a call of bpf(2); `None` when the kernel has to give it.
