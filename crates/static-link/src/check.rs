@@ -1,20 +1,21 @@
 //! Do declarations and definitions of one name agree? All types are in one blob, so most of them are
 //! the same type.
 
-use crate::hash::HashSet;
+use std::cell::OnceCell;
 
 use bpfweld_btf::{Kind, Linkage, TypeId, check_prototype, compat::check_variable};
 use bpfweld_object::{MapDef, RelocKind, map_definition};
 
 use crate::Context;
 use crate::error::LinkError;
+use crate::hash::HashSet;
 use crate::input::{Described, Func, Var};
 use crate::report::declaration;
 use crate::symbols::{At, Table};
 
 /// Compares all that is resolved, and what stays undefined with each other.
 pub(crate) fn check(context: &Context<'_>, table: &Table, errors: &mut Vec<LinkError>) {
-    let mut check = Check { context, agreed: HashSet::default() };
+    let mut check = Check { context, agreed: HashSet::default(), called: OnceCell::new() };
     for global in &table.globals {
         let first = global.definition.or(global.wanted().first().copied());
         let Some(first) = first else { continue };
@@ -41,6 +42,20 @@ struct Check<'c, 'a> {
     context: &'c Context<'a>,
     /// Pairs of types that agree.
     agreed: HashSet<(TypeId, TypeId)>,
+    /// What [`called`] gives, where it was asked for.
+    called: OnceCell<HashSet<At>>,
+}
+
+/// The symbols that code of their objects calls.
+fn called(context: &Context<'_>) -> HashSet<At> {
+    let mut called = HashSet::default();
+    for (number, input) in (0u32..).zip(context.inputs) {
+        for section in &input.sections {
+            let relocs = context.lists.relocs_of(section).iter();
+            called.extend(relocs.filter(|r| r.kind == RelocKind::Call).map(|r| (number, r.symbol)));
+        }
+    }
+    called
 }
 
 enum Kindred<'a> {
@@ -174,12 +189,9 @@ impl<'a> Check<'_, 'a> {
         section.is_some_and(|s| !s.is_code())
     }
 
-    /// Does code of this object call it?
-    fn is_called(&self, (input, symbol): At) -> bool {
-        let input = self.context.inputs.get(input as usize);
-        let sections = input.map_or(&[][..], |i| &i.sections);
-        let mut relocs = sections.iter().flat_map(|s| self.context.lists.relocs_of(s));
-        relocs.any(|r| r.symbol == symbol && r.kind == RelocKind::Call)
+    /// Does code of its object call it?
+    fn is_called(&self, symbol: At) -> bool {
+        self.called.get_or_init(|| called(self.context)).contains(&symbol)
     }
 
     fn maps(
