@@ -38,7 +38,7 @@ impl Role {
         let contents = kind == raw::SHT_PROGBITS;
         let variables = flags & u64::from(raw::SHF_ALLOC) != 0 && size > 0;
         match name.as_bytes() {
-            b".maps" => Self::Maps,
+            b".maps" if contents || kind == raw::SHT_NOBITS => Self::Maps,
             [b'm', ..] if contents && is("maps", b'/') => Self::LegacyMaps,
             [b'.', b'd', b'e', ..] if name.starts_with(".debug_") => Self::Debug,
             [b'.', b'b', ..] if variables && is(".bss", b'.') => match kind {

@@ -61,7 +61,10 @@ impl Input {
                     let kernel = name == b".ksyms";
                     let (name, from) = (names.add(name), self.entries.len());
                     for entry in Item::section_vars(entries) {
-                        let Some(what) = ids.get(entry.type_id) else { continue };
+                        let what = ids.get(entry.type_id).ok_or_else(|| BtfError::Type {
+                            id: entry.type_id.0,
+                            problem: "a section lists it, and it is no variable".to_owned(),
+                        })?;
                         match what {
                             Described::Func(at) => {
                                 if let Some(func) = self.funcs.get_mut(at as usize) {

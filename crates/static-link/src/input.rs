@@ -595,6 +595,12 @@ impl Input {
         section.chunks.of(&self.chunks)
     }
 
+    /// What begins there.
+    pub(crate) fn chunk_from(&self, section: &Section, offset: u64) -> Option<&Chunk> {
+        let chunks = self.chunks_of(section);
+        chunks.binary_search_by_key(&offset, |c| c.start).ok().and_then(|at| chunks.get(at))
+    }
+
     fn info(&self, section: &Section) -> Info {
         self.infos.get(section.info as usize).copied().unwrap_or_default()
     }
@@ -682,7 +688,7 @@ fn role(section: &FileSection<'_>) -> Role {
         // What compilers leave for debuggers and for themselves.
         ".eh_frame" | ".comment" | ".note.GNU-stack" => Role::Dropped,
         _ if name.starts_with(".debug_") || name.starts_with(".llvm") => Role::Dropped,
-        ".maps" => Role::Maps,
+        ".maps" if section.kind != elf::SHT_NOTE => Role::Maps,
         "license" | "version" => Role::Single,
         _ => Role::Data,
     }

@@ -12,7 +12,7 @@ use bpfweld_insn::{CALL, INSN_SIZE, Insn, pseudo};
 use bpfweld_object::{FileReloc, RelocKind};
 
 use crate::elf;
-use crate::input::{Chunk, Core, Described, Input, Lists, Role, Section, Shared, Symbol};
+use crate::input::{Chunk, Core, Datasec, Described, Input, Lists, Role, Section, Shared, Symbol};
 use crate::names::{Name, Names};
 
 /// What has been read in full, in this link.
@@ -135,8 +135,9 @@ fn are_plain_sections(input: &Input, names: &Names) -> bool {
                     Role::Text | Role::Entries | Role::Single => true,
                     // Slots of maps are filled by relocations.
                     Role::Maps => {
+                        let mut listed = input.datasecs.iter().filter(|d| d.name == section.name);
                         section.relocs.is_empty()
-                            && input.datasecs.iter().any(|d| d.name == section.name)
+                            && listed.next().is_some_and(|d| are_maps_apart(input, section, d))
                     }
                     Role::Data => is_plain_data(section, names),
                     Role::Dropped => false,
@@ -152,9 +153,20 @@ fn is_plain_data(section: &Section, names: &Names) -> bool {
     };
     let kind = match section.kind {
         elf::SHT_NOBITS => is(b".bss"),
-        _ => is(b".data") || is(b".rodata"),
+        elf::SHT_PROGBITS => is(b".data") || is(b".rodata"),
+        _ => false,
     };
     kind && section.flags & elf::SHF_ALLOC != 0 && (1..=MAX_SECTION).contains(&section.size)
+}
+
+/// Each map is alone in its place.
+fn are_maps_apart(input: &Input, section: &Section, datasec: &Datasec) -> bool {
+    input.defined_vars(datasec).all(|(entry, var)| {
+        let symbol = var.symbol.and_then(|s| input.symbol(s));
+        symbol.and_then(|s| input.chunk_from(section, s.value)).is_some_and(|chunk| {
+            u64::from(entry.size) <= chunk.end - chunk.start && input.starting(chunk).len() == 1
+        })
+    })
 }
 
 /// Variables have a place, and a size. Of externs there is no place.
@@ -180,7 +192,7 @@ fn end_of(input: &Input, chunk: &Chunk) -> Option<u64> {
 }
 
 fn starts_at(input: &Input, section: &Section, offset: u64) -> bool {
-    input.chunks_of(section).binary_search_by_key(&offset, |c| c.start).is_ok()
+    input.chunk_from(section, offset).is_some()
 }
 
 /// If code is plain: does it have references without relocations?
@@ -283,9 +295,8 @@ fn is_plain_reference(input: &Input, insn: Insn, reloc: &FileReloc) -> bool {
 }
 
 fn is_described_map(input: &Input, section: &Section, offset: u64) -> bool {
-    let chunks = input.chunks_of(section);
-    let found = chunks.binary_search_by_key(&offset, |c| c.start).ok().and_then(|i| chunks.get(i));
-    let symbol = found.and_then(|chunk| input.starting(chunk).first().copied());
+    let chunk = input.chunk_from(section, offset);
+    let symbol = chunk.and_then(|chunk| input.starting(chunk).first().copied());
     matches!(symbol.and_then(|s| input.described(s)), Some(Described::Var(_)))
 }
 
