@@ -105,7 +105,7 @@ fn with_context(
 }
 
 /// What is behind qualifiers, tags and typedefs.
-fn bare(mut ty: Type<'_>) -> Type<'_> {
+pub(crate) fn bare(mut ty: Type<'_>) -> Type<'_> {
     // Longer chains are none that a compiler writes.
     for _ in 0..64 {
         match ty.kind() {

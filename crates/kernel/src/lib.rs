@@ -41,6 +41,7 @@ mod poison;
 pub mod privilege;
 mod probes;
 pub mod programs;
+mod resize;
 pub mod run;
 mod running;
 mod struct_ops;

@@ -125,7 +125,7 @@ impl<'a> Prepared<'a> {
         ensure_bpf(features)?;
         features.prepare_memory();
         let mut warnings = Vec::new();
-        let upload = Upload::new(set, features);
+        let upload = Upload::new(set, &options.maps, features);
         let btf = load_btf(sys, features, &upload, &mut warnings);
         let running = Running::new(features.kernel_types().clone(), Wanted::of(set));
         let mut pins = Pins::default();
@@ -148,7 +148,7 @@ impl<'a> Prepared<'a> {
                 features,
                 btf: btf.as_ref().map(AsFd::as_fd),
                 types: &set.btf,
-                type_id: &|id| upload.type_id(id),
+                upload: &upload,
                 running: &running,
                 kernel_btf: options.kernel_btf.as_deref(),
                 pin_root: options

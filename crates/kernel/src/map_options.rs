@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use bpfweld_btf::TypeId;
 use bpfweld_link::{ImageMap, ImageSet, MapContent};
 
 use crate::error::{LoadError, MapProblem};
@@ -27,7 +28,8 @@ pub struct MapOption {
 pub enum MapChange {
     /// Number of its entries.
     Entries(u32),
-    /// Bytes of a value; of variables, of their section, which can only grow.
+    /// Bytes of a value; of variables, of their section, which can only grow: a last variable that is an
+    /// array gets the room.
     ValueSize(u32),
     /// This map, which exists, instead of a new one. It must be as the object defines it.
     Reuse(Arc<OwnedFd>),
@@ -52,6 +54,23 @@ pub(crate) fn check(options: &[MapOption], set: &ImageSet) -> Result<(), LoadErr
             },
         }),
     }
+}
+
+/// The sections of variables that are to have more bytes than their variables: their types, and how many.
+pub(crate) fn larger_sections(
+    options: &[MapOption],
+    set: &ImageSet,
+) -> impl Iterator<Item = (TypeId, u32)> {
+    set.maps.iter().flat_map(|map| options.iter().map(move |option| (map, option))).filter_map(
+        |(map, option)| match (&map.content, &option.change) {
+            (MapContent::Data { datasec: Some(id), size, .. }, MapChange::ValueSize(wanted))
+                if option.is_about(map) && wanted > size =>
+            {
+                Some((*id, *wanted))
+            }
+            _ => None,
+        },
+    )
 }
 
 /// The map as it is wanted.

@@ -18,6 +18,7 @@ use crate::privilege::{self, Privilege};
 use crate::running::Running;
 use crate::struct_ops::KernelTable;
 use crate::sys::{MapCreate, MapInfo, OBJ_NAME_MAX, Sys};
+use crate::upload::Upload;
 
 /// A map of a loaded set.
 #[derive(Clone)]
@@ -163,8 +164,8 @@ pub(crate) struct MapMaker<'a> {
     pub(crate) btf: Option<BorrowedFd<'a>>,
     /// The images' BTF.
     pub(crate) types: &'a Btf,
-    /// From type ids of the images' BTF to those of the BTF that the kernel has.
-    pub(crate) type_id: &'a dyn Fn(TypeId) -> Option<u32>,
+    /// The same as the kernel has it.
+    pub(crate) upload: &'a Upload,
     pub(crate) running: &'a Running,
     pub(crate) kernel_btf: Option<&'a Btf>,
     pub(crate) pin_root: Option<&'a Path>,
@@ -400,7 +401,7 @@ impl MapMaker<'_> {
         name: &str,
         inner_map: Option<BorrowedFd<'_>>,
     ) -> Result<OwnedFd, LoadError> {
-        let ids = [spec.key_type, spec.value_type].map(|id| id.map(self.type_id));
+        let ids = [spec.key_type, spec.value_type].map(|id| id.map(|id| self.upload.type_id(id)));
         let types = match ids {
             _ if !takes_types(spec.map_type) => None,
             [Some(Some(key)), Some(Some(value))] => Some((key, value)),
@@ -465,7 +466,7 @@ impl MapMaker<'_> {
         // sanitised away there is no type for the value.
         let types = datasec
             .filter(|_| self.features.get(Feature::BtfDatasec))
-            .and_then(|id| (self.type_id)(id))
+            .and_then(|id| self.upload.datasec_id(id, size))
             .map(|id| (0, id));
         let fd = self.create_with_types(map, attr, types)?;
         let sys = &**self.features.sys();

@@ -7,12 +7,15 @@ use bpfweld_link::{Image, ImageFunction, ImageSet};
 
 use crate::arg_ctx::{self, Contexts};
 use crate::features::{Feature, Features};
+use crate::map_options::{self, MapOption};
+use crate::resize::{self, Resized};
 
 /// BTF on its way to the kernel.
 pub(crate) struct Upload {
     blob: Vec<u8>,
     count: u32,
     contexts: Contexts,
+    resized: Resized,
 }
 
 impl Features {
@@ -36,14 +39,15 @@ impl Features {
 }
 
 impl Upload {
-    pub(crate) fn new(set: &ImageSet, features: &Features) -> Self {
+    pub(crate) fn new(set: &ImageSet, options: &[MapOption], features: &Features) -> Self {
         let mut btf: Cow<'_, Btf> = Cow::Borrowed(&set.btf);
         let mut contexts = Contexts::default();
         if arg_ctx::is_used(&btf) && !features.get(Feature::ArgCtxTag) {
             (btf, contexts) = arg_ctx::rewrite(set);
         }
+        let (btf, resized) = resize::rewrite(btf, map_options::larger_sections(options, set));
         let btf = sanitize(&btf, &features.btf(&btf));
-        Self { blob: btf.to_bytes(), count: btf.type_count(), contexts }
+        Self { blob: btf.to_bytes(), count: btf.type_count(), contexts, resized }
     }
 
     /// The bytes for the kernel.
@@ -61,6 +65,11 @@ impl Upload {
         let own = function.type_id;
         let id = self.contexts.of(image.program.prog_type, function).unwrap_or(own);
         if id == TypeId::VOID { None } else { self.type_id(id) }
+    }
+
+    /// What is told of a section of variables of this size.
+    pub(crate) fn datasec_id(&self, id: TypeId, size: u32) -> Option<u32> {
+        self.type_id(self.resized.of(id, size))
     }
 
     /// What a type of the images' BTF is called in the kernel's; `None` for one that is not there.

@@ -548,6 +548,37 @@ fn maps_are_made_as_the_user_wants_them() {
 }
 
 #[test]
+fn larger_sections_have_types_where_an_array_takes_the_room() {
+    use bpfweld_kernel::{MapChange, MapOption};
+    let Some(features) = real_kernel() else { return };
+    let set = || {
+        let mut set = SetBuilder::new();
+        set.data_with_array(".data.grows", &[7, 8, 9]);
+        set.data(".data.fixed", DataKind::Data, &[1]);
+        set.image("pass", vec![mov(0, 2), exit()], &[]);
+        set.finish()
+    };
+    let set = set();
+    let can_be_typed = features.get(Feature::BtfDatasec);
+    for (map, size, typed) in
+        [(".data.grows", 40, true), (".data.grows", 38, false), (".data.fixed", 8, false)]
+    {
+        let change = MapChange::ValueSize(size);
+        let maps = vec![MapOption { instance: None, map: map.into(), change }];
+        let options = LoadOptions { maps, ..Default::default() };
+        let loaded = load_all(&set, &features, &options).unwrap();
+        let at = set.maps.iter().position(|m| m.name == map).unwrap();
+        let made = &loaded.maps()[at];
+        assert_eq!(made.info().value_size, size);
+        let MapContent::Data { bytes, .. } = &set.maps[at].content else { panic!("{map}") };
+        assert!(made.data().unwrap().starts_with(bytes), "{map}");
+        let without = |w: &&String| w.contains(map) && w.contains("without type information");
+        let warned = loaded.warnings().iter().filter(without).count();
+        assert_eq!(warned, usize::from(can_be_typed && !typed), "{map}: {:?}", loaded.warnings());
+    }
+}
+
+#[test]
 fn nothing_is_left_behind() {
     use bpfweld_kernel::sys::ObjectKind;
     let Some(features) = real_kernel() else { return };

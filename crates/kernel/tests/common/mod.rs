@@ -206,6 +206,18 @@ impl SetBuilder {
         self.map(name, MapContent::Data { kind, size, bytes, datasec: Some(datasec) })
     }
 
+    /// A data section of one array, `const u32 values[]`.
+    pub fn data_with_array(&mut self, name: &str, values: &[u32]) -> MapIndex {
+        let size = values.len() as u32 * 4;
+        let array = self.btf.add_array(self.int, self.int, values.len() as u32);
+        let constant = self.btf.add_const(array);
+        let type_id = self.btf.add_var("values", constant, Linkage::Global);
+        let vars = [bpfweld_btf::SectionVar { type_id, offset: 0, size }];
+        let datasec = Some(self.btf.add_datasec(name, size, &vars));
+        let bytes = values.iter().flat_map(|v| v.to_ne_bytes()).collect();
+        self.map(name, MapContent::Data { kind: DataKind::Data, size, bytes, datasec })
+    }
+
     pub fn defined(&mut self, name: &str, spec: MapSpec) -> MapIndex {
         self.map(name, MapContent::Defined(spec))
     }
