@@ -1,6 +1,8 @@
 //! The ELF layer: sections, symbols and relocations of a 64-bit file of either byte order, checked
 //! and as plain numbers. What they mean for BPF is decided elsewhere.
 
+use std::ops::Range;
+
 use object::elf as raw;
 use object::pod;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
@@ -67,12 +69,83 @@ pub(crate) struct Facts {
     reloc_sections: Vec<(usize, usize)>,
     /// See [`Elf::base`].
     counts_twice: bool,
-    /// The section that holds the names of sections.
+    /// The section that holds the names of sections, and where these are in the file.
     names: usize,
+    names_start: usize,
     /// The symbol table, the section that holds the names of symbols, and `SHT_SYMTAB_SHNDX`.
     symbols: usize,
     strings: usize,
     wide: usize,
+}
+
+/// Where the symbols of a file are that was checked: what holds them, their names and wide section indices.
+#[derive(Debug, Clone)]
+pub(crate) struct Tables {
+    endian: Endianness,
+    symbols: Range<usize>,
+    strings: Range<usize>,
+    wide: Range<usize>,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        let (symbols, strings, wide) = Default::default();
+        Self { endian: Endianness::Little, symbols, strings, wide }
+    }
+}
+
+impl Tables {
+    /// All symbols, and their names.
+    pub(crate) fn symbols<'a>(
+        &self,
+        bytes: &'a [u8],
+    ) -> impl ExactSizeIterator<Item = (Symbol, &'a [u8])> + use<'a> {
+        let data = |range: &Range<usize>| bytes.get(range.clone()).unwrap_or_default();
+        let symbols: &'a [RawSymbol] =
+            pod::slice_from_all_bytes(data(&self.symbols)).unwrap_or_default();
+        let wide = pod::slice_from_all_bytes(data(&self.wide)).unwrap_or_default();
+        let (strings, endian) = (data(&self.strings), self.endian);
+        symbols.iter().enumerate().map(move |(index, symbol)| {
+            let at = usize::try_from(symbol.st_name(endian)).unwrap_or(usize::MAX);
+            let name = strings.get(at..).and_then(until_zero).unwrap_or_default();
+            (decode(index, symbol, wide, endian), name)
+        })
+    }
+}
+
+fn decode(
+    index: usize,
+    symbol: &RawSymbol,
+    wide: &[U32Bytes<Endianness>],
+    endian: Endianness,
+) -> Symbol {
+    Symbol {
+        index,
+        kind: symbol.st_type(),
+        bind: symbol.st_bind(),
+        visibility: symbol.st_visibility(),
+        place: place(index, symbol, wide, endian),
+        value: symbol.st_value(endian),
+        size: symbol.st_size(endian),
+    }
+}
+
+fn place(
+    index: usize,
+    symbol: &RawSymbol,
+    wide: &[U32Bytes<Endianness>],
+    endian: Endianness,
+) -> Place {
+    match symbol.st_shndx(endian) {
+        raw::SHN_UNDEF => Place::Undefined,
+        raw::SHN_COMMON => Place::Common,
+        raw::SHN_XINDEX => match wide.get(index) {
+            Some(wide) => Place::Section(usize::try_from(wide.get(endian)).unwrap_or(usize::MAX)),
+            None => Place::Nowhere,
+        },
+        reserved if reserved >= raw::SHN_LORESERVE => Place::Nowhere,
+        section => Place::Section(section.into()),
+    }
 }
 
 /// A section. [`Section::data`] lies within the file, no two sections share bytes.
@@ -202,9 +275,12 @@ impl<'a> Elf<'a> {
             .map_err(|_| malformed("the section headers do not fit into the file"))?;
         let names = header.shstrndx(raw_endian, bytes).ok();
         let names = names.and_then(|index| usize::try_from(index).ok()).unwrap_or(0);
-        let strings = match headers.get(names) {
-            Some(section) => contents(section, raw_endian, bytes).unwrap_or_default(),
-            None => &[],
+        let (strings, names_start) = match headers.get(names) {
+            Some(section) => (
+                contents(section, raw_endian, bytes).unwrap_or_default(),
+                usize::try_from(section.sh_offset(raw_endian)).unwrap_or(usize::MAX),
+            ),
+            None => (&[][..], 0),
         };
         let strings = Strings::new(strings);
         let sections = sections(headers, strings, raw_endian, bytes)?;
@@ -215,6 +291,7 @@ impl<'a> Elf<'a> {
                 reloc_sections: Vec::new(),
                 counts_twice: false,
                 names,
+                names_start,
                 symbols: 0,
                 strings: 0,
                 wide: 0,
@@ -346,31 +423,27 @@ impl<'a> Elf<'a> {
 
     pub(crate) fn symbol(&self, index: usize) -> Option<Symbol> {
         let symbol = self.symbols.get(index)?;
-        let e = self.facts.endian;
-        let place = self.place(index, symbol);
-        Some(Symbol {
-            index,
-            kind: symbol.st_type(),
-            bind: symbol.st_bind(),
-            visibility: symbol.st_visibility(),
-            place,
-            value: symbol.st_value(e),
-            size: symbol.st_size(e),
-        })
+        Some(decode(index, symbol, self.wide_indices, self.facts.endian))
     }
 
     fn place(&self, index: usize, symbol: &RawSymbol) -> Place {
-        let e = self.facts.endian;
-        match symbol.st_shndx(e) {
-            raw::SHN_UNDEF => Place::Undefined,
-            raw::SHN_COMMON => Place::Common,
-            raw::SHN_XINDEX => match self.wide_indices.get(index) {
-                Some(wide) => Place::Section(usize::try_from(wide.get(e)).unwrap_or(usize::MAX)),
-                None => Place::Nowhere,
-            },
-            reserved if reserved >= raw::SHN_LORESERVE => Place::Nowhere,
-            section => Place::Section(section.into()),
-        }
+        place(index, symbol, self.wide_indices, self.facts.endian)
+    }
+
+    /// Where the name of a section begins in the file.
+    pub(crate) fn name_start(&self, section: &Section<'_>) -> usize {
+        self.facts.names_start.saturating_add(section.name_off)
+    }
+
+    /// Where the file has its symbols.
+    pub(crate) fn tables(&self) -> Tables {
+        let range = |at: usize| {
+            let section = self.section(at).filter(|_| at > 0);
+            section.map(|s| s.start..s.start + s.data.len()).unwrap_or_default()
+        };
+        let Facts { endian, symbols, strings, wide, .. } = self.facts;
+        let (symbols, strings, wide) = (range(symbols), range(strings), range(wide));
+        Tables { endian, symbols, strings, wide }
     }
 
     /// A symbol's name; empty when it has none.
@@ -394,19 +467,24 @@ impl<'a> Elf<'a> {
 
     /// The relocations of a section, by rising offset.
     pub(crate) fn relocs(&self, section: usize) -> Vec<Rel> {
+        let mut rels = Vec::new();
+        self.add_relocs(section, &mut rels);
+        rels
+    }
+
+    /// The same, in a list that is empty.
+    pub(crate) fn add_relocs(&self, section: usize, rels: &mut Vec<Rel>) {
         let from = self.facts.reloc_sections.partition_point(|&(target, _)| target < section);
         let of_section = self.facts.reloc_sections.get(from..).unwrap_or_default().iter();
-        let mut rels = Vec::new();
         for &(_, index) in of_section.take_while(|&&(target, _)| target == section) {
             if let Some(section) = self.section(index) {
-                self.read_relocs(section, &mut rels);
+                self.read_relocs(section, rels);
             }
         }
         // Compilers write them sorted.
         if !rels.is_sorted_by_key(|r| r.offset) {
             rels.sort_by_key(|r| r.offset);
         }
-        rels
     }
 
     fn read_relocs(&self, section: &Section<'a>, rels: &mut Vec<Rel>) {

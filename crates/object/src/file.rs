@@ -1,30 +1,53 @@
 //! An object file as its sections, symbols and relocations, checked but not interpreted: what a linker
 //! that writes ELF files works on. What the parts mean for BPF is in [`crate::Object`].
 
+use std::ops::Range;
+
 use bpfweld_btf::{Btf, Endian, TypeId};
 use bpfweld_insn::INSN_SIZE;
 
-use crate::elf::{self, Elf, Place, Rel, reloc_type};
+use crate::elf::{self, Elf, Place, Rel, Tables, reloc_type};
 use crate::error::{ReadError, ReadProblem, RelocProblem};
 use crate::maps;
 use crate::model::MapDef;
 
-/// The sections, symbols and relocations of an object file. Borrows from the file's bytes.
+/// Where the parts of an object file are in its bytes. Can be used for one file after the other.
+#[derive(Debug, Default)]
+pub struct FileParts {
+    endian: Option<Endian>,
+    sections: Vec<SectionPart>,
+    /// Those of all sections, see [`FileSection::relocs`].
+    pub relocs: Vec<FileReloc>,
+    tables: Tables,
+    /// Of the section that is being read.
+    rels: Vec<Rel>,
+}
+
+/// A section, without its file.
 #[derive(Debug, Clone)]
+struct SectionPart {
+    name: Range<usize>,
+    kind: u32,
+    flags: u64,
+    size: u64,
+    align: u64,
+    entry_size: u64,
+    data: Range<usize>,
+    relocs: Range<usize>,
+}
+
+/// An object file, taken apart.
+#[derive(Debug, Clone, Copy)]
 pub struct ObjectFile<'a> {
-    /// Byte order.
-    pub endian: Endian,
-    /// All sections by their index in the file; the null section comes first.
-    pub sections: Vec<FileSection<'a>>,
-    /// All symbols by their index in the file; the null symbol comes first.
-    pub symbols: Vec<FileSymbol<'a>>,
+    bytes: &'a [u8],
+    parts: &'a FileParts,
 }
 
 /// A section (ELF specification, "Sections").
 #[derive(Debug, Clone)]
 pub struct FileSection<'a> {
-    /// Its name.
-    pub name: &'a str,
+    /// Its name, which is text.
+    pub name: &'a [u8],
     /// `sh_type`.
     pub kind: u32,
     /// `sh_flags`.
@@ -39,8 +62,8 @@ pub struct FileSection<'a> {
     pub data: &'a [u8],
     /// Where these are in the file, in bytes.
     pub start: usize,
-    /// Relocations, by rising offset.
-    pub relocs: Vec<FileReloc>,
+    /// Which of [`FileParts::relocs`] are its own, by rising offset.
+    pub relocs: Range<usize>,
 }
 
 impl FileSection<'_> {
@@ -59,8 +82,8 @@ impl FileSection<'_> {
 /// A symbol (ELF specification, "Symbol Table").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileSymbol<'a> {
-    /// Its name; empty for symbols of sections.
-    pub name: &'a str,
+    /// Its name, which is text; empty for symbols of sections.
+    pub name: &'a [u8],
     /// `STT_*`.
     pub kind: u8,
     /// `STB_*`.
@@ -127,7 +150,7 @@ impl RelocKind {
     }
 }
 
-impl<'a> ObjectFile<'a> {
+impl FileParts {
     /// Takes the file apart whose contents are `bytes`; messages call it `name`. Relocations of debugging
     /// information and of `.BTF` and `.BTF.ext` are passed over.
     ///
@@ -135,83 +158,139 @@ impl<'a> ObjectFile<'a> {
     ///
     /// `bytes` is not a relocatable ELF file for BPF, or a relocation is out of place, of an unknown type
     /// or against a symbol that does not exist.
-    pub fn parse(name: &str, bytes: &'a [u8]) -> Result<Self, ReadError> {
-        parse(bytes)
-            .map_err(|problem| ReadError { object: name.to_owned(), problem: Box::new(problem) })
+    pub fn read<'a>(
+        &'a mut self,
+        name: &str,
+        bytes: &'a [u8],
+    ) -> Result<ObjectFile<'a>, ReadError> {
+        match self.parse(bytes) {
+            Ok(()) => Ok(self.of(bytes)),
+            Err(problem) => Err(ReadError { object: name.to_owned(), problem: Box::new(problem) }),
+        }
+    }
+
+    /// The file that was taken apart last, with its contents.
+    pub fn of<'a>(&'a self, bytes: &'a [u8]) -> ObjectFile<'a> {
+        ObjectFile { bytes, parts: self }
+    }
+
+    /// [`FileParts::read`] of a file that has no name.
+    pub(crate) fn parse(&mut self, bytes: &[u8]) -> Result<(), ReadProblem> {
+        self.sections.clear();
+        self.relocs.clear();
+        let elf = Elf::parse(bytes)?;
+        for index in 0..elf.symbol_count() {
+            if let Some(symbol) = elf.symbol(index) {
+                elf.symbol_name(&symbol)?;
+            }
+        }
+        for (index, section) in elf.sections.iter().enumerate() {
+            let from = self.relocs.len();
+            if !is_described_elsewhere(section.name) {
+                self.add_relocs(&elf, index, section)?;
+            }
+            let name = elf.name_start(section);
+            self.sections.push(SectionPart {
+                name: name..name.saturating_add(section.name.len()),
+                kind: section.kind,
+                flags: section.flags,
+                size: section.size,
+                align: section.align,
+                entry_size: section.entry_size,
+                data: section.start..section.start + section.data.len(),
+                relocs: from..self.relocs.len(),
+            });
+        }
+        self.endian = Some(elf.endian);
+        self.tables = elf.tables();
+        Ok(())
+    }
+
+    fn add_relocs(
+        &mut self,
+        elf: &Elf<'_>,
+        index: usize,
+        section: &elf::Section<'_>,
+    ) -> Result<(), ReadProblem> {
+        let from = self.relocs.len();
+        self.rels.clear();
+        elf.add_relocs(index, &mut self.rels);
+        for &rel in &self.rels {
+            let last = self.relocs.get(from..).and_then(|own| own.last());
+            let reloc = reloc(elf, section, rel).and_then(|reloc| match last {
+                Some(last) if last.offset == reloc.offset => Err(RelocProblem::Twice),
+                _ => Ok(reloc),
+            });
+            let reloc = reloc.map_err(|problem| {
+                let symbol = usize::try_from(rel.symbol).ok().and_then(|at| elf.symbol(at));
+                ReadProblem::Reloc {
+                    section: section.name.to_owned(),
+                    offset: rel.offset,
+                    symbol: symbol.and_then(|s| elf.describe(&s)),
+                    problem,
+                }
+            })?;
+            self.relocs.push(reloc);
+        }
+        Ok(())
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<ObjectFile<'_>, ReadProblem> {
-    let elf = Elf::parse(bytes)?;
-    let mut symbols = Vec::with_capacity(elf.symbol_count());
-    for index in 0..elf.symbol_count() {
-        let Some(symbol) = elf.symbol(index) else { continue };
-        let section = match symbol.place {
-            Place::Section(at) if index > 0 => u32::try_from(at).ok(),
-            _ => None,
-        };
-        symbols.push(FileSymbol {
-            name: elf.symbol_name(&symbol)?,
-            kind: symbol.kind,
-            bind: symbol.bind,
-            visibility: symbol.visibility,
-            section,
-            absolute: symbol.place == Place::Nowhere || symbol.place == Place::Common,
-            value: symbol.value,
-            size: symbol.size,
-        });
+impl<'a> ObjectFile<'a> {
+    /// All bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
-    let mut sections = Vec::with_capacity(elf.sections.len());
-    for (index, section) in elf.sections.iter().enumerate() {
-        let relocs = match is_described_elsewhere(section.name) {
-            true => Vec::new(),
-            false => relocs(&elf, index, section)?,
-        };
-        sections.push(FileSection {
-            name: section.name,
+
+    /// Byte order.
+    pub fn endian(&self) -> Endian {
+        self.parts.endian.unwrap_or(Endian::NATIVE)
+    }
+
+    /// All sections by their index in the file; the null section comes first.
+    pub fn sections(&self) -> impl ExactSizeIterator<Item = FileSection<'a>> + Clone + use<'a> {
+        let bytes = self.bytes;
+        self.parts.sections.iter().map(move |section| FileSection {
+            name: bytes.get(section.name.clone()).unwrap_or_default(),
             kind: section.kind,
             flags: section.flags,
             size: section.size,
             align: section.align,
             entry_size: section.entry_size,
-            data: section.data,
-            start: section.start,
-            relocs,
-        });
+            data: bytes.get(section.data.clone()).unwrap_or_default(),
+            start: section.data.start,
+            relocs: section.relocs.clone(),
+        })
     }
-    Ok(ObjectFile { endian: elf.endian, sections, symbols })
+
+    /// All symbols by their index in the file; the null symbol comes first.
+    pub fn symbols(&self) -> impl ExactSizeIterator<Item = FileSymbol<'a>> + use<'a> {
+        let symbols = self.parts.tables.symbols(self.bytes);
+        symbols.enumerate().map(|(index, (symbol, name))| FileSymbol {
+            name,
+            kind: symbol.kind,
+            bind: symbol.bind,
+            visibility: symbol.visibility,
+            section: match symbol.place {
+                Place::Section(at) if index > 0 => u32::try_from(at).ok(),
+                _ => None,
+            },
+            absolute: symbol.place == Place::Nowhere || symbol.place == Place::Common,
+            value: symbol.value,
+            size: symbol.size,
+        })
+    }
+
+    /// The relocations of a section, by rising offset.
+    pub fn relocs(&self, section: &FileSection<'_>) -> &'a [FileReloc] {
+        self.parts.relocs.get(section.relocs.clone()).unwrap_or_default()
+    }
 }
 
 /// DWARF is of no use to any loader; types have their own format.
 fn is_described_elsewhere(section: &str) -> bool {
     section.starts_with(".debug_")
         || matches!(section, ".BTF" | ".BTF.ext" | ".eh_frame" | ".llvm_addrsig")
-}
-
-fn relocs(
-    elf: &Elf<'_>,
-    index: usize,
-    section: &elf::Section<'_>,
-) -> Result<Vec<FileReloc>, ReadProblem> {
-    let rels = elf.relocs(index);
-    let mut relocs: Vec<FileReloc> = Vec::with_capacity(rels.len());
-    for rel in rels {
-        let reloc = reloc(elf, section, rel).and_then(|reloc| match relocs.last() {
-            Some(last) if last.offset == reloc.offset => Err(RelocProblem::Twice),
-            _ => Ok(reloc),
-        });
-        let reloc = reloc.map_err(|problem| {
-            let symbol = usize::try_from(rel.symbol).ok().and_then(|at| elf.symbol(at));
-            ReadProblem::Reloc {
-                section: section.name.to_owned(),
-                offset: rel.offset,
-                symbol: symbol.and_then(|s| elf.describe(&s)),
-                problem,
-            }
-        })?;
-        relocs.push(reloc);
-    }
-    Ok(relocs)
 }
 
 fn reloc(elf: &Elf<'_>, section: &elf::Section<'_>, rel: Rel) -> Result<FileReloc, RelocProblem> {

@@ -8,9 +8,10 @@
 //! | [`error`] | [`ReadError`]: what can be wrong with a file |
 //! | `read` | [`Object::open`], [`Object::parse`]: the steps from bytes to [`Object`] |
 //! | `contents`, `kept` | what is read on first use, and of what |
+//! | `files` | [`read_files`]: many files, one after the other |
 //! | `roles` | what sections are for |
 //! | `elf` | sections, symbols, relocations as numbers |
-//! | `file` | [`ObjectFile`]: the same for a linker that writes ELF files |
+//! | `file` | [`FileParts`], [`ObjectFile`]: the same for a linker that writes ELF files |
 //! | `types` | what is looked up in BTF |
 //! | `functions`, `relocs`, `info` | functions; their references; their types and lines |
 //! | `entries` | which functions are entry programs |
@@ -28,6 +29,7 @@ mod entries;
 pub mod error;
 mod externs;
 mod file;
+mod files;
 mod functions;
 mod info;
 mod jump_tables;
@@ -49,6 +51,9 @@ mod types;
 
 pub use bpfweld_btf::Bytes;
 pub use error::{ReadError, ReadProblem};
-pub use file::{FileReloc, FileSection, FileSymbol, ObjectFile, RelocKind, map_definition};
+pub use file::{
+    FileParts, FileReloc, FileSection, FileSymbol, ObjectFile, RelocKind, map_definition,
+};
+pub use files::read_files;
 pub use model::*;
 pub use program::{AttachType, ProgramSpec, ProgramType};

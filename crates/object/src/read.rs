@@ -1,7 +1,5 @@
 //! From the bytes of a file to an [`Object`]: the order of the steps, and the small sections.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -9,10 +7,11 @@ use bpfweld_btf::{Btf, Bytes, Endian};
 
 use crate::contents::{FunctionBody, Later, Unread};
 use crate::data::{self, Data, Places};
-use crate::elf::{Elf, MAX_FILE, Section};
+use crate::elf::{Elf, Section};
 use crate::entries;
 use crate::error::{ReadError, ReadProblem};
 use crate::externs::{self, Externs};
+use crate::files;
 use crate::functions::Code;
 use crate::kept::Kept;
 use crate::maps::Maps;
@@ -30,8 +29,9 @@ impl Object {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ReadError> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        match contents(path) {
-            Ok(bytes) => Self::parse_shared(&name, bytes.into()),
+        let mut bytes = Vec::new();
+        match files::append(path, &mut bytes) {
+            Ok(()) => Self::parse_shared(&name, bytes.into()),
             Err(problem) => Err(ReadError { object: name, problem: Box::new(problem) }),
         }
     }
@@ -139,24 +139,6 @@ fn types(elf: &Elf<'_>, kept: &Kept) -> Result<Option<Arc<Btf>>, ReadProblem> {
     let btf = Btf::parse_shared(&kept.data(index));
     let btf = btf.map_err(|error| ReadProblem::Btf { section: ".BTF", error })?;
     Ok(Some(Arc::new(btf)))
-}
-
-fn contents(path: &Path) -> Result<Vec<u8>, ReadProblem> {
-    let broken = |e: std::io::Error| ReadProblem::Io { kind: e.kind(), text: e.to_string() };
-    let file = File::open(path).map_err(broken)?;
-    let meta = file.metadata().map_err(broken)?;
-    if meta.is_dir() {
-        return Err(ReadProblem::Directory);
-    }
-    // What is no regular file tells no size beforehand.
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(MAX_FILE)).unwrap_or(0));
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(broken)?;
-    match bytes.len() as u64 {
-        size if size > MAX_FILE => {
-            Err(ReadProblem::TooLarge { size: meta.len().max(size), limit: MAX_FILE })
-        }
-        _ => Ok(bytes),
-    }
 }
 
 fn find<'e, 'a>(elf: &'e Elf<'a>, name: &str) -> Option<&'e Section<'a>> {

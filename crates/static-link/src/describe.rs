@@ -261,14 +261,15 @@ impl Input {
             {
                 symbol.undefine();
             }
-            places.named.push((symbol.section().unwrap_or(UNDEFINED), symbol.name, at));
+            places.named.push((symbol.name, symbol.section().unwrap_or(UNDEFINED), at));
             if let Some(index) = symbol.section().filter(|_| section.is_some_and(Section::is_code))
             {
                 places.code.push((index, symbol.value, at));
             }
         }
-        places.named.sort_unstable();
-        places.code.sort_unstable();
+        // Names are mostly new ones, which get rising numbers.
+        places.named.sort();
+        places.code = by_place(places.code, self.sections.len());
         places
     }
 
@@ -282,7 +283,7 @@ impl Input {
                 *flag = true;
             }
         }
-        let mut starts: Vec<(u32, u64, u32)> = Vec::with_capacity(self.symbols.len());
+        let mut starts: Vec<Start> = Vec::with_capacity(self.symbols.len());
         for (at, symbol) in (0u32..).zip(&self.symbols) {
             let Some(index) = symbol.section() else { continue };
             let Some(section) = self.section(index) else { continue };
@@ -299,7 +300,7 @@ impl Input {
                 starts.push((index, symbol.value, at));
             }
         }
-        starts.sort_unstable();
+        let starts = by_place(starts, self.sections.len());
         self.starting = starts.iter().map(|&(_, _, symbol)| symbol).collect();
         self.chunks.reserve_exact(starts.len());
         let mut behind = 0;
@@ -383,20 +384,62 @@ impl Input {
 /// Stands for the section of what has none.
 const UNDEFINED: u32 = u32::MAX;
 
+/// Sorts symbols by section, which is one of so many, then offset, then number. Linkers and compilers have the
+/// symbols of one section by rising offset, mostly, and in between those of others.
+fn by_place(mut list: Vec<Start>, sections: usize) -> Vec<Start> {
+    if list.len() < MANY {
+        list.sort_unstable();
+        return list;
+    }
+    let mut next = vec![0; sections + 1];
+    for &(section, ..) in &list {
+        if let Some(count) = next.get_mut(section as usize + 1) {
+            *count += 1;
+        }
+    }
+    let mut behind = 0;
+    for place in &mut next {
+        behind += *place;
+        *place = behind;
+    }
+    let mut sorted = vec![(0, 0, 0); list.len()];
+    for start in list {
+        if let Some(place) = next.get_mut(start.0 as usize)
+            && let Some(slot) = sorted.get_mut(*place)
+        {
+            *slot = start;
+            *place += 1;
+        }
+    }
+    sorted.sort();
+    sorted
+}
+
+/// Fewer than this are sorted faster one by one.
+const MANY: usize = 64;
+
+/// Section and offset of a symbol, and its number.
+type Start = (u32, u64, u32);
+
 /// Symbols with names, sorted.
 #[derive(Default)]
 struct Places {
-    /// By section and name.
-    named: Vec<(u32, Name, u32)>,
+    /// By name and section.
+    named: Vec<(Name, u32, u32)>,
     /// Of code, by section and offset.
-    code: Vec<(u32, u64, u32)>,
+    code: Vec<Start>,
 }
 
 impl Places {
-    fn all(&self, section: u32, name: Name) -> &[(u32, Name, u32)] {
-        let from = self.named.partition_point(|&(s, n, _)| (s, n) < (section, name));
+    fn all(&self, section: u32, name: Name) -> &[(Name, u32, u32)] {
+        let from = self.named.partition_point(|&(n, s, _)| (n, s) < (name, section));
         let rest = self.named.get(from..).unwrap_or_default();
-        let len = rest.iter().take_while(|&&(s, n, _)| (s, n) == (section, name)).count();
+        let is = |&(n, s, _): &(Name, u32, u32)| (n, s) == (name, section);
+        // Mostly there is one.
+        let len = match rest.get(1).is_some_and(is) {
+            true => rest.partition_point(is),
+            false => usize::from(rest.first().is_some_and(is)),
+        };
         rest.get(..len).unwrap_or_default()
     }
 
@@ -404,7 +447,7 @@ impl Places {
         self.all(section, name).first().map(|&(_, _, symbol)| symbol)
     }
 
-    fn starting(&self, section: u32, offset: u64) -> &[(u32, u64, u32)] {
+    fn starting(&self, section: u32, offset: u64) -> &[Start] {
         let from = self.code.partition_point(|&(s, o, _)| (s, o) < (section, offset));
         let rest = self.code.get(from..).unwrap_or_default();
         let len = rest.iter().take_while(|&&(s, o, _)| (s, o) == (section, offset)).count();

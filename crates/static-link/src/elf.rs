@@ -89,7 +89,7 @@ pub(crate) enum Place {
 /// A file in the making.
 pub(crate) struct Out {
     pub(crate) bytes: Vec<u8>,
-    endian: Endian,
+    pub(crate) endian: Endian,
 }
 
 impl Out {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bpfweld_btf::{Endian, Gatherer, Linkage, TypeId};
 use bpfweld_object::{
-    FileReloc, FileSection, FileSymbol, Object, ObjectFile, ReadError, ReadProblem,
+    FileParts, FileReloc, FileSection, FileSymbol, Object, ObjectFile, ReadError, ReadProblem,
 };
 
 use crate::bounds;
@@ -58,6 +58,14 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
+    /// Moves an object's relocations behind those of others.
+    fn add_relocs(&mut self, relocs: &mut Vec<FileReloc>) {
+        match self.relocs.is_empty() {
+            true => std::mem::swap(&mut self.relocs, relocs),
+            false => self.relocs.append(relocs),
+        }
+    }
+
     pub(crate) fn relocs_of(&self, section: &Section) -> &[FileReloc] {
         section.relocs.of(&self.relocs)
     }
@@ -425,12 +433,12 @@ impl Input {
     pub(crate) fn read(
         label: &str,
         bytes: &[u8],
+        parts: &mut FileParts,
         shared: &mut Shared,
     ) -> Result<(Self, Endian), LinkError> {
-        let mut file = ObjectFile::parse(label, bytes)?;
-        let mut input = Self::take(label, bytes, &mut file, shared)?;
+        let mut input = Self::take(label, bytes, parts, shared)?;
         input.keep(bytes, &mut shared.lists.data)?;
-        Ok((input, file.endian))
+        Ok((input, parts.of(bytes).endian()))
     }
 
     /// Copies what sections contain: `bytes` go away.
@@ -441,23 +449,26 @@ impl Input {
         })
     }
 
-    /// [`Input::read`] of the parts of a file, which lose what is taken over. Sections have their contents in
-    /// `bytes`.
+    /// [`Input::read`], of which sections have their contents in `bytes`. The parts lose their relocations.
     pub(crate) fn take(
         label: &str,
         bytes: &[u8],
-        file: &mut ObjectFile<'_>,
+        parts: &mut FileParts,
         shared: &mut Shared,
     ) -> Result<Self, LinkError> {
+        let relocs_before = shared.lists.relocs.len();
+        shared.lists.add_relocs(&mut parts.relocs);
+        let file = parts.of(bytes);
         let broken = |problem| {
             LinkError::Read(ReadError { object: label.to_owned(), problem: Box::new(problem) })
         };
-        if let Some(section) = file.sections.iter().find(|s| !is_aligned(s)) {
+        if let Some(section) = file.sections().find(|s| !is_aligned(s)) {
             let problem = format!(
                 "its alignment of {} bytes is no power of two up to {MAX_ALIGN}",
                 section.align
             );
-            return Err(broken(ReadProblem::Section { section: section.name.to_owned(), problem }));
+            let section = String::from_utf8_lossy(section.name).into_owned();
+            return Err(broken(ReadProblem::Section { section, problem }));
         }
         // The first one needs it in any case, and the memory for it before that for its types.
         let read = shared.known.is_empty();
@@ -465,15 +476,13 @@ impl Input {
             Object::parse(label, bytes)?.check()?;
         }
         let mut input = Self { label: label.to_owned(), ..Self::default() };
-        let homes = input.take_sections(file, shared);
-        let symbols = file.symbols.iter().map(|s| symbol(s, &homes, &mut shared.names));
+        let homes = input.take_sections(file, relocs_before, shared);
+        let symbols = file.symbols().map(|s| symbol(&s, &homes, &mut shared.names));
         input.symbols = symbols.collect();
-        file.symbols = Vec::new();
-        let find = |name| file.sections.iter().find(|s| s.name == name && !s.data.is_empty());
         let read_licence = input.read_licence(file, &mut shared.names);
-        if let Some(section) = find(".BTF") {
+        if let Some(section) = find(file, b".BTF") {
             input.has_types = true;
-            let ext = find(".BTF.ext").map(|s| s.data);
+            let ext = find(file, b".BTF.ext").map(|s| s.data);
             if let Err(error) = input.add_types(section.data, ext, shared) {
                 // Who reads all of it says it better.
                 Object::parse(label, bytes)?.check()?;
@@ -482,7 +491,7 @@ impl Input {
         }
         input.cut();
         let types = shared.types.type_count();
-        match shared.covers(&input, bytes, types, file.endian).filter(|_| read_licence) {
+        match shared.covers(&input, bytes, types, file.endian()).filter(|_| read_licence) {
             Some(bare) => input.has_bare = bare,
             None => {
                 if !read {
@@ -493,14 +502,20 @@ impl Input {
             }
         }
         bounds::check(&input, &shared.names).map_err(broken)?;
-        input.mark_entries(bytes, &shared.lists, file.endian);
+        input.mark_entries(bytes, &shared.lists, file.endian());
         Ok(input)
     }
 
-    /// Takes over what goes into outputs. Gives the new number of each section of the file.
-    fn take_sections(&mut self, file: &mut ObjectFile<'_>, shared: &mut Shared) -> Vec<u32> {
-        let mut homes = vec![0; file.sections.len()];
-        let kept = file.sections.iter().filter(|s| role(s) != Role::Dropped).count();
+    /// Takes over what goes into outputs. Gives the new number of each section of the file. So many relocations
+    /// of others are in front of its own.
+    fn take_sections(
+        &mut self,
+        file: ObjectFile<'_>,
+        relocs_before: usize,
+        shared: &mut Shared,
+    ) -> Vec<u32> {
+        let mut homes = vec![0; file.sections().len()];
+        let kept = file.sections().filter(|s| role(s) != Role::Dropped).count();
         self.sections.reserve_exact(kept + 1);
         let none = Span::default();
         let (relocs, chunks) = (none, none);
@@ -514,17 +529,15 @@ impl Input {
             chunks,
             info: u32::MAX,
         });
-        for (from, home) in file.sections.iter_mut().zip(&mut homes) {
-            let role = role(from);
+        for (from, home) in file.sections().zip(&mut homes) {
+            let role = role(&from);
             if role == Role::Dropped {
                 continue;
             }
             *home = u32::try_from(self.sections.len()).unwrap_or(0);
-            let all = &mut shared.lists.relocs;
-            let relocs = Span::new(all.len(), all.len() + from.relocs.len());
-            all.append(&mut std::mem::take(&mut from.relocs));
+            let relocs = Span::new(from.relocs.start, from.relocs.end).behind(relocs_before);
             let data = Span::new(from.start, from.start + from.data.len());
-            let old_name = shared.names.add(from.name.as_bytes());
+            let old_name = shared.names.add(from.name);
             let name = if role == Role::Text { shared.names.add(b".text") } else { old_name };
             let (shape, number) = shared.shape(Shape {
                 name,
@@ -549,17 +562,16 @@ impl Input {
     }
 
     /// `false` when something is wrong with licence or version.
-    fn read_licence(&mut self, file: &ObjectFile<'_>, names: &mut Names) -> bool {
-        let find = |name| file.sections.iter().find(|s| s.name == name && !s.data.is_empty());
+    fn read_licence(&mut self, file: ObjectFile<'_>, names: &mut Names) -> bool {
         let mut fine = true;
-        if let Some(section) = find("license") {
+        if let Some(section) = find(file, b"license") {
             let text = section.data.split(|&b| b == 0).next().unwrap_or_default();
             fine &= std::str::from_utf8(text).is_ok();
             self.licence = Some(names.add(text));
         }
-        if let Some(section) = find("version") {
+        if let Some(section) = find(file, b"version") {
             match <[u8; 4]>::try_from(section.data) {
-                Ok(bytes) => self.version = Some(elf::get(bytes, file.endian)),
+                Ok(bytes) => self.version = Some(elf::get(bytes, file.endian())),
                 Err(_) => fine = false,
             }
         }
@@ -659,6 +671,11 @@ impl Shape {
     };
 }
 
+/// The first section of a name that has contents.
+fn find<'a>(file: ObjectFile<'a>, name: &[u8]) -> Option<FileSection<'a>> {
+    file.sections().find(|s| s.name == name && !s.data.is_empty())
+}
+
 /// Largest alignment of a section, in bytes: what lies between sections is written out.
 const MAX_ALIGN: u64 = 1 << 16;
 
@@ -674,11 +691,11 @@ fn role(section: &FileSection<'_>) -> Role {
         _ => return Role::Dropped,
     }
     // Types are put together anew.
-    if matches!(name, ".BTF" | ".BTF.ext") {
+    if matches!(name, b".BTF" | b".BTF.ext") {
         return Role::Dropped;
     }
     if section.has_code() {
-        return if name == ".text" || name.starts_with(".text.") {
+        return if name == b".text" || name.starts_with(b".text.") {
             Role::Text
         } else {
             Role::Entries
@@ -686,16 +703,16 @@ fn role(section: &FileSection<'_>) -> Role {
     }
     match name {
         // What compilers leave for debuggers and for themselves.
-        ".eh_frame" | ".comment" | ".note.GNU-stack" => Role::Dropped,
-        _ if name.starts_with(".debug_") || name.starts_with(".llvm") => Role::Dropped,
-        ".maps" if section.kind != elf::SHT_NOTE => Role::Maps,
-        "license" | "version" => Role::Single,
+        b".eh_frame" | b".comment" | b".note.GNU-stack" => Role::Dropped,
+        _ if name.starts_with(b".debug_") || name.starts_with(b".llvm") => Role::Dropped,
+        b".maps" => Role::Maps,
+        b"license" | b"version" => Role::Single,
         _ => Role::Data,
     }
 }
 
 fn symbol(symbol: &FileSymbol<'_>, homes: &[u32], names: &mut Names) -> Symbol {
-    let name = names.add(symbol.name.as_bytes());
+    let name = names.add(symbol.name);
     let home = match symbol.section {
         Some(at) => homes.get(at as usize).copied().unwrap_or(0),
         None if symbol.absolute => ABSOLUTE,

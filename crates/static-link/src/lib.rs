@@ -19,17 +19,19 @@
 //! | `programs` | may what is called run where it is called? |
 //! | `lay_out` | sections of the output and what they are made of |
 //! | `emit`, `symtab` | their contents; the symbols |
+//! | `both` | two things at once |
 //! | `jump_tables` | tables of instructions, which have to follow them |
 //! | `types` | `.BTF` and `.BTF.ext` |
 //! | `elf` | the file |
 //! | `hash` | hash tables |
 //! | `read_back` | what was made, read again |
 //!
-//! Makes no system call.
+//! Makes no system call; files that the caller names are read by [`bpfweld_object::read_files`].
 
 // What comes in was checked, but sizes and offsets are added and cut all over again here.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+mod both;
 mod bounds;
 mod check;
 mod describe;
@@ -52,11 +54,14 @@ mod symbols;
 mod symtab;
 mod types;
 
+use std::path::Path;
+
 use bpfweld_btf::{Btf, Endian, Gatherer, Linkage, TypeId, resolve_forwards};
-use bpfweld_object::map_definition;
+use bpfweld_object::{FileParts, ReadError, map_definition, read_files};
 
 pub use error::{Declaration, LinkError, LinkErrors, ProgramMismatch};
 
+use both::both;
 use edit::Edit;
 use emit::Emit;
 use hash::{HashMap, HashSet};
@@ -189,10 +194,46 @@ impl Linker {
     ///
     /// The object is broken, its byte order is not that of the others, or the label is taken.
     pub fn add(&mut self, label: &str, bytes: &[u8]) -> Result<InputId, LinkError> {
+        let mut parts = FileParts::default();
+        let read = parts.read(label, bytes).map(|_| ());
+        self.add_parts(label, bytes, read.map(|()| &mut parts))
+    }
+
+    /// Adds the objects that these files are, each with its label. Another thread reads some while this one
+    /// adds others.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Linker::add`], or a file cannot be read. The objects before it were added.
+    pub fn add_files<L, P>(&mut self, files: &[(L, P)]) -> Result<Vec<InputId>, LinkError>
+    where
+        L: AsRef<str>,
+        P: AsRef<Path> + Sync,
+    {
+        let paths: Vec<&P> = files.iter().map(|(_, path)| path).collect();
+        let mut ids = Vec::with_capacity(files.len());
+        read_files(&paths, |number, bytes, parts| {
+            let label = files.get(number).map_or("", |(label, _)| label.as_ref());
+            let parts = parts.map_err(|problem| ReadError {
+                object: label.to_owned(),
+                problem: Box::new(problem),
+            });
+            ids.push(self.add_parts(label, bytes, parts)?);
+            Ok::<_, LinkError>(())
+        })?;
+        Ok(ids)
+    }
+
+    fn add_parts(
+        &mut self,
+        label: &str,
+        bytes: &[u8],
+        parts: Result<&mut FileParts, ReadError>,
+    ) -> Result<InputId, LinkError> {
         if !self.labels.insert(self.shared.names.add(label.as_bytes())) {
             return Err(LinkError::DuplicateLabel(label.to_owned()));
         }
-        let (mut input, endian) = Input::read(label, bytes, &mut self.shared)?;
+        let (mut input, endian) = Input::read(label, bytes, parts?, &mut self.shared)?;
         jump_tables::hide(&mut input, &self.shared.names);
         match &self.endian {
             Some((first_endian, first)) if *first_endian != endian => {
@@ -298,10 +339,6 @@ impl Linker {
         let renamed = symtab::tell_apart(&mut context, &table, &plan);
         let data = std::mem::take(&mut context.lists.data);
         let emit = Emit { context: &context, table: &table, layout: &layout };
-        // What comes out is mostly smaller than what goes in.
-        let mut out = elf::Out::new(endian, self.bytes);
-        let contents = emit.all(data, &mut out)?;
-        context.lists.relocs = Vec::new();
         let types = Types {
             context: &context,
             table: &table,
@@ -317,11 +354,22 @@ impl Linker {
             called: HashMap::default(),
             chunks: HashMap::default(),
         };
+        // What comes out is mostly smaller than what goes in.
+        let mut out = elf::Out::new(endian, self.bytes);
+        let fill = || {
+            let contents = emit.all(data, &mut out)?;
+            let symtab = Symtab::make(&context, &table, &plan, &layout, &contents, &renamed);
+            Ok::<_, LinkError>((contents, symtab))
+        };
         let any = context.inputs.iter().any(|i| i.has_types);
-        let (types, builder) = if any { types.write(&mut out)? } else { Default::default() };
+        let (filled, written) = both(fill, || types.write());
+        let (contents, symtab) = filled?;
         context.lists = Lists::default();
-        let symtab = Symtab::make(&context, &table, &plan, &layout, &contents, &renamed);
         drop((table, plan));
+        let (types, builder) = match written.filter(|_| any) {
+            Some(written) => written.place(&mut out)?,
+            None => Default::default(),
+        };
         let file = file(&context, &layout, contents, symtab, types)?;
         let expected = Expected::of(&file);
         let bytes = elf::write(&file, out)?;

@@ -1,7 +1,7 @@
 //! What was made, read again as the inputs are, and compared with what it was to be. Nothing leaves the
 //! linker that does not pass here.
 
-use bpfweld_object::{ObjectFile, ReadProblem};
+use bpfweld_object::{FileParts, ReadProblem};
 
 use crate::elf::File;
 use crate::error::LinkError;
@@ -33,24 +33,26 @@ pub(crate) fn check(
     shared: &mut Shared,
 ) -> Result<(), LinkError> {
     const NAME: &str = "output";
-    let mut read = ObjectFile::parse(NAME, bytes).map_err(|e| LinkError::ReadBack(e.problem))?;
+    let mut parts = FileParts::default();
+    let read = parts.read(NAME, bytes).map_err(|e| LinkError::ReadBack(e.problem))?;
     let broken = |what: String| Err(LinkError::Output(what));
     // Null entries come first; tables of symbols, strings and relocations behind.
-    let sections = read.sections.get(1..).unwrap_or_default();
+    let sections = read.sections().skip(1);
     let wanted = expected.sections.iter().zip(&expected.relocs);
-    for (section, ((name, size), relocs)) in sections.iter().zip(wanted) {
-        let same = section.name.as_bytes() == name.as_slice()
+    for (section, ((name, size), relocs)) in sections.zip(wanted) {
+        let same = section.name == name.as_slice()
             && section.size == *size
             && section.relocs.len() == *relocs;
         if !same {
-            return broken(format!("section {} is not as it was made", section.name));
+            let name = String::from_utf8_lossy(section.name);
+            return broken(format!("section {name} is not as it was made"));
         }
     }
-    let symbols = read.symbols.get(1..).unwrap_or_default();
-    if symbols.len() != expected.symbols {
-        return broken(format!("{} symbols instead of {}", symbols.len(), expected.symbols));
+    let symbols = read.symbols().len().saturating_sub(1);
+    if symbols != expected.symbols {
+        return broken(format!("{symbols} symbols instead of {}", expected.symbols));
     }
-    let input = match Input::take(NAME, bytes, &mut read, shared) {
+    let input = match Input::take(NAME, bytes, &mut parts, shared) {
         Ok(input) => input,
         // Types and symbols alone are for others to link.
         Err(LinkError::Read(error)) if matches!(*error.problem, ReadProblem::Nothing) => {

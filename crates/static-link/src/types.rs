@@ -17,8 +17,27 @@ use crate::names::Name;
 use crate::plan::{ChunkAt, Plan};
 use crate::symbols::{At, Table};
 
-/// A section of the output: offset in the file, size.
-type Written = (u64, u64);
+/// What the two sections are to be.
+pub(crate) struct Written {
+    builder: BtfBuilder,
+    ext: Vec<u8>,
+}
+
+impl Written {
+    /// Gives both a place in a file. Says where they are, offset and size, and what types they are of.
+    pub(crate) fn place(
+        self,
+        file: &mut elf::Out,
+    ) -> Result<([(u64, u64); 2], BtfBuilder), LinkError> {
+        let btf = file.align(4);
+        self.builder.write_to(&mut file.bytes, file.endian)?;
+        let btf = (btf, file.bytes.len() as u64 - btf);
+        let ext = file.align(4);
+        file.bytes.extend(self.ext);
+        let ext = (ext, file.bytes.len() as u64 - ext);
+        Ok(([btf, ext], self.builder))
+    }
+}
 
 pub(crate) struct Types<'c, 'a> {
     pub(crate) context: &'c Context<'a>,
@@ -69,23 +88,15 @@ impl Ids {
 type Counts<'o> = (&'o OutSection, [(u32, u32); 3]);
 
 impl<'c> Types<'c, '_> {
-    /// Writes both sections. Gives where they are, and what they were put together in.
-    pub(crate) fn write(
-        mut self,
-        file: &mut elf::Out,
-    ) -> Result<([Written; 2], BtfBuilder), LinkError> {
+    /// Puts both sections together.
+    pub(crate) fn write(mut self) -> Written {
         self.add_funcs();
         self.add_vars();
         self.add_sections();
         let counts = self.count_records();
-        let endian = self.context.endian;
-        let btf = file.align(4);
-        self.builder.write_to(&mut file.bytes, endian)?;
-        let btf = (btf, file.bytes.len() as u64 - btf);
-        let ext = file.align(4);
-        self.write_records(&counts, &mut file.bytes);
-        let ext = (ext, file.bytes.len() as u64 - ext);
-        Ok(([btf, ext], self.builder))
+        let mut ext = Vec::new();
+        self.write_records(&counts, &mut ext);
+        Written { builder: self.builder, ext }
     }
 
     fn add_funcs(&mut self) {

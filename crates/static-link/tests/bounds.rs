@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use bpfweld_object::ObjectFile;
+use bpfweld_object::FileParts;
 use bpfweld_static_link::{LinkErrors, Linker, Options};
 
 const SYMBOL_SIZE: usize = 24;
@@ -34,16 +34,18 @@ fn links_and_stays(objects: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// Where in the file a section is, and the end of it.
 fn section(bytes: &[u8], name: &str) -> (usize, usize) {
-    let file = ObjectFile::parse("test", bytes).unwrap();
-    let section = file.sections.iter().find(|s| s.name == name).unwrap();
+    let mut parts = FileParts::default();
+    let file = parts.read("test", bytes).unwrap();
+    let section = file.sections().find(|s| s.name == name.as_bytes()).unwrap();
     let start = section.data.as_ptr() as usize - bytes.as_ptr() as usize;
     (start, start + section.data.len())
 }
 
 /// Where in the file a symbol is.
 fn symbol(bytes: &[u8], name: &str) -> usize {
-    let file = ObjectFile::parse("test", bytes).unwrap();
-    let index = file.symbols.iter().position(|s| s.name == name).unwrap();
+    let mut parts = FileParts::default();
+    let file = parts.read("test", bytes).unwrap();
+    let index = file.symbols().position(|s| s.name == name.as_bytes()).unwrap();
     section(bytes, ".symtab").0 + index * SYMBOL_SIZE
 }
 
@@ -92,8 +94,9 @@ fn what_has_no_name_is_its_object_s_own() {
 fn types_in_a_section_of_code_are_no_code() {
     let mut bytes = case("static-link/defines.o");
     let sound = link(&[("one", &bytes)]).unwrap();
-    let file = ObjectFile::parse("test", &bytes).unwrap();
-    let index = file.sections.iter().position(|s| s.name == ".BTF").unwrap();
+    let mut parts = FileParts::default();
+    let file = parts.read("test", &bytes).unwrap();
+    let index = file.sections().position(|s| s.name == b".BTF").unwrap();
     let table = u64::from_le_bytes(bytes[40..48].try_into().unwrap()) as usize;
     put(&mut bytes, table + index * 64 + SH_FLAGS, 4);
     assert!(links_and_stays(&[("one", &bytes)]) == sound);
@@ -107,8 +110,10 @@ fn functions_that_both_code_and_data_name_are_there_twice_and_no_more() {
     let found = bytes[names.0..names.1].windows(9).position(|w| w == b".BTF.ext\0").unwrap();
     bytes[names.0 + found + 3] = b'G';
     let linked = links_and_stays(&[("one", &bytes)]);
-    let file = ObjectFile::parse("test", &linked).unwrap();
+    let mut parts = FileParts::default();
+    let file = parts.read("test", &linked).unwrap();
     for name in ["near", "near__subprog", "far", "far__subprog"] {
-        assert_eq!(file.symbols.iter().filter(|s| s.name == name).count(), 1, "{name}");
+        let same = file.symbols().filter(|s| s.name == name.as_bytes());
+        assert_eq!(same.count(), 1, "{name}");
     }
 }

@@ -231,8 +231,9 @@ fn ids_of_types_in_instructions_are_renumbered() {
 fn nothing_for_debuggers_is_left() {
     for object in objects() {
         let output = link(&[&object]).unwrap();
-        let file = bpfweld_object::ObjectFile::parse("", &output.bytes).unwrap();
-        let debug = file.sections.iter().find(|s| s.name.starts_with(".debug"));
+        let mut parts = bpfweld_object::FileParts::default();
+        let file = parts.read("", &output.bytes).unwrap();
+        let debug = file.sections().find(|s| s.name.starts_with(b".debug"));
         assert!(debug.is_none(), "{}", object.0);
     }
 }

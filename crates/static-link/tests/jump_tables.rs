@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use bpfweld_object::{ObjectFile, RelocKind};
+use bpfweld_object::{FileParts, FileSymbol, RelocKind};
 use bpfweld_static_link::{Linker, Options};
 
 fn case(name: &str) -> Vec<u8> {
@@ -24,13 +24,16 @@ fn link(objects: &[(&str, &[u8])], options: &Options) -> Vec<u8> {
 /// What each table leads to, by the name of the function that uses it: the constants that the
 /// instructions there put into r0.
 fn targets(bytes: &[u8]) -> Vec<(String, Vec<i32>)> {
-    let file = ObjectFile::parse("output", bytes).unwrap();
+    let mut parts = FileParts::default();
+    let file = parts.read("output", bytes).unwrap();
     let mut found = Vec::new();
-    for (index, section) in file.sections.iter().enumerate().filter(|(_, s)| s.has_code()) {
-        for reloc in section.relocs.iter().filter(|r| r.kind == RelocKind::LoadImm64) {
-            let table = &file.symbols[reloc.symbol as usize];
-            let home = &file.sections[table.section.unwrap() as usize];
-            assert_eq!((home.name, table.name), (".jumptables", "BPF.JT.0.0"));
+    let (sections, symbols): (Vec<_>, Vec<_>) =
+        (file.sections().collect(), file.symbols().collect());
+    for (index, section) in sections.iter().enumerate().filter(|(_, s)| s.has_code()) {
+        for reloc in file.relocs(section).iter().filter(|r| r.kind == RelocKind::LoadImm64) {
+            let table = &symbols[reloc.symbol as usize];
+            let home = &sections[table.section.unwrap() as usize];
+            assert_eq!((home.name, table.name), (&b".jumptables"[..], &b"BPF.JT.0.0"[..]));
             let range = table.value as usize..(table.value + table.size) as usize;
             let to = home.data[range].chunks_exact(8).map(|entry| {
                 let at = u64::from_le_bytes(entry.try_into().unwrap()) as usize;
@@ -38,12 +41,13 @@ fn targets(bytes: &[u8]) -> Vec<(String, Vec<i32>)> {
                 assert_eq!(insn[..2], [0xb7, 0], "r0 = … is not at {at}");
                 i32::from_le_bytes(insn[4..].try_into().unwrap())
             });
-            let within = |s: &&bpfweld_object::FileSymbol<'_>| {
+            let within = |s: &&FileSymbol<'_>| {
                 s.section == Some(index as u32)
                     && s.size > 0
                     && (s.value..s.value + s.size).contains(&reloc.offset)
             };
-            let function = file.symbols.iter().find(within).unwrap().name.to_owned();
+            let function = symbols.iter().find(within).unwrap();
+            let function = String::from_utf8(function.name.to_owned()).unwrap();
             found.push((function, to.collect()));
         }
     }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use bpfweld_btf::{Btf, BtfBuilder, Endian, Gatherer, SourceMap};
-use bpfweld_object::{Object, ObjectFile};
+use bpfweld_object::{FileParts, Object};
 use bpfweld_static_link::Linker;
 use proptest::prelude::*;
 
@@ -29,8 +29,10 @@ fn objects(step: usize) -> Vec<(String, Vec<u8>)> {
 
 /// A section of a file, by its name.
 fn section<'a>(bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let file = ObjectFile::parse("", bytes).unwrap();
-    file.sections.iter().find(|s| s.name == name).map(|s| s.data)
+    let mut parts = FileParts::default();
+    let file = parts.read("", bytes).unwrap();
+    let section = file.sections().find(|s| s.name == name.as_bytes())?;
+    Some(&bytes[section.start..section.start + section.data.len()])
 }
 
 /// Changes a byte: what the reader refuses, a link behind the whole object refuses as well.

@@ -1,7 +1,7 @@
 //! `bpfweld link`: objects in, one object file out.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -12,9 +12,6 @@ use crate::args::static_link::StaticLinkArgs;
 use crate::error::Failure;
 use crate::instances::{Edits, Instance};
 use crate::output;
-
-/// Largest object file that is read, as the library has it.
-const MAX_OBJECT: u64 = 256 << 20;
 
 /// The whole answer; its fields are the JSON's.
 #[derive(Serialize)]
@@ -34,13 +31,9 @@ pub(crate) fn link(args: &StaticLinkArgs) -> Result<(), Failure> {
     let edits = Edits::new(args)?;
     let instances = &edits.wiring.instances;
     let mut linker = Linker::new();
-    let mut ids = Vec::with_capacity(instances.len());
-    let mut bytes = Vec::new();
-    for instance in instances {
-        read(&instance.path, &mut bytes)?;
-        ids.push(linker.add(&instance.label, &bytes)?);
-    }
-    drop(bytes);
+    let files: Vec<(&str, &Path)> =
+        instances.iter().map(|i| (i.label.as_str(), i.path.as_path())).collect();
+    let ids = linker.add_files(&files)?;
     let id = |at: usize| ids[at];
     for wire in &edits.wiring.bindings {
         linker.bind(id(wire.caller), &wire.name, id(wire.target), wire.function.as_deref());
@@ -103,26 +96,6 @@ fn tell_instances_apart(
             let lead = if first_is_digit { "_" } else { "" };
             linker.prefix(id, &format!("{lead}{prefix}_"));
         }
-    }
-}
-
-/// Reads a file into a buffer, in place of what is there.
-fn read(path: &Path, bytes: &mut Vec<u8>) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        Failure::from(bpfweld::ReadError {
-            object: path.display().to_string(),
-            problem: Box::new(bpfweld::object::ReadProblem::Io {
-                kind: error.kind(),
-                text: error.to_string(),
-            }),
-        })
-    };
-    bytes.clear();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_OBJECT + 1).read_to_end(bytes).map_err(failed)?;
-    match bytes.len() as u64 > MAX_OBJECT {
-        true => Err(Failure::new(format!("{}: too large for an object file", path.display()))),
-        false => Ok(()),
     }
 }
 
