@@ -12,7 +12,7 @@ use crate::intern::{HashIndex, fold, hash_words};
 use crate::kind::{MAX_TYPES, RECORD_HEAD};
 use crate::read::write_blob;
 use crate::strings::Strings;
-use crate::{Btf, BtfError, Endian, IntEncoding, Kind, Linkage, SectionVar, TypeId};
+use crate::{Btf, BtfError, Endian, IntEncoding, Kind, Linkage, SectionVar, TypeId, order};
 
 /// BTF in the making.
 #[derive(Clone, Debug)]
@@ -404,7 +404,7 @@ impl BtfBuilder {
         self.enter(id);
         if let (Kind::DeclTag, &[name_off, _, target, component]) = (kind, record.as_slice()) {
             self.tags.entry(target).or_default().push(Tag { component, name_off, kflag });
-            self.tags.entry(target).or_default().sort_unstable();
+            order::sort(self.tags.entry(target).or_default());
             // With the tag it is another type than without.
             self.enter(target);
         }

@@ -7,7 +7,7 @@
 use foldhash::HashMap;
 
 use crate::read::{Word, magic};
-use crate::{Btf, BtfError, Endian, Kind, TypeId};
+use crate::{Btf, BtfError, Endian, Kind, TypeId, order};
 
 /// The parsed contents of a `.BTF.ext` section, checked against the [`Btf`] that it belongs to.
 #[derive(Debug, Clone, Default)]
@@ -132,16 +132,9 @@ impl BtfExt {
             })?;
         }
         for section in &mut out.sections {
-            // As a compiler writes them, they are sorted.
-            if !section.funcs.is_sorted_by_key(|r| r.insn_off) {
-                section.funcs.sort_by_key(|r| r.insn_off);
-            }
-            if !section.lines.is_sorted_by_key(|r| r.insn_off) {
-                section.lines.sort_by_key(|r| r.insn_off);
-            }
-            if !section.core.is_sorted_by_key(|r| r.insn_off) {
-                section.core.sort_by_key(|r| r.insn_off);
-            }
+            order::sort_by_key(&mut section.funcs, |r| r.insn_off);
+            order::sort_by_key(&mut section.lines, |r| r.insn_off);
+            order::sort_by_key(&mut section.core, |r| r.insn_off);
         }
         Ok(out)
     }

@@ -37,6 +37,7 @@ mod index;
 mod intern;
 pub mod kind;
 pub mod merge;
+pub mod order;
 pub mod read;
 pub mod sanitize;
 mod scan;

@@ -17,7 +17,7 @@ use crate::intern::{fold, hash_words};
 use crate::kind::{RECORD_HEAD, Slots};
 use crate::read::Word;
 use crate::validate::{MAX_IDENTIFIER, is_identifier};
-use crate::{Btf, BtfError, IntEncoding, Kind, Linkage, TypeId};
+use crate::{Btf, BtfError, IntEncoding, Kind, Linkage, TypeId, order};
 
 /// Records and strings to copy from: a parsed blob, or one that is only looked at in passing.
 pub(crate) trait Source {
@@ -467,7 +467,7 @@ impl BtfBuilder {
     ) -> Result<(), BtfError> {
         group.clear();
         let mut ids = ids.to_vec();
-        ids.sort_unstable();
+        order::sort(&mut ids);
         for (local, &id) in (0..).zip(&ids) {
             // Tarjan is done with these; the number now says which of the group it is.
             set(&mut map.low, id, local);
@@ -548,7 +548,7 @@ impl BtfBuilder {
         }
         let mut ids = map.tags.get(&id).cloned().unwrap_or_default();
         // In the order in which they are written, so that their strings come in that order, too.
-        ids.sort_by_key(|&id| word(source.words_of(id), 3));
+        order::sort_by_key(&mut ids, |&id| word(source.words_of(id), 3));
         let mut tags = Vec::with_capacity(ids.len());
         for id in ids {
             let tag = source.words_of(id);
@@ -556,7 +556,7 @@ impl BtfBuilder {
             let name_off = self.copy_str(map, source, name);
             tags.push(Tag { component, name_off, kflag: info >> 31 == 1 });
         }
-        tags.sort_unstable();
+        order::sort(&mut tags);
         tags.dedup();
         tags
     }

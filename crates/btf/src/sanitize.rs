@@ -23,7 +23,7 @@ use crate::build::BtfBuilder;
 use crate::kind::RECORD_HEAD;
 use crate::merge::mend_name;
 use crate::validate::{NameRule, is_dotted_identifier, is_identifier, name_rule};
-use crate::{Btf, Kind, Linkage, Type, TypeId};
+use crate::{Btf, Kind, Linkage, Type, TypeId, order};
 
 /// Which parts of BTF a kernel knows. BTF itself arrived with 4.18.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -302,7 +302,7 @@ impl Sanitizer<'_> {
     /// A section as a struct: its variables become members.
     fn section(&mut self, ty: Type<'_>, name: u32) -> Vec<u32> {
         let mut vars: Vec<_> = ty.section_vars().collect();
-        vars.sort_by_key(|v| v.offset);
+        order::sort_by_key(&mut vars, |v| v.offset);
         let mut size = u64::from(ty.size());
         let mut parts = Vec::with_capacity(vars.len() * 3);
         for v in vars {

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use bpfweld_btf::Btf;
+use bpfweld_btf::{Btf, order};
 
 use crate::running::KERNEL_BTF;
 use crate::sys::{BtfInfo, ObjectKind, Sys};
@@ -57,7 +57,7 @@ pub fn module_btfs(sys: &dyn Sys, kernel: &Arc<Btf>) -> Vec<(String, Arc<Btf>)> 
     };
     let mut paths: Vec<_> = names.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path != kernel_path);
-    paths.sort_unstable();
+    order::sort(&mut paths);
     let read = |path: &Path| {
         let name = path.file_name()?.to_str()?.to_owned();
         let btf = Btf::parse_kernel(sys.read(path).ok()?.into(), Some(kernel.clone())).ok()?;

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use bpfweld_btf::{Btf, BtfError, Kind, TypeId};
+use bpfweld_btf::{Btf, BtfError, Kind, TypeId, order};
 use bpfweld_link::KconfigVar;
 use bpfweld_link::kconfig::{self, KernelFacts};
 
@@ -212,7 +212,7 @@ impl Running {
             let mut names = self.wanted.symbols.clone();
             if self.wanted.config.iter().any(|name| name == HAS_SYSCALL_WRAPPER) {
                 names.extend(SYSCALL_WRAPPERS.map(str::to_owned));
-                names.sort_unstable();
+                order::sort(&mut names);
             }
             Symbols::find(sys, &names)
         };
@@ -293,7 +293,7 @@ fn running_config(
         PathBuf::from(format!("/lib/modules/{release}/config")),
     ];
     if let Ok(bytes) = sys.read(&packed) {
-        let text = flate2::read::GzDecoder::new(bytes.as_slice()).take(MAX_CONFIG);
+        let text = flate2::bufread::GzDecoder::new(bytes.as_slice()).take(MAX_CONFIG);
         if let Ok(config) = kconfig::Config::read(BufReader::new(text), &wants) {
             return Ok(config);
         }

@@ -1,7 +1,7 @@
 //! What a set of images wants of the running kernel, told beforehand: so each source (BTF, symbols,
 //! configuration) is gone through once, for all of it, and no more is kept.
 
-use bpfweld_btf::Kind;
+use bpfweld_btf::{Kind, order};
 use bpfweld_link::{Image, ImageSet, ImageTarget, MapContent};
 
 use crate::attach;
@@ -32,7 +32,7 @@ impl Wanted {
         }
         let Self { functions, variables, symbols, config } = &mut wanted;
         for list in [functions, variables, symbols, config] {
-            list.sort_unstable();
+            order::sort(list);
             list.dedup();
         }
         wanted

@@ -381,13 +381,7 @@ fn broken_images_are_errors() {
     };
     let map = bpfweld_link::MapIndex(5);
     assert!(failure(0, ImageTarget::Map(map)).contains("map 5 of 0"));
-    let symbol = KernelRef {
-        name: "_text".into(),
-        weak: true,
-        instance: LABEL.into(),
-        type_id: None,
-        addend: 0,
-    };
+    let symbol = symbol("_text", true);
     for at in [0, 1, 2, u32::MAX] {
         let text = failure(at, ImageTarget::TypelessKsym(symbol.clone()));
         assert!(text.contains("is no 64-bit immediate load"), "{text}");
@@ -396,8 +390,9 @@ fn broken_images_are_errors() {
     }
 }
 
-fn symbol(name: &str, weak: bool) -> KernelRef {
-    KernelRef { name: name.into(), weak, instance: LABEL.into(), type_id: None, addend: 0 }
+fn symbol(name: &str, weak: bool) -> Box<KernelRef> {
+    let instance = LABEL.into();
+    Box::new(KernelRef { name: name.into(), weak, instance, type_id: None, addend: 0 })
 }
 
 #[test]

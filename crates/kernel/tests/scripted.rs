@@ -420,13 +420,13 @@ fn functions_of_modules() {
         let mut set = SetBuilder::new();
         let int = set.int;
         let proto = set.btf.add_func_proto(int, &[("x", int)]);
-        let wanted = ImageTarget::KernelFunction(KernelRef {
+        let wanted = ImageTarget::KernelFunction(Box::new(KernelRef {
             name: name.into(),
             weak,
             instance: LABEL.into(),
             type_id: Some(proto),
             addend: 0,
-        });
+        }));
         set.image("calls", vec![call_kernel(), exit()], &[(0, wanted)]);
         load(&set.finish(), &features).map(|_| seen.lock().unwrap().clone())
     };

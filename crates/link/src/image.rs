@@ -195,13 +195,13 @@ pub enum ImageTarget {
     /// `ldimm64` of the address of a table, by its index in [`Image::jump_tables`].
     JumpTable(u32),
     /// `call` of a kernel function.
-    KernelFunction(KernelRef),
+    KernelFunction(Box<KernelRef>),
     /// `ldimm64` of the address of a kernel function, or of 0 when it is weak and not there.
-    KernelFunctionAddr(KernelRef),
+    KernelFunctionAddr(Box<KernelRef>),
     /// `ldimm64` of a kernel variable of known type.
-    TypedKsym(KernelRef),
+    TypedKsym(Box<KernelRef>),
     /// `ldimm64` of the address of a kernel symbol.
-    TypelessKsym(KernelRef),
+    TypelessKsym(Box<KernelRef>),
 }
 
 /// A symbol of the kernel that an image wants.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bpfweld_btf::Kind;
+use bpfweld_btf::{Kind, order};
 use bpfweld_insn::{CALL, Insn, LD_IMM64, pseudo};
 use bpfweld_object::{ExternId, ExternKind, Function, RelocTarget};
 
@@ -156,7 +156,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
         for i in 0..self.plan.functions.len() {
             self.function(i, &tail_calls)?;
         }
-        self.image.poisoned.sort_by_key(|p| p.insn);
+        order::sort_by_key(&mut self.image.poisoned, |p| p.insn);
         self.lines()?;
         self.check_maps()?;
         Ok(self.image)
@@ -351,7 +351,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
         instance: &Instance,
         id: ExternId,
         addend: i32,
-    ) -> Result<Option<(ExternKind, KernelRef)>, LinkError> {
+    ) -> Result<Option<(ExternKind, Box<KernelRef>)>, LinkError> {
         let Some(ext) = instance.extern_(id) else { return Ok(None) };
         let type_id = match ext.type_id {
             Some(type_id) => Some(self.types.import(instance_id, type_id)?),
@@ -364,7 +364,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
             type_id,
             addend,
         };
-        Ok(Some((ext.kind, kernel)))
+        Ok(Some((ext.kind, Box::new(kernel))))
     }
 
     /// CO-RE relocations, on the copy of the function.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use bpfweld_btf::{Endian, Kind, Linkage as BtfLinkage, TypeId, compat};
+use bpfweld_btf::{Endian, Kind, Linkage as BtfLinkage, TypeId, compat, order};
 use bpfweld_object::{
     DataId, Extern, ExternId, ExternKind, FuncId, Function, Linkage, MapId, Object, RelocTarget,
 };
@@ -431,7 +431,7 @@ impl Linked {
                 }
             }
         }
-        offered.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        order::sort_by(&mut offered, |a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         offered.truncate(5);
         Some(UnresolvedExtern {
             instance: instance.label.clone(),
@@ -547,7 +547,9 @@ fn only_entry(at: &Instance) -> Result<FuncId, LinkError> {
 /// The candidates, those of a like name first, at most eight.
 fn nearest(name: &str, mut candidates: Vec<String>) -> Vec<String> {
     let likeness = |c: &String| strsim::jaro_winkler(name, c);
-    candidates.sort_unstable_by(|a, b| likeness(b).total_cmp(&likeness(a)).then_with(|| a.cmp(b)));
+    order::sort_by(&mut candidates, |a, b| {
+        likeness(b).total_cmp(&likeness(a)).then_with(|| a.cmp(b))
+    });
     candidates.truncate(8);
     candidates
 }

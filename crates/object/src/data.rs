@@ -2,7 +2,7 @@
 
 use foldhash::HashSet;
 
-use bpfweld_btf::{Kind, Linkage, Type, TypeId};
+use bpfweld_btf::{Kind, Linkage, Type, TypeId, order};
 
 use crate::elf::{Elf, Section};
 use crate::error::{ReadProblem, VariableProblem};
@@ -95,7 +95,7 @@ impl<'a> Places<'a> {
                 hidden: symbol.is_hidden(),
             });
         }
-        named.sort_unstable_by(|a, b| a.key().cmp(&b.key()));
+        order::sort_by(&mut named, |a, b| a.key().cmp(&b.key()));
         named.dedup_by(|other, kept| {
             let same = other.key() == kept.key();
             if same {
@@ -180,7 +180,7 @@ pub(crate) fn variables<'a>(
             }
         }
     }
-    vars.sort_by_key(|v| (v.offset, v.size));
+    order::sort_by_key(&mut vars, |v| (v.offset, v.size));
     let mut end = 0;
     vars.retain(|v| {
         // The kernel takes neither variables without a size nor two in one place.

@@ -8,7 +8,7 @@ use object::pod;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 use object::{Endian as _, Endianness, U32Bytes};
 
-use bpfweld_btf::{Endian, until_zero};
+use bpfweld_btf::{Endian, order, until_zero};
 
 use crate::error::ReadProblem;
 use crate::roles::Role;
@@ -481,10 +481,7 @@ impl<'a> Elf<'a> {
                 self.read_relocs(section, rels);
             }
         }
-        // Compilers write them sorted.
-        if !rels.is_sorted_by_key(|r| r.offset) {
-            rels.sort_by_key(|r| r.offset);
-        }
+        order::sort_by_key(rels, |r| r.offset);
     }
 
     fn read_relocs(&self, section: &Section<'a>, rels: &mut Vec<Rel>) {
@@ -594,7 +591,7 @@ impl<'a> Elf<'a> {
             }
             self.facts.reloc_sections.push((target, index));
         }
-        self.facts.reloc_sections.sort_unstable();
+        order::sort(&mut self.facts.reloc_sections);
         Ok(())
     }
 }
@@ -685,7 +682,7 @@ fn sections<'a>(
         });
     }
     // Sections that share bytes would let a small file ask for any amount of work.
-    starts.sort_unstable();
+    order::sort(&mut starts);
     let mut last: Option<(usize, &Section<'_>)> = None;
     for start in starts {
         let index = usize::try_from(start & ((1 << INDEX_BITS) - 1)).unwrap_or(usize::MAX);

@@ -1,7 +1,7 @@
 //! Functions: where they start and end, their instructions and linkage. References are resolved in
 //! [`crate::relocs`].
 
-use bpfweld_btf::Endian;
+use bpfweld_btf::{Endian, order};
 use bpfweld_insn::{INSN_SIZE, Insn};
 
 use crate::elf::{Elf, Section, Symbol};
@@ -207,7 +207,7 @@ fn sort_symbols(symbols: &Symbols, sections: &mut [CodeSection<'_>]) {
         }
     }
     for section in sections {
-        section.symbols.sort_unstable_by_key(|s| (s.value, s.index));
+        order::sort_by_key(&mut section.symbols, |s| (s.value, s.index));
     }
 }
 

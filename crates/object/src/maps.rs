@@ -3,7 +3,7 @@
 //!
 //! A new member of map definitions goes into [`Definition::member`] and nowhere else.
 
-use bpfweld_btf::{Btf, Endian, Kind, Member, Type, TypeId};
+use bpfweld_btf::{Btf, Endian, Kind, Member, Type, TypeId, order};
 
 use crate::data::{Places, variables};
 use crate::elf::{Elf, Place, Rel, Section, Symbol};
@@ -195,7 +195,7 @@ impl Maps {
             }
         }
         for def in &mut self.defs {
-            def.values.sort_by_key(|&(slot, _)| slot);
+            order::sort_by_key(&mut def.values, |&(slot, _)| slot);
         }
         Ok(())
     }
@@ -273,7 +273,7 @@ impl MapIndex {
 /// The symbols of old-style definitions with their sections, sorted, one for each place.
 fn legacy_symbols(symbols: &Symbols) -> Vec<(usize, Symbol)> {
     let mut symbols = symbols.legacy_maps.clone();
-    symbols.sort_unstable_by_key(|(section, s)| (*section, s.value, s.index));
+    order::sort_by_key(&mut symbols, |(section, s)| (*section, s.value, s.index));
     symbols.dedup_by_key(|(section, s)| (*section, s.value));
     symbols
 }

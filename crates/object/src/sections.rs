@@ -3,6 +3,10 @@
 //! The names are libbpf's (its `docs/program_types.rst`); a new one goes into `TABLE` and nowhere
 //! else.
 
+use std::cmp::Reverse;
+
+use bpfweld_btf::order;
+
 use crate::program::{AttachType as A, ProgramSpec, ProgramType as P};
 
 /// How a section name was understood.
@@ -63,7 +67,7 @@ pub fn nearest(section: &str) -> Vec<&'static str> {
         (held, same)
     };
     let mut rows: Vec<&Row> = TABLE.iter().collect();
-    rows.sort_by_key(|row| (std::cmp::Reverse(likeness(row)), row.name.len()));
+    order::sort_by_key(&mut rows, |row| (Reverse(likeness(row)), row.name.len()));
     rows.iter().take(5).map(|row| row.name).collect()
 }
 

@@ -133,10 +133,9 @@ pub(super) fn is_enum(kind: Kind) -> bool {
 /// say, and the kernel of a 32-bit machine has 4.
 fn pointer_size(btf: &Btf) -> u32 {
     let is_long = |ty: &Type<'_>| {
-        let mut words: Vec<_> = ty.name().split(' ').collect();
-        words.sort_unstable();
-        let longs = words.iter().filter(|w| **w == "long").count();
-        longs == 1 && words.iter().all(|w| matches!(*w, "long" | "int" | "unsigned"))
+        let mut words = ty.name().split(' ');
+        let longs = words.clone().filter(|w| *w == "long").count();
+        longs == 1 && words.all(|w| matches!(w, "long" | "int" | "unsigned"))
     };
     let mut ints = btf.types().filter(|ty| ty.kind() == Kind::Int && matches!(ty.size(), 4 | 8));
     ints.find(is_long).map_or(8, |ty| ty.size())
