@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow::{Break, Continue};
 
 use crate::read::Word;
+use crate::rising::Rising;
 use crate::text::{essential_name, mark, until_zero};
 use crate::walk::{self, DECLARED, Record, name, walk};
 use crate::{Btf, Kind, Type, TypeId};
@@ -20,7 +21,7 @@ const BLOCK: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     marks: Vec<u16>,
-    places: Vec<u32>,
+    places: Rising,
 }
 
 impl Names {
@@ -33,7 +34,7 @@ impl Names {
         tail: impl Fn(u32) -> &'s [u8],
     ) -> Self {
         let one = |&at: &u32| mark(tail(name(words, at as usize)));
-        Self { marks: places.iter().map(one).collect(), places }
+        Self { marks: places.iter().map(one).collect(), places: places.into() }
     }
 
     fn of(btf: &Btf) -> Self {
@@ -51,12 +52,13 @@ impl Names {
     /// Places of types whose names have the mark of this one, rising.
     fn find(&self, name: &[u8]) -> impl Iterator<Item = usize> {
         let mark = mark(name);
-        let blocks = self.marks.chunks(BLOCK).zip(self.places.chunks(BLOCK));
+        let blocks = (0..).step_by(BLOCK).zip(self.marks.chunks(BLOCK));
         // No early end: so it is done for many at a time.
         let has = move |marks: &[u16]| marks.iter().fold(false, |any, &m| any | (m == mark));
-        let blocks = blocks.filter(move |(marks, _)| has(marks));
-        let entries = blocks.flat_map(|(marks, places)| marks.iter().zip(places));
-        entries.filter(move |(m, _)| **m == mark).map(|(_, place)| *place as usize)
+        let blocks = blocks.filter(move |(_, marks)| has(marks));
+        let entries = blocks.flat_map(|(first, marks)| (first..).zip(marks));
+        let numbers = entries.filter(move |(_, m)| **m == mark).map(|(number, _)| number);
+        numbers.filter_map(|number| Some(self.places.get(number)? as usize))
     }
 }
 

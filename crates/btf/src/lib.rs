@@ -39,6 +39,7 @@ pub mod kind;
 pub mod merge;
 pub mod order;
 pub mod read;
+mod rising;
 pub mod sanitize;
 mod scan;
 pub mod strings;

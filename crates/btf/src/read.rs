@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::index::{Names, place};
+use crate::rising::Rising;
 use crate::scan::{Highest, Scan};
 use crate::text;
 use crate::walk::{self, record_len, walk};
@@ -28,7 +29,7 @@ pub struct Btf {
     types: Bytes,
     /// Where records start in `words`, of every `1 << shift`th type; index 0 is the first type behind
     /// the base.
-    starts: Vec<u32>,
+    starts: Rising,
     /// 0 but for the kernel's own, whose many types are seldom asked for one by one.
     shift: u32,
     /// Number of its own types.
@@ -156,7 +157,7 @@ impl Btf {
         };
         let btf = Self {
             types,
-            starts: scan.starts,
+            starts: scan.starts.into(),
             shift: scan.shift,
             count: scan.count,
             landmarks: scan.landmarks,
@@ -182,7 +183,7 @@ impl Btf {
         let scan = Scan::all(types.as_chunks().0, 1)?;
         let btf = Self {
             types: types.into(),
-            starts: scan.starts,
+            starts: scan.starts.into(),
             shift: scan.shift,
             count: scan.count,
             landmarks: scan.landmarks,
@@ -327,7 +328,7 @@ impl Btf {
         if own >= btf.count {
             return Type::void(self);
         }
-        let start = btf.starts.get((own >> btf.shift) as usize).copied().unwrap_or(u32::MAX);
+        let start = btf.starts.get((own >> btf.shift) as usize).unwrap_or(u32::MAX);
         let mut rest = btf.words().get(start as usize..).unwrap_or(&[]);
         for _ in 0..own & ((1 << btf.shift) - 1) {
             rest = rest.get(record_len(rest)..).unwrap_or(&[]);
@@ -343,7 +344,7 @@ impl Btf {
             return self.ty(TypeId(id)).as_words();
         }
         let start = self.starts.get((id as usize).wrapping_sub(1));
-        let rest = start.and_then(|&start| self.words().get(start as usize..)).unwrap_or(&[]);
+        let rest = start.and_then(|start| self.words().get(start as usize..)).unwrap_or(&[]);
         rest.get(..record_len(rest)).unwrap_or(&[])
     }
 
@@ -388,9 +389,9 @@ impl Btf {
 
     /// The type of this blob itself whose record is at this place of its words.
     pub(crate) fn at(&self, at: usize) -> Option<Type<'_>> {
-        let behind = self.starts.partition_point(|&start| start as usize <= at);
+        let behind = self.starts.count_to(place(at));
         let group = behind.checked_sub(1)?;
-        let mut start = *self.starts.get(group)? as usize;
+        let mut start = self.starts.get(group)? as usize;
         let mut own = u32::try_from(group << self.shift).ok()?;
         loop {
             let rest = self.words().get(start..)?;

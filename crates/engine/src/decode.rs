@@ -257,7 +257,8 @@ impl Decoder<'_> {
                 Code::Atomic64
             }
             _ => {
-                let problem = format!("there is no atomic operation {:#x} of this size", insn.imm);
+                let problem =
+                    format!("there is no atomic operation {:#x} of this size", { insn.imm });
                 return Err(self.error(at, problem));
             }
         };

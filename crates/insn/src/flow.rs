@@ -201,7 +201,7 @@ impl Insn {
 
     fn atomic_use(self) -> RegUse {
         let (dst, src) = (Regs::one(self.dst), Regs::one(self.src));
-        match self.imm {
+        match { self.imm } {
             ATOMIC_LOAD_ACQ => RegUse { reads: src, writes: dst },
             ATOMIC_STORE_REL => RegUse { reads: dst.or(src), writes: Regs::NONE },
             ATOMIC_CMPXCHG => RegUse { reads: dst.or(src).or(Regs::one(0)), writes: Regs::one(0) },
@@ -215,7 +215,7 @@ impl Insn {
     fn call_reads(self) -> Regs {
         let helper =
             self.code == CALL && self.src != pseudo::CALL && self.src != pseudo::KFUNC_CALL;
-        if helper && NO_ARGUMENTS.contains(&self.imm) { Regs::NONE } else { Regs::ARGS }
+        if helper && NO_ARGUMENTS.contains(&{ self.imm }) { Regs::NONE } else { Regs::ARGS }
     }
 }
 

@@ -24,6 +24,8 @@ pub const INSN_SIZE: usize = 8;
 /// A 64-bit immediate load is two slots: the second has `code`, `dst`, `src` and `off` zero, and
 /// `imm` holds the upper half.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+// 9 bytes, not 12: objects have hundreds of thousands of them, and each is there more than once.
+#[repr(packed)]
 pub struct Insn {
     /// Opcode: class, operation and source, or class, size and mode.
     pub code: u8,

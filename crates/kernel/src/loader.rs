@@ -125,8 +125,13 @@ impl<'a> Prepared<'a> {
         ensure_bpf(features)?;
         features.prepare_memory();
         let mut warnings = Vec::new();
-        let upload = Upload::new(set, &options.maps, features);
-        let btf = load_btf(sys, features, &upload, &mut warnings);
+        let (upload, blob) = Upload::new(set, &options.maps, features);
+        let btf = match upload.is_empty() {
+            true => None,
+            false => load_btf(sys, features, &blob, &mut warnings),
+        };
+        // It may be large, and programs are to come.
+        drop(blob);
         let running = Running::new(features.kernel_types().clone(), Wanted::of(set));
         let mut pins = Pins::default();
         let mut maps = Vec::with_capacity(set.maps.len());
@@ -380,22 +385,19 @@ impl Drop for Pins {
 fn load_btf(
     sys: &dyn Sys,
     features: &Features,
-    upload: &Upload,
+    blob: &[u8],
     warnings: &mut Vec<String>,
 ) -> Option<OwnedFd> {
-    if upload.is_empty() {
-        return None;
-    }
     if !features.get(Feature::Btf) {
         warnings.push("the kernel has no BTF: programs are loaded without types".into());
         return None;
     }
-    let error = match sys.load_btf(upload.blob(), None) {
+    let error = match sys.load_btf(blob, None) {
         Ok(fd) => return Some(fd),
         Err(e) => e,
     };
     let mut buf = vec![0; 64 << 10];
-    let log = match sys.load_btf(upload.blob(), Some(Log { level: 1, buf: &mut buf })) {
+    let log = match sys.load_btf(blob, Some(Log { level: 1, buf: &mut buf })) {
         Ok(fd) => return Some(fd),
         Err(_) => crate::log::VerifierLog::from_buffer(&buf, false),
     };

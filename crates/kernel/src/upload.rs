@@ -10,9 +10,8 @@ use crate::features::{Feature, Features};
 use crate::map_options::{self, MapOption};
 use crate::resize::{self, Resized};
 
-/// BTF on its way to the kernel.
+/// What the kernel is given of the images' BTF.
 pub(crate) struct Upload {
-    blob: Vec<u8>,
     count: u32,
     contexts: Contexts,
     resized: Resized,
@@ -39,7 +38,12 @@ impl Features {
 }
 
 impl Upload {
-    pub(crate) fn new(set: &ImageSet, options: &[MapOption], features: &Features) -> Self {
+    /// With the bytes for the kernel.
+    pub(crate) fn new(
+        set: &ImageSet,
+        options: &[MapOption],
+        features: &Features,
+    ) -> (Self, Vec<u8>) {
         let mut btf: Cow<'_, Btf> = Cow::Borrowed(&set.btf);
         let mut contexts = Contexts::default();
         if arg_ctx::is_used(&btf) && !features.get(Feature::ArgCtxTag) {
@@ -47,12 +51,7 @@ impl Upload {
         }
         let (btf, resized) = resize::rewrite(btf, map_options::larger_sections(options, set));
         let btf = sanitize(&btf, &features.btf(&btf));
-        Self { blob: btf.to_bytes(), count: btf.type_count(), contexts, resized }
-    }
-
-    /// The bytes for the kernel.
-    pub(crate) fn blob(&self) -> &[u8] {
-        &self.blob
+        (Self { count: btf.type_count(), contexts, resized }, btf.to_bytes())
     }
 
     /// Nothing in it but `void`?

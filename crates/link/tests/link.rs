@@ -428,7 +428,7 @@ fn the_address_of_an_extern_makes_its_target_static() {
     let set = link(&[root, lib]).unwrap();
     let image = &set.images[0];
     assert_eq!(image.insns[0].src, pseudo::FUNC);
-    assert_eq!(image.insns[0].imm, image.functions[1].start as i32 - 1);
+    assert_eq!({ image.insns[0].imm }, image.functions[1].start as i32 - 1);
     assert!(!image.functions[1].global);
 }
 

@@ -195,7 +195,7 @@ impl Walk<'_> {
                 return Class::Small;
             }
             // A shift of a small number to the left, to the right of anything.
-            0x60 if !by_reg && dst == Class::Small && (0..=30).contains(&insn.imm) => {
+            0x60 if !by_reg && dst == Class::Small && (0..=30).contains(&{ insn.imm }) => {
                 return Class::Wide;
             }
             0x70 if !by_reg && insn.imm >= 32 && !matches!(dst, Class::Frame(_)) => {

@@ -28,7 +28,7 @@ fn big_endian() {
     b.section("version", PROGBITS, DATA, &[1, 2, 3, 4]);
     let object = b.parse();
     assert_eq!((object.endian, object.kernel_version), (Endian::Big, Some(0x0102_0304)));
-    assert_eq!(object.functions[0].insns[0].imm, 0x0102_0304);
+    assert_eq!({ object.functions[0].insns[0].imm }, 0x0102_0304);
     assert_eq!(targets(&object), [RelocTarget::CallExtern(ExternId(0))]);
 }
 
