@@ -14,7 +14,8 @@
 //! | [`validate`] | checks beyond those of parsing |
 //! | [`mod@sanitize`] | BTF for kernels that lack parts of it |
 //! | `index`, `walk` | looking up names in a large blob; walking over its records |
-//! | `scan` | one pass over all records |
+//! | `scan`, `rising` | one pass over all records; where they start |
+//! | [`order`] | sorting, with little code |
 //! | `text` | strings eight bytes at a time; flavours |
 //! | [`error`] | [`BtfError`] |
 //!
