@@ -201,7 +201,8 @@ impl Insn {
 
     fn atomic_use(self) -> RegUse {
         let (dst, src) = (Regs::one(self.dst), Regs::one(self.src));
-        match { self.imm } {
+        let operation = self.imm;
+        match operation {
             ATOMIC_LOAD_ACQ => RegUse { reads: src, writes: dst },
             ATOMIC_STORE_REL => RegUse { reads: dst.or(src), writes: Regs::NONE },
             ATOMIC_CMPXCHG => RegUse { reads: dst.or(src).or(Regs::one(0)), writes: Regs::one(0) },

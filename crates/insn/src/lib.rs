@@ -25,7 +25,7 @@ pub const INSN_SIZE: usize = 8;
 /// `imm` holds the upper half.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 // 9 bytes, not 12: objects have hundreds of thousands of them, and each is there more than once.
-#[repr(packed)]
+#[repr(Rust, packed)]
 pub struct Insn {
     /// Opcode: class, operation and source, or class, size and mode.
     pub code: u8,

@@ -188,7 +188,7 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
     let mut copies: Vec<_> =
         places.zip(free).flat_map(|(places, reg)| places.iter().map(move |&p| (p, reg))).collect();
     // From the back, so that indices stay right.
-    copies.sort_unstable_by(|a, b| b.cmp(a));
+    bpfweld_btf::order::sort_by(&mut copies, |a, b| b.cmp(a));
     for ((id, at), reg) in copies {
         let load = body.blocks[id].insts[at];
         let copy = Insn { code: MOV64, dst: reg, src: load.insn.dst, off: 0, imm: 0 };

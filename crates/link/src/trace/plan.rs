@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bpfweld_btf::{Btf, Kind, Type};
+use bpfweld_btf::{Btf, Kind, Type, order};
 use bpfweld_insn::{CALL, Flow, Insn, Regs, pseudo};
 use bpfweld_object::{Function, Linkage, ProgramSpec, ProgramType};
 
@@ -355,7 +355,7 @@ fn map_in_r1(
         .enumerate()
         .filter_map(|(at, i)| usize::try_from(i.jump_target(at)?).ok())
         .collect();
-    targets.sort_unstable();
+    order::sort(&mut targets);
     let mut wanted = 1;
     let mut at = call;
     while at > 0 && targets.binary_search(&at).is_err() {

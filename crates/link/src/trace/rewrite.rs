@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bpfweld_btf::order;
 use bpfweld_insn::{Insn, JA, JA32, pseudo};
 
 use super::code::Code;
@@ -51,7 +52,7 @@ pub(super) fn rewrite(
     let new = |slot: u32| slots.get(slot as usize).copied().unwrap_or(0);
     let moved = |r: &ImageReloc| ImageReloc { insn: new(r.insn), target: r.target.clone() };
     made.relocs.extend(image.relocs.iter().map(moved));
-    made.relocs.sort_by_key(|r| r.insn);
+    order::sort_by_key(&mut made.relocs, |r| r.insn);
     // A function's first line is at its very start.
     let line = |l: &ImageLine| ImageLine {
         insn: starts.get(&l.insn).copied().unwrap_or_else(|| new(l.insn)),
