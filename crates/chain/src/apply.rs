@@ -1,5 +1,7 @@
 //! Making chains what a [`Plan`] says: what differs, and all interfaces or none.
 
+use std::sync::Arc;
+
 use bpfweld::link::ExistingMaps;
 
 use crate::chain::{Chain, Change, Options, Prepared, Proposal};
@@ -215,11 +217,12 @@ fn proposal(chain: &Chain<'_>, planned: &PlannedChain) -> Result<Proposal, Chain
             chain.add(&mut proposal, new)?;
             if let Some(added) = proposal.members.last_mut() {
                 added.inherited = inherited;
-                added.opened.entry.slot = slot;
+                Arc::make_mut(&mut added.opened.entry).slot = slot;
             }
         } else {
-            kept.opened.entry.priority = new.config.priority;
-            kept.opened.entry.goes_on = new.config.goes_on.bits();
+            let entry = Arc::make_mut(&mut kept.opened.entry);
+            entry.priority = new.config.priority;
+            entry.goes_on = new.config.goes_on.bits();
             proposal.members.push(kept);
         }
     }

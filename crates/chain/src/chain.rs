@@ -115,8 +115,8 @@ pub(crate) struct Proposal {
 /// One member of it.
 pub(crate) struct Proposed {
     pub(crate) opened: Opened,
-    /// Of a new one: its object's bytes.
-    pub(crate) bytes: Option<Arc<[u8]>>,
+    /// A new one, with an object that is to be kept?
+    pub(crate) is_new: bool,
     pub(crate) shared: Vec<(String, SharedMap)>,
     /// Maps of the program in whose place it comes.
     pub(crate) inherited: ExistingMaps,
@@ -313,9 +313,10 @@ impl<'h> Chain<'h> {
             let new = NewMember { name: Some(old.name.clone()), ..new.clone() };
             chain.add(&mut proposal, &new)?;
             if let Some(added) = proposal.members.last_mut() {
-                added.opened.entry.priority = old.priority;
-                added.opened.entry.goes_on = old.goes_on;
-                added.opened.entry.slot = old.slot;
+                let entry = Arc::make_mut(&mut added.opened.entry);
+                entry.priority = old.priority;
+                entry.goes_on = old.goes_on;
+                entry.slot = old.slot;
                 added.inherited = chain.inherited(&old, &added.opened.object);
             }
             Ok(proposal)
@@ -338,7 +339,7 @@ impl<'h> Chain<'h> {
 
     fn named(&self, name: &str) -> Result<&Entry, ChainError> {
         let found = self.state.members.iter().find(|m| m.name == name);
-        found.ok_or_else(|| match self.state.program {
+        found.map(|m| &**m).ok_or_else(|| match self.state.program {
             0 => ChainError::Nothing { interface: self.interface.name.clone() },
             _ => self.no_member(format!("called `{name}`")),
         })
@@ -384,16 +385,19 @@ impl<'h> Chain<'h> {
             let is_same = |m: &&Proposed| m.opened.entry.has_object_of(entry);
             let opened = match (entry.adopted, all.iter().find(is_same)) {
                 (Some(adopted), _) => adopt::adopted_object(entry, adopted)?,
-                (None, Some(same)) => Opened::with(entry, same.opened.object.clone())?,
+                (None, Some(same)) => {
+                    let (object, bytes) = (&same.opened.object, &same.opened.bytes);
+                    Opened::with(entry, object.clone(), bytes.clone())?
+                }
                 (None, None) => {
                     let path = self.files.object(&entry.object);
                     let bytes = self.host.sys().read(&path).map_err(file("read", &path))?;
-                    Opened::stored(entry, &bytes)?
+                    Opened::stored(entry, bytes.into())?
                 }
             };
             all.push(Proposed {
                 opened,
-                bytes: None,
+                is_new: false,
                 shared: Vec::new(),
                 inherited: ExistingMaps::new(),
                 pin_path: None,
@@ -425,13 +429,21 @@ impl<'h> Chain<'h> {
         let soon: BTreeSet<u32> = to.members.iter().map(|m| m.opened.entry.slot).collect();
         let free = (0..COUNTER_SLOTS).find(|s| !used.contains(s));
         let slot = free.or_else(|| (0..COUNTER_SLOTS).find(|s| !soon.contains(s))).unwrap_or(0);
+        let path = new.path.display().to_string();
+        // Its object may be one that the chain has: then it need not be hashed, nor linked as another.
+        let mut same = to.members.iter().map(|m| &m.opened).filter(|m| m.bytes == new.bytes);
+        let hashed = same.clone().next().map(|m| m.entry.object.clone());
+        let named = same.clone().find(|m| m.entry.program == new.program());
+        let named = named.map(|m| m.entry.tag.clone());
+        let linked = same.find(|m| m.entry.path == path && m.entry.sets == new.sets);
+        let object = linked.map_or(&new.object, |m| &m.object).clone();
         let entry = Entry {
             id: to.next_id,
             name,
-            path: new.path.display().to_string(),
-            object: hash(&new.bytes),
+            path,
+            object: hashed.unwrap_or_else(|| hash(&new.bytes)),
             program: new.program().to_owned(),
-            tag: tag(&new.object, new.function),
+            tag: named.unwrap_or_else(|| tag(&new.object, new.function)),
             priority: new.config.priority,
             goes_on: new.config.goes_on.bits(),
             slot,
@@ -443,8 +455,13 @@ impl<'h> Chain<'h> {
         };
         to.next_id = to.next_id.saturating_add(1);
         to.members.push(Proposed {
-            opened: Opened { entry, object: new.object.clone(), function: new.function },
-            bytes: Some(new.bytes.clone()),
+            opened: Opened {
+                entry: Arc::new(entry),
+                object,
+                function: new.function,
+                bytes: new.bytes.clone(),
+            },
+            is_new: true,
             shared: new.maps.clone(),
             inherited: ExistingMaps::new(),
             pin_path: Some(new.pin_path.clone()),
@@ -513,11 +530,11 @@ impl<'h> Chain<'h> {
         options: &Options,
     ) -> Result<Prepared, ChainError> {
         let Proposal { mut members, next_id, alone, counters } = proposal;
-        let order = |m: &Proposed| {
+        fn order(m: &Proposed) -> (u32, &str, u32) {
             let entry = &m.opened.entry;
-            (entry.priority, entry.name.clone(), entry.id)
-        };
-        members.sort_by_key(order);
+            (entry.priority, &entry.name, entry.id)
+        }
+        members.sort_by(|a, b| order(a).cmp(&order(b)));
         let mode = self.mode(options.mode)?;
         // What goes into a card is one program, without a root.
         let alone = alone || mode == XdpMode::Hw;
@@ -561,7 +578,8 @@ impl<'h> Chain<'h> {
         state.program = built.program(&self.interface.name)?.1;
         for (entry, instance) in state.members.iter_mut().zip(&built.instances) {
             if entry.maps.is_empty() {
-                entry.maps = pin_names(built.maps_of(*instance).map(|(name, _)| name));
+                Arc::make_mut(entry).maps =
+                    pin_names(built.maps_of(*instance).map(|(name, _)| name));
             }
         }
         if state.counters {
@@ -640,16 +658,25 @@ impl<'h> Chain<'h> {
     /// are not read again.
     fn moved_on(&mut self, state: &State) -> Result<(), ChainError> {
         let found = &mut self.found;
-        found.previous = found.current.replace(state.clone()).or(found.previous.take());
+        let before = found.previous.take();
+        found.previous = found.current.replace(state.clone());
+        let gone = match found.previous {
+            Some(_) => before,
+            None => {
+                found.previous = before;
+                None
+            }
+        };
         (found.next, found.orphan) = (None, None);
         self.state = state.clone();
-        let interface = look(self.host.sys(), &self.interface)?;
-        match interface.program().1 == state.program {
-            true => {
-                self.interface = interface;
-                self.files.sweep(self.host.sys(), &self.found)
-            }
-            false => self.refresh(),
+        match self.interface.program() {
+            // That of the first program is the kernel's choice.
+            (XdpMode::Unspecified, _) => self.interface = look(self.host.sys(), &self.interface)?,
+            (mode, _) => self.interface.set_program(mode, state.program),
+        }
+        match gone.is_none_or(|gone| self.found.needs_all_of(&gone)) {
+            true => Ok(()),
+            false => self.files.sweep(self.host.sys(), &self.found),
         }
     }
 
@@ -662,8 +689,8 @@ impl<'h> Chain<'h> {
         }
         files.make(sys)?;
         for member in &prepared.members {
-            if let Some(bytes) = &member.bytes {
-                files.store(sys, &member.opened.entry.object, bytes)?;
+            if member.is_new {
+                files.store(sys, &member.opened.entry.object, &member.opened.bytes)?;
             }
         }
         for (i, (entry, instance)) in state.members.iter().zip(&built.instances).enumerate() {
@@ -715,7 +742,7 @@ impl<'h> Chain<'h> {
             return Ok(());
         };
         let zeros = vec![0; map.value_len()];
-        for member in prepared.members.iter().filter(|m| m.bytes.is_some()) {
+        for member in prepared.members.iter().filter(|m| m.is_new) {
             let slot = member.opened.entry.slot.to_ne_bytes();
             map.update(&slot, &zeros).map_err(|source| ChainError::Call {
                 interface: self.interface.name.clone(),
@@ -748,7 +775,7 @@ impl<'h> Chain<'h> {
     }
 
     pub(crate) fn outcome(&self, prepared: &Prepared) -> Change {
-        let new = prepared.members.iter().filter(|m| m.bytes.is_some());
+        let new = prepared.members.iter().filter(|m| m.is_new);
         let mut added: Vec<u32> = new.map(|m| m.opened.entry.id).collect();
         added.sort_unstable();
         let gone = prepared.members.is_empty();

@@ -187,25 +187,38 @@ fn set_variable(object: &mut Object, variable: &str, value: &str) -> Result<(), 
 /// A member whose object is read, ready to be linked.
 #[derive(Clone, Debug)]
 pub(crate) struct Opened {
-    pub(crate) entry: Entry,
+    pub(crate) entry: Arc<Entry>,
     pub(crate) object: Arc<Object>,
     pub(crate) function: FuncId,
+    /// Its object file, as it is kept; of what was taken in without one, none.
+    pub(crate) bytes: Arc<[u8]>,
 }
 
 impl Opened {
     /// A member of the chain, its object's bytes from the state.
-    pub(crate) fn stored(entry: &Entry, bytes: &[u8]) -> Result<Self, ChainError> {
-        let mut object = Object::parse(&entry.path, bytes)?;
+    pub(crate) fn stored(entry: &Arc<Entry>, bytes: Arc<[u8]>) -> Result<Self, ChainError> {
+        let mut object = Object::parse(&entry.path, &bytes)?;
         for (variable, value) in &entry.sets {
             set_variable(&mut object, variable, value)?;
         }
-        Self::with(entry, Arc::new(object))
+        Self::with(entry, Arc::new(object), bytes)
     }
 
     /// A member of the chain, its object read and its variables set.
-    pub(crate) fn with(entry: &Entry, object: Arc<Object>) -> Result<Self, ChainError> {
+    pub(crate) fn with(
+        entry: &Arc<Entry>,
+        object: Arc<Object>,
+        bytes: Arc<[u8]>,
+    ) -> Result<Self, ChainError> {
         let function = find(&object, &Select::Program(entry.program.clone()))?;
-        Ok(Self { entry: entry.clone(), object, function })
+        Ok(Self { entry: entry.clone(), object, function, bytes })
+    }
+
+    /// What stands for a program that was taken in without its object: the first function of one that was
+    /// made for it.
+    pub(crate) fn made(entry: &Arc<Entry>, object: Object) -> Self {
+        let object = Arc::new(object);
+        Self { entry: entry.clone(), object, function: FuncId(0), bytes: [].into() }
     }
 
     pub(crate) fn of(&self) -> Option<&Function> {

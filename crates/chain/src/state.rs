@@ -17,6 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bpfweld::kernel::Sys;
 use bpfweld::kernel::netlink::XdpMode;
@@ -59,7 +60,7 @@ pub(crate) struct State {
     #[serde(default)]
     pub(crate) counters_pin: Option<String>,
     /// In the order in which they run.
-    pub(crate) members: Vec<Entry>,
+    pub(crate) members: Vec<Arc<Entry>>,
 }
 
 /// Name of the pin of a program that replaces a function, and with a number of the links by which it does.
@@ -267,6 +268,17 @@ impl Found {
     /// The states there are.
     pub(crate) fn all(&self) -> impl Iterator<Item = &State> {
         [&self.current, &self.next, &self.previous, &self.older].into_iter().flatten()
+    }
+
+    /// Is everything that a generation needed needed by those there are, and nothing to be swept when it goes?
+    pub(crate) fn needs_all_of(&self, gone: &State) -> bool {
+        let members = || self.all().flat_map(|s| &s.members);
+        let needed =
+            |old: &Arc<Entry>| members().any(|m| (m.id, &m.object) == (old.id, &old.object));
+        let counters = gone.counters_pin.is_none() || self.all().any(|s| s.counters_pin.is_some());
+        // Links of those that replace functions go with the generation.
+        let links = members().any(|m| m.adopted.is_some_and(|a| a.replaces));
+        counters && !links && gone.members.iter().all(needed)
     }
 }
 
@@ -520,7 +532,7 @@ mod tests {
             adopted: None,
         };
         let empty = State::empty("boot", (4, 4026531840), 2, "eth0");
-        State { next_id: 2, members: vec![entry], ..empty }
+        State { next_id: 2, members: vec![Arc::new(entry)], ..empty }
     }
 
     #[test]
@@ -548,19 +560,21 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let refused = |change: fn(&mut State)| {
+        let refused = |change: fn(&mut State, &mut Entry)| {
             let mut state = state();
-            change(&mut state);
+            let mut entry = Entry::clone(&state.members[0]);
+            change(&mut state, &mut entry);
+            state.members = vec![Arc::new(entry)];
             State::parse(&serde_json::to_vec(&state).unwrap()).unwrap_err()
         };
-        assert!(refused(|s| s.version = 2).contains("version"));
-        assert!(refused(|s| s.members[0].object = "../../etc/passwd".into()).contains("hash"));
-        assert!(refused(|s| s.members[0].slot = 256).contains("range"));
-        assert!(refused(|s| s.members[0].goes_on = 1 << 5).contains("range"));
-        assert!(refused(|s| s.members[0].id = 2).contains("id"));
-        assert!(refused(|s| s.counters_pin = Some("../x".into())).contains("plain"));
-        let slash = |s: &mut State| {
-            s.members[0].maps.insert("m".into(), "../../x".into());
+        assert!(refused(|s, _| s.version = 2).contains("version"));
+        assert!(refused(|_, m| m.object = "../../etc/passwd".into()).contains("hash"));
+        assert!(refused(|_, m| m.slot = 256).contains("range"));
+        assert!(refused(|_, m| m.goes_on = 1 << 5).contains("range"));
+        assert!(refused(|_, m| m.id = 2).contains("id"));
+        assert!(refused(|s, _| s.counters_pin = Some("../x".into())).contains("plain"));
+        let slash = |_: &mut State, m: &mut Entry| {
+            m.maps.insert("m".into(), "../../x".into());
         };
         assert!(refused(slash).contains("plain"));
     }

@@ -117,6 +117,16 @@ impl Interface {
             (id, _, _) => (XdpMode::Native, id),
         }
     }
+
+    /// Another program runs there now; [`XdpMode::Unspecified`] is nowhere.
+    pub fn set_program(&mut self, mode: XdpMode, id: u32) {
+        match mode {
+            XdpMode::Unspecified => {}
+            XdpMode::Skb => self.skb_program = id,
+            XdpMode::Native => self.native_program = id,
+            XdpMode::Hw => self.hw_program = id,
+        }
+    }
 }
 
 /// The kernel's answer was an error, or none that can be read.

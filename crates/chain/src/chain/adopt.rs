@@ -8,7 +8,6 @@ use bpfweld::kernel::netlink::XdpMode;
 use bpfweld::kernel::sys::ObjectKind;
 use bpfweld::link::ExistingMaps;
 use bpfweld::link::chain_root::{TAIL_CALL_MAP, Verdicts, XDP_PASS, tail_caller};
-use bpfweld::object::FuncId;
 
 use super::dispatcher::{LIBXDP_DISPATCHER, stand_in};
 use super::{Chain, Change, Options, Proposal, Proposed, describe};
@@ -116,12 +115,12 @@ impl Chain<'_> {
             dev_bound: false,
             adopted: Some(adopted),
         };
-        let mut opened = adopted_object(&entry, adopted)?;
-        opened.entry.tag = tag(&opened.object, opened.function);
+        let mut opened = adopted_object(&Arc::new(entry), adopted)?;
+        Arc::make_mut(&mut opened.entry).tag = tag(&opened.object, opened.function);
         Ok(Proposed {
             opened,
             // New, and without an object to keep.
-            bytes: None,
+            is_new: false,
             shared: Vec::new(),
             inherited: ExistingMaps::new(),
             pin_path: None,
@@ -130,10 +129,10 @@ impl Chain<'_> {
 }
 
 /// The function that stands for an adopted program.
-pub(super) fn adopted_object(entry: &Entry, adopted: Adopted) -> Result<Opened, ChainError> {
+pub(super) fn adopted_object(entry: &Arc<Entry>, adopted: Adopted) -> Result<Opened, ChainError> {
     if adopted.replaces {
         return stand_in(entry);
     }
     let object = tail_caller(&entry.program, XDP_PASS, adopted.frags)?;
-    Ok(Opened { entry: entry.clone(), object: Arc::new(object), function: FuncId(0) })
+    Ok(Opened::made(entry, object))
 }

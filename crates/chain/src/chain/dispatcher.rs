@@ -12,7 +12,6 @@ use std::sync::Arc;
 use bpfweld::kernel::sys::{LinkInfo, ObjectKind, ProgInfo};
 use bpfweld::link::ExistingMaps;
 use bpfweld::link::chain_root::{Verdicts, XDP_PASS, replaceable};
-use bpfweld::object::FuncId;
 
 use super::{Chain, Change, Options, Prepared, Proposal, Proposed};
 use crate::build::Built;
@@ -163,8 +162,8 @@ impl Chain<'_> {
                 }),
             };
             members.push(Proposed {
-                opened: stand_in(&entry)?,
-                bytes: None,
+                opened: stand_in(&Arc::new(entry))?,
+                is_new: false,
                 shared: Vec::new(),
                 inherited: ExistingMaps::new(),
                 pin_path: None,
@@ -239,10 +238,10 @@ impl Chain<'_> {
 }
 
 /// The function that an adopted program stands in for.
-pub(super) fn stand_in(entry: &Entry) -> Result<Opened, ChainError> {
+pub(super) fn stand_in(entry: &Arc<Entry>) -> Result<Opened, ChainError> {
     let frags = entry.adopted.is_some_and(|a| a.frags);
     let object = replaceable(&entry.program, XDP_PASS, frags)?;
-    Ok(Opened { entry: entry.clone(), object: Arc::new(object), function: FuncId(0) })
+    Ok(Opened::made(entry, object))
 }
 
 #[cfg(test)]

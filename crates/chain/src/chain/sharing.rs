@@ -42,7 +42,7 @@ impl Chain<'_> {
                     SharedMap::Member { name: other, map }
                         if let Some((owner, new)) = (0usize..)
                             .zip(members)
-                            .find(|(_, m)| m.opened.entry.name == *other && m.bytes.is_some()) =>
+                            .find(|(_, m)| m.opened.entry.name == *other && m.is_new) =>
                     {
                         for (object, map) in
                             [(&member.opened.object, name), (&new.opened.object, map)]

@@ -8,8 +8,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use super::{NetCall, Reply};
 
-/// Bytes taken from a socket at once: the kernel fills at most 32 KiB of a dump.
-const RECEIVE: usize = 64 << 10;
+/// Bytes taken from a socket at once, at least: the kernel fills at most so many of a dump.
+const RECEIVE: usize = 32 << 10;
 /// Most bytes of an answer: some 10,000 interfaces with all that is told of them.
 const MAX_ANSWER: usize = 64 << 20;
 /// Seconds to wait for the next part of an answer.
@@ -43,7 +43,8 @@ fn netlink(protocol: i32, request: &[u8]) -> io::Result<Vec<u8>> {
     if sent < 0 {
         return Err(io::Error::last_os_error());
     }
-    let mut answer: Vec<u8> = Vec::new();
+    // Most answers, and what says that they end, fit into what is asked for once.
+    let mut answer: Vec<u8> = Vec::with_capacity(2 * RECEIVE);
     while answer.len() < MAX_ANSWER {
         let before = answer.len();
         answer.reserve(RECEIVE);
@@ -59,7 +60,7 @@ fn netlink(protocol: i32, request: &[u8]) -> io::Result<Vec<u8>> {
         };
         let Ok(got) = usize::try_from(got) else { return Err(io::Error::last_os_error()) };
         if got > room.len() {
-            return Err(io::Error::other("a netlink message is longer than 64 KiB"));
+            return Err(io::Error::other("a netlink message is longer than 32 KiB"));
         }
         // SAFETY: the kernel wrote `got` bytes behind those that were there.
         unsafe { answer.set_len(before + got) };
