@@ -17,7 +17,7 @@ use bpfweld_insn::{Insn, Regs, class};
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::code::{Block, BlockId, Body, End, FP, Inst, MOV64};
-use super::order::{Backwards, before, live_in, live_out};
+use super::order::{Backwards, Waiting, before, live_out};
 use super::values::{Around, Bounds, Known, Number, Numbers, State, Value};
 
 /// Rounds of all passes: what one pass finds can make work for another. Most bodies need two.
@@ -32,28 +32,44 @@ pub(super) fn tidy(body: &mut Body, bounds: Bounds) {
     let mut numbers = Numbers::new(bounds);
     compact(body);
     keep(body, &mut numbers);
+    // Is there nothing more to sink and to unite, unless the others find something?
+    let mut settled = false;
     for round in 0..ROUNDS {
-        let mut backwards = Backwards::of(body);
+        let backwards = Backwards::of(body);
+        let mut live = backwards.live_in(body);
         let mut known = numbers.analyse(body, &backwards);
+        let rewritten = rewrite(body, &mut numbers, &known, &live);
         // In the first round there may be something to sweep that was there before.
-        let mut changed = rewrite(body, &mut numbers, &known, &backwards) || round == 0;
+        let mut changed = rewritten != Rewritten::Nothing || round == 0;
         if changed {
-            backwards = Backwards::of(body);
-            sweep(body, &backwards);
+            live = sweep(body, &backwards);
+        }
+        if rewritten == Rewritten::Tests {
             known = numbers.analyse(body, &backwards);
         }
-        changed |= thread(body, &mut numbers, &known, &backwards);
+        changed |= thread(body, &mut numbers, &known, (&backwards, &live));
         changed |= compact(body);
-        changed |= sink(body);
-        if changed {
-            sweep(body, &Backwards::of(body));
+        if settled && !changed {
+            break;
         }
-        changed |= unite(body);
+        let live = sweep(body, &Backwards::of(body));
+        settled = !sink(body, &live);
+        settled &= !unite(body);
+        changed |= !settled;
         if !changed {
             break;
         }
-        compact(body);
+        settled &= !compact(body);
     }
+}
+
+/// What [`rewrite`] has changed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Rewritten {
+    Nothing,
+    Instructions,
+    /// Some tests are no more: from then on more may be known.
+    Tests,
 }
 
 /// Copies and loads of what another register holds; tests whose outcome is known.
@@ -61,10 +77,9 @@ fn rewrite(
     body: &mut Body,
     numbers: &mut Numbers,
     known: &[Option<Around>],
-    backwards: &Backwards,
-) -> bool {
-    let live = backwards.live_in(body);
-    let mut changed = false;
+    live: &[Regs],
+) -> Rewritten {
+    let mut done = Rewritten::Nothing;
     for (id, around) in known.iter().enumerate() {
         let Some(around) = around else { continue };
         let mut regs = around.start.regs;
@@ -73,7 +88,9 @@ fn rewrite(
         for at in 0..block.insts.len() {
             let inst = block.insts[at];
             let new = rewritten(numbers, (id, at), &inst, &mut regs);
-            changed |= new != Some(inst);
+            if new != Some(inst) {
+                done = done.max(Rewritten::Instructions);
+            }
             if let Some(new) = new {
                 block.insts[kept] = new;
                 kept += 1;
@@ -83,21 +100,26 @@ fn rewrite(
         if let End::Branch { mut test, taken, next } = block.end {
             let behind = live[taken].or(live[next]);
             let there = Known { regs, facts: around.start.facts };
-            let end = match numbers.decide(test.insn, &there, behind) {
-                Some(holds) => End::Goto(if holds { taken } else { next }),
+            block.end = match numbers.decide(test.insn, &there, behind) {
+                Some(holds) => {
+                    done = Rewritten::Tests;
+                    End::Goto(if holds { taken } else { next })
+                }
                 None => {
                     test.insn.dst = home(numbers, test.insn.dst, &regs);
                     if test.insn.code & 8 != 0 {
                         test.insn.src = home(numbers, test.insn.src, &regs);
                     }
-                    End::Branch { test, taken, next }
+                    let end = End::Branch { test, taken, next };
+                    if end != block.end {
+                        done = done.max(Rewritten::Instructions);
+                    }
+                    end
                 }
             };
-            changed |= end != block.end;
-            block.end = end;
         }
     }
-    changed
+    done
 }
 
 /// What becomes of the instruction at a place (block, index), and of the registers behind it; `None` if it
@@ -175,13 +197,13 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
     }
     // (block, index) of each load, by field.
     let mut loads: HashMap<i16, Vec<(BlockId, usize)>> = HashMap::new();
-    for (id, known) in numbers.analyse(body, &Backwards::of(body)).into_iter().enumerate() {
-        let Some(Around { start: Known { mut regs, .. }, .. }) = known else { continue };
+    for (id, holders) in holders_of_context(body).into_iter().enumerate() {
+        let Some(mut holders) = holders else { continue };
         for (at, inst) in body.blocks[id].insts.iter().enumerate() {
-            if numbers.is_bound(inst, &regs) {
+            if numbers.field(inst).is_some() && holders.has(inst.insn.src) {
                 loads.entry(inst.insn.off).or_default().push((id, at));
             }
-            numbers.step(id, at, inst, &mut regs);
+            holders = holders_behind(inst, holders);
         }
     }
     let places = fields().filter_map(|field| loads.get(field).filter(|places| places.len() > 1));
@@ -196,6 +218,36 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
     }
 }
 
+/// Which registers hold the context pointer at the start of each block, on all ways there; `None` for one
+/// that is not reached.
+fn holders_of_context(body: &Body) -> Vec<Option<Regs>> {
+    let mut holders = vec![None; body.blocks.len()];
+    holders[0] = Some(Regs::one(1));
+    let mut waiting = Waiting::at_entry(&Backwards::of(body));
+    while let Some(at) = waiting.next() {
+        let Some(start) = holders[at] else { continue };
+        let block = &body.blocks[at];
+        let end = block.insts.iter().fold(start, |held, inst| holders_behind(inst, held));
+        for to in block.end.successors() {
+            let both = holders[to].map_or(end, |there: Regs| Regs(there.0 & end.0));
+            if holders[to] != Some(both) {
+                holders[to] = Some(both);
+                waiting.add(to);
+            }
+        }
+    }
+    holders
+}
+
+/// Which registers hold the context pointer behind an instruction.
+fn holders_behind(inst: &Inst, before: Regs) -> Regs {
+    let behind = before.without(inst.reg_use().writes);
+    match is_copy(inst) && before.has(inst.insn.src) {
+        true => behind.or(Regs::one(inst.insn.dst)),
+        false => behind,
+    }
+}
+
 fn is_copy(inst: &Inst) -> bool {
     inst.insn.code == MOV64 && inst.insn.off == 0
 }
@@ -205,21 +257,32 @@ fn thread(
     body: &mut Body,
     numbers: &mut Numbers,
     known: &[Option<Around>],
-    backwards: &Backwards,
+    (backwards, live): (&Backwards, &[Regs]),
 ) -> bool {
-    let live = backwards.live_in(body);
     // Through a loop a test would be decided once for each turn.
     let looping = in_loops(body, backwards);
+    // What no edge leads to any more needs no other edges.
+    let mut reached = vec![false; known.len()];
+    reached[0] = true;
     let mut changed = false;
-    for (id, around) in known.iter().enumerate() {
-        let Some(around) = around else { continue };
+    for &id in backwards.order.iter().rev() {
+        let Some(around) = known[id].as_ref().filter(|_| reached[id]) else { continue };
         let mut end = body.blocks[id].end;
         let found = numbers.edges(&end, &around.end).map(|edge| {
             let (to, fact) = edge?;
-            let facts = numbers.learn(around.start.facts, fact);
-            let arriving = Known { regs: around.end, facts };
-            Some((to, destination(body, numbers, (&looping, &live), to, arriving)))
+            let mut arriving =
+                Known { regs: around.end, facts: numbers.learn(around.start.facts, fact) };
+            numbers.forget(id, &mut arriving.regs, live[to]);
+            Some((to, destination(body, numbers, (&looping, live), to, arriving)))
         });
+        for (_, to) in found.iter().flatten() {
+            match (reached.get_mut(*to), body.blocks[*to].end) {
+                (Some(reached), _) => *reached = true,
+                // One that was made here.
+                (None, End::Goto(next)) => reached[next] = true,
+                (None, _) => {}
+            }
+        }
         let new = |old: BlockId| found.iter().flatten().find(|f| f.0 == old).map_or(old, |f| f.1);
         end.retarget(new);
         changed |= end != body.blocks[id].end;
@@ -228,7 +291,8 @@ fn thread(
     changed
 }
 
-/// Where an edge to a block leads in the end.
+/// Where an edge to a block leads in the end: past tests whose outcome is known, with a copy of what is done
+/// on the way.
 fn destination(
     body: &mut Body,
     numbers: &mut Numbers,
@@ -236,6 +300,7 @@ fn destination(
     mut to: BlockId,
     mut known: Known,
 ) -> BlockId {
+    let mut copied = Vec::new();
     for _ in 0..MAX_HOPS {
         let block = &body.blocks[to];
         if let (true, End::Goto(next)) = (block.insts.is_empty(), block.end) {
@@ -256,16 +321,14 @@ fn destination(
         let behind = [taken, next].map(|b| live.get(b).copied().unwrap_or(Regs(u16::MAX)));
         let behind = behind[0].or(behind[1]);
         let Some(holds) = numbers.decide(test.insn, &known, behind) else { break };
-        let decided = if holds { taken } else { next };
-        if block.insts.is_empty() {
-            to = decided;
-            continue;
-        }
-        let copy = Block { insts: block.insts.clone(), end: End::Goto(decided) };
-        body.blocks.push(copy);
-        return body.blocks.len() - 1;
+        copied.extend_from_slice(&block.insts);
+        to = if holds { taken } else { next };
     }
-    to
+    if copied.is_empty() {
+        return to;
+    }
+    body.blocks.push(Block { insts: copied, end: End::Goto(to) });
+    body.blocks.len() - 1
 }
 
 /// Which blocks are part of a cycle.
@@ -318,9 +381,9 @@ fn in_loops(body: &Body, backwards: &Backwards) -> Vec<bool> {
     }
 }
 
-/// Constants go to the only side of a branch that needs them.
-fn sink(body: &mut Body) -> bool {
-    let live = live_in(body);
+/// Constants go to the only side of a branch that needs them. `live`: registers that are read before they are
+/// written, at the start of each block.
+fn sink(body: &mut Body, live: &[Regs]) -> bool {
     let blocks = body.blocks.len();
     for id in 0..body.blocks.len() {
         let End::Branch { test, taken, next } = body.blocks[id].end else { continue };
@@ -391,8 +454,9 @@ fn is_constant(inst: &Inst) -> bool {
     matches!(inst.insn.code, 0xb7 | 0xb4) && inst.poisoned.is_none()
 }
 
-/// Instructions whose result nobody reads.
-fn sweep(body: &mut Body, backwards: &Backwards) {
+/// Drops instructions whose result nobody reads. Registers that are read before they are written, at the start
+/// of each block.
+fn sweep(body: &mut Body, backwards: &Backwards) -> Vec<Regs> {
     loop {
         // Where nothing goes round, all is known of what comes behind a block when its turn comes.
         let mut live = match backwards.circles {
@@ -421,7 +485,7 @@ fn sweep(body: &mut Body, backwards: &Backwards) {
             live[id] = now;
         }
         if !(changed && backwards.circles) {
-            return;
+            return live;
         }
     }
 }

@@ -143,6 +143,9 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
+    /// Stands for the end of a block where else there is the index of an instruction.
+    const END: u32 = (1 << 28) - 1;
+
     pub(super) fn new(bounds: Bounds) -> Self {
         /// Of a short program.
         const USUAL: usize = 224;
@@ -184,6 +187,14 @@ impl Numbers {
             Number::JOIN => Value::Join((rest >> 8) as u32, reg),
             _ => return self.values.get(rest as usize).copied(),
         })
+    }
+
+    /// Registers whose value nobody reads any more have another one: what made it may be gone. At the end of
+    /// a block.
+    pub(super) fn forget(&mut self, block: usize, regs: &mut State, live: Regs) {
+        for reg in (0..FP).filter(|&reg| !live.has(reg)) {
+            regs[usize::from(reg)] = self.number(Value::Outcome(block as u32, Self::END, reg));
+        }
     }
 
     pub(super) fn constant(&self, number: Number) -> Option<u64> {
