@@ -40,11 +40,13 @@ pub(super) fn tidy(body: &mut Body, bounds: Bounds) {
         let mut known = numbers.analyse(body, &backwards);
         let rewritten = rewrite(body, &mut numbers, &known, &live);
         // In the first round there may be something to sweep that was there before.
-        let mut changed = rewritten != Rewritten::Nothing || round == 0;
-        if changed {
+        if rewritten != Rewritten::Nothing || round == 0 {
             live = sweep(body, &backwards);
         }
+        // Another register in an instruction makes no work for another round.
+        let mut changed = round == 0;
         if rewritten == Rewritten::Tests {
+            changed = true;
             known = numbers.analyse(body, &backwards);
         }
         changed |= thread(body, &mut numbers, &known, (&backwards, &live));
