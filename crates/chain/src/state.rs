@@ -184,7 +184,8 @@ impl State {
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let state: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+        let state: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
         state.check()?;
         Ok(state)
     }
@@ -348,7 +349,7 @@ impl Files {
 
     /// Writes `next`: first under another name, so that it is whole or not there.
     pub(crate) fn write_next(&self, sys: &dyn Sys, state: &State) -> Result<(), ChainError> {
-        let mut text = serde_json::to_vec_pretty(state)
+        let mut text = serde_json::to_vec(state)
             .map_err(|e| ChainError::State { path: self.next(), problem: e.to_string() })?;
         text.push(b'\n');
         let work = self.unfinished();

@@ -37,10 +37,12 @@ use error::{Failure, FailureReport, Sources};
 use output::Style;
 
 fn main() -> ExitCode {
-    let parsed = Cli::command()
-        .try_get_matches()
-        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (cli, matches) = match parsed {
+    let parsed = Cli::command().try_get_matches().and_then(|mut matches| {
+        // In which order they were given, matches alone know.
+        let run = matches.subcommand_matches("run").cloned();
+        Ok((Cli::from_arg_matches_mut(&mut matches)?, run.unwrap_or_default()))
+    });
+    let (cli, run) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
             // Help goes to standard output, whose reader may have gone.
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match perform(&cli.command, &matches) {
+    match perform(&cli.command, &run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let stderr = io::stderr();
@@ -71,14 +73,12 @@ struct Failed<'a> {
     error: FailureReport<'a>,
 }
 
-fn perform(command: &Command, matches: &ArgMatches) -> Result<(), Failure> {
+/// `run`: the matches of that command, if it is given.
+fn perform(command: &Command, run: &ArgMatches) -> Result<(), Failure> {
     match command {
         Command::Inspect(args) => commands::inspect::inspect(args),
         Command::Check(args) => commands::check::check(args),
-        Command::Run(args) => {
-            let matches = matches.subcommand_matches("run").unwrap_or(matches);
-            commands::run::run(args, matches)
-        }
+        Command::Run(args) => commands::run::run(args, run),
         Command::Load(args) => commands::load::load(args),
         Command::Link(args) => commands::link::link(args),
         Command::Disasm(args) => commands::disasm::disasm(args),

@@ -7,7 +7,7 @@
 //! To add a feature: a line in the table below and an arm in `probes.rs`.
 
 use std::io;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
 use bpfweld_btf::Btf;
 
@@ -94,6 +94,19 @@ features! {
     IsaV4 = "isa-v4", "6.6", "instruction set v4: sign extension, long jumps";
 }
 
+/// What every kernel since 5.11 has, and one probe shows of all: most loads want to know most of it.
+pub(crate) const TOGETHER: [Feature; 9] = [
+    Feature::Bpf,
+    Feature::Btf,
+    Feature::BtfFunc,
+    Feature::BtfDatasec,
+    Feature::BtfFuncGlobal,
+    Feature::FuncInfo,
+    Feature::Names,
+    Feature::ExpectedAttachType,
+    Feature::MemcgAccounting,
+];
+
 impl Feature {
     /// The feature of this [`name`](Self::name).
     pub fn from_name(name: &str) -> Option<Self> {
@@ -164,6 +177,7 @@ pub struct Features {
     sys: Arc<dyn Sys>,
     known: Mutex<[Option<Support>; Feature::ALL.len()]>,
     memlock: Once,
+    together: OnceLock<()>,
     types: KernelTypes,
 }
 
@@ -180,6 +194,7 @@ impl Features {
             sys,
             known: Mutex::new([None; Feature::ALL.len()]),
             memlock: Once::new(),
+            together: OnceLock::new(),
             types: KernelTypes::default(),
         }
     }
@@ -214,12 +229,35 @@ impl Features {
 
     /// Can it be used, and if not, why?
     pub fn support(&self, feature: Feature) -> Support {
-        if let Some(known) = self.lock().get(feature.index()).copied().flatten() {
+        if let Some(known) = self.known(feature) {
             return known;
+        }
+        if TOGETHER.contains(&feature) {
+            self.together.get_or_init(|| self.probe_together());
+            if let Some(known) = self.known(feature) {
+                return known;
+            }
         }
         let found = self.find_out(feature);
         self.set(feature, found);
         found
+    }
+
+    fn known(&self, feature: Feature) -> Option<Support> {
+        self.lock().get(feature.index()).copied().flatten()
+    }
+
+    /// Where one probe succeeds that needs all of [`TOGETHER`], they are there. Where it does not, each is
+    /// asked for by itself.
+    fn probe_together(&self) {
+        let known = TOGETHER.map(|feature| self.known(feature));
+        let missing = known.iter().flatten().any(|support| !support.usable());
+        if missing || probes::together(&*self.sys).is_err() {
+            return;
+        }
+        for (feature, _) in TOGETHER.into_iter().zip(known).filter(|(_, known)| known.is_none()) {
+            self.set(feature, Support::Present);
+        }
     }
 
     /// Probes everything that is not known yet and returns all, in the order of [`Feature::ALL`].
@@ -285,7 +323,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::sys::{Command, Reply, Scripted};
+    use crate::sys::{Command, Reply, Scripted, fake_fd};
 
     #[test]
     fn names_are_unique_and_lead_back() {
@@ -317,7 +355,7 @@ mod tests {
         for (feature, support) in features.all() {
             assert_eq!(support, Support::Denied, "{feature}");
         }
-        assert_eq!(sys.calls(), ["ProgLoad", "RaiseMemlock"], "one probe tells it all");
+        assert_eq!(sys.calls(), ["BtfLoad", "ProgLoad", "RaiseMemlock"], "two probes tell it all");
     }
 
     #[test]
@@ -346,7 +384,32 @@ mod tests {
         }));
         let features = Features::new(sys.clone());
         assert_eq!(features.support(Feature::Bpf), Support::Absent(libc::EINVAL));
-        assert_eq!(sys.calls(), ["ProgLoad", "RaiseMemlock", "ProgLoad"]);
+        assert_eq!(sys.calls(), ["BtfLoad", "ProgLoad", "RaiseMemlock", "ProgLoad"]);
+    }
+
+    #[test]
+    fn one_probe_shows_what_each_shows() {
+        let sys = crate::sys::RealSys;
+        let each = TOGETHER.iter().map(|&feature| probes::probe(&sys, feature));
+        let each: Vec<_> = each.filter_map(Result::err).collect();
+        assert_eq!(probes::together(&sys).is_ok(), each.is_empty(), "{each:?}");
+    }
+
+    #[test]
+    fn what_one_probe_shows_is_not_asked_for_again() {
+        let sys = Arc::new(Scripted::new(|_| Some(fake_fd().map(Reply::Fd))));
+        let features = Features::new(sys.clone());
+        assert!(TOGETHER.into_iter().all(|feature| features.get(feature)));
+        assert_eq!(sys.calls(), ["BtfLoad", "ProgLoad"]);
+    }
+
+    #[test]
+    fn where_one_is_missing_each_is_asked_for() {
+        let sys = Arc::new(Scripted::new(|_| None));
+        let features = Features::new(sys.clone());
+        features.force(Feature::BtfFunc, false);
+        assert!(!features.get(Feature::Bpf));
+        assert_eq!(sys.calls(), ["ProgLoad"]);
     }
 
     #[test]

@@ -315,6 +315,27 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
     }
 }
 
+/// Loads a program that needs all of [`TOGETHER`](crate::features::TOGETHER). Names of maps came with those of
+/// programs.
+pub(crate) fn together(sys: &dyn Sys) -> io::Result<()> {
+    let mut b = Types::new();
+    let var = b.var("x");
+    b.add(".d", Kind::Datasec, 1, 4, &[var, 0, 4]);
+    let main = b.proto_and_func("main", 1);
+    let line = b.string("line");
+    let btf = sys.load_btf(&b.blob(), None)?;
+    let insns = encode(&[call_helper(helper::KTIME_GET_COARSE_NS), mov(0, 0), exit()]);
+    let program = ProgLoad {
+        name: "probe",
+        btf: Some(btf.as_fd()),
+        func_info: &words(&[0, main]),
+        line_info: &words(&[0, line, line, 1 << 10]),
+        expected_attach_type: attach_type::XDP,
+        ..filter(&insns)
+    };
+    done(sys.load_program(&program, None))
+}
+
 const ARRAY: MapCreate<'static> = MapCreate {
     map_type: map_type::ARRAY,
     key_size: 4,

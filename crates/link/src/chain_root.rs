@@ -25,6 +25,7 @@ use bpfweld_object::{
 
 use crate::XDP_VERDICTS;
 use code::Code;
+use foldhash::HashMap;
 
 mod code;
 mod counters;
@@ -332,6 +333,8 @@ struct Types {
     word: TypeId,
     /// `int (struct xdp_md *ctx)`.
     proto: TypeId,
+    /// Of members' types; several may be of one object.
+    sources: HashMap<*const Btf, SourceMap>,
 }
 
 impl Types {
@@ -362,7 +365,7 @@ impl Types {
         let md = builder.add_struct("xdp_md", 24, &members);
         let ctx = builder.add_ptr(md);
         let proto = builder.add_func_proto(int, &[("ctx", ctx)]);
-        Self { builder, word, proto }
+        Self { builder, word, proto, sources: HashMap::default() }
     }
 
     fn func(&mut self, name: &str, proto: TypeId, linkage: BtfLinkage) -> TypeId {
@@ -386,7 +389,8 @@ impl Types {
             let declaration = btf.c_declaration(proto.id(), &name);
             return Err(RootError::Prototype { name, declaration, problem });
         }
-        let imported = self.builder.import(&mut SourceMap::new(btf), btf, proto.id());
+        let map = self.sources.entry(btf).or_insert_with(|| SourceMap::new(btf));
+        let imported = self.builder.import(map, btf, proto.id());
         imported.map_err(|source| RootError::Btf { name: member.name.into(), source })
     }
 }
