@@ -260,10 +260,22 @@ impl Gatherer {
 }
 
 impl<'g> Gathered<'g> {
-    /// Functions, variables, sections and tags.
+    /// Functions and variables.
     pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
-        self.items.iter().filter_map(|&id| {
+        self.items_of([Kind::Func, Kind::Var])
+    }
+
+    /// Sections and tags, which are about these.
+    pub fn items_about(&self) -> impl Iterator<Item = Item<'_>> {
+        self.items_of([Kind::Datasec, Kind::DeclTag])
+    }
+
+    fn items_of(&self, kinds: [Kind; 2]) -> impl Iterator<Item = Item<'_>> {
+        self.items.iter().filter_map(move |&id| {
             let record = self.blob.words_of(id);
+            if !kinds.contains(&head(record).0) {
+                return None;
+            }
             let (info, third) = (word(record, 1), word(record, 2));
             let name = || self.blob.string(word(record, 0));
             let linkage = |raw| Linkage::from_raw(raw).unwrap_or(Linkage::Static);

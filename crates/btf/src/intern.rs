@@ -25,11 +25,24 @@ pub(crate) fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
     let hash = words
         .iter()
         .fold(seed ^ bytes.len() as u64, |hash, &word| fold(hash, u64::from_le_bytes(word)));
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
+    fold(hash, tail(bytes, rest))
+}
+
+/// The rest of a string behind its words, of eight bytes each; of one that has any, its last eight bytes.
+#[inline]
+fn tail(bytes: &[u8], rest: &[u8]) -> u64 {
+    if let Some(&last) = bytes.last_chunk() {
+        return u64::from_le_bytes(last);
     }
-    fold(hash, u64::from_le_bytes(last))
+    let half = |half: Option<&[u8; 4]>| half.map_or(0, |&half| u32::from_le_bytes(half).into());
+    match rest {
+        [_, _, _, _, ..] => half(rest.first_chunk()) | half(rest.last_chunk()) << 32,
+        &[one, ref others @ ..] => {
+            let end = |at: usize| u64::from(others.get(at).copied().unwrap_or(0));
+            u64::from(one) | end(0) << 8 | end(1) << 16
+        }
+        [] => 0,
+    }
 }
 
 /// Positions by hash. An open table: half of a slot is the upper half of the hash, which also says where

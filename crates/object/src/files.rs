@@ -12,17 +12,17 @@ use crate::error::{ReadError, ReadProblem};
 use crate::file::FileParts;
 
 /// Bytes of files that are handed over at once; the last file of them may go beyond.
-const BATCH: usize = 64 << 10;
+const BATCH: usize = 32 << 10;
 /// Room for files of which the size need not be asked for.
 const ROOM: usize = 8 << 10;
 /// Batches of many files; those that are being read and taken are two.
-const BATCHES: usize = 3;
+const BATCHES: usize = 4;
 /// Fewer files than this are read before a thread for them has begun.
 const MANY: usize = 8;
 
 /// Reads files, takes them apart and hands over each, in order: its place in `paths`, its contents and its parts.
-/// Of many files, another thread does the next ones meanwhile. At most three are in memory, or three times
-/// 64 KiB of smaller ones.
+/// Of many files, another thread does the next ones meanwhile. At most four are in memory, or four times
+/// 32 KiB of smaller ones.
 ///
 /// # Errors
 ///

@@ -50,7 +50,7 @@ impl Input {
                 Item::Datasec { .. } | Item::Tag { .. } => {}
             }
         }
-        for item in gathered.items() {
+        for item in gathered.items_about() {
             match item {
                 Item::Tag { on, text, component, attribute } => {
                     if let Some(on) = ids.get(on) {
@@ -162,6 +162,7 @@ impl Input {
         let of_funcs = records.funcs.finish(|&(offset, _)| offset, &mut lists.func_infos);
         let of_lines = records.lines.finish(|line| line.offset, &mut lists.lines);
         let of_core = records.core.finish(|core| core.offset, &mut lists.core);
+        self.infos.reserve_exact(self.sections.iter().filter(|s| s.is_code()).count());
         let code = (0u32..).zip(&mut self.sections).filter(|(_, s)| s.is_code());
         for (index, section) in code {
             section.info = count(&self.infos);
@@ -245,8 +246,8 @@ impl Input {
 
     /// Finds out which symbols are where.
     fn places(&mut self) -> Places {
-        let mut places =
-            Places { named: Vec::with_capacity(self.symbols.len()), ..Places::default() };
+        let room = self.symbols.len();
+        let mut places = Places { named: Vec::with_capacity(room), code: Vec::with_capacity(room) };
         for (at, symbol) in (0u32..).zip(&mut self.symbols) {
             if symbol.names_section() || symbol.name == Name::EMPTY || symbol.kind == elf::STT_FILE
             {

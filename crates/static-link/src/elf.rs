@@ -37,17 +37,16 @@ const SYMBOL_LEN: usize = 24;
 const REL_LEN: usize = 16;
 
 /// A file to write.
-pub(crate) struct File<'a> {
+pub(crate) struct File {
     pub(crate) endian: Endian,
     /// Without tables of symbols, strings and relocations; the first gets number 1.
-    pub(crate) sections: Vec<Section<'a>>,
+    pub(crate) sections: Vec<Section>,
     /// Local ones first.
     pub(crate) symbols: Vec<Symbol>,
-    pub(crate) names: &'a Names,
 }
 
-pub(crate) struct Section<'a> {
-    pub(crate) name: &'a [u8],
+pub(crate) struct Section {
+    pub(crate) name: Name,
     pub(crate) kind: u32,
     pub(crate) flags: u64,
     pub(crate) align: u64,
@@ -89,7 +88,7 @@ pub(crate) enum Place {
 /// A file in the making.
 pub(crate) struct Out {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) endian: Endian,
+    endian: Endian,
 }
 
 impl Out {
@@ -128,10 +127,35 @@ impl Out {
     }
 }
 
-/// Names of sections and symbols, each once.
-fn name(strings: &mut Strings, name: &[u8]) -> Result<u32, LinkError> {
-    let too_large = || LinkError::TooLarge("more than 4 GiB of names".to_owned());
-    strings.add(name, u32::MAX).ok_or_else(too_large)
+/// Names of sections and symbols, each once, and the offset of each.
+pub(crate) struct Strtab {
+    strings: Strings,
+    sections: Vec<u32>,
+    /// Of sections with relocations.
+    rels: Vec<u32>,
+    symbols: Vec<u32>,
+    symtab: u32,
+    strtab: u32,
+}
+
+impl File {
+    /// The table of names. Where sections are need not be known yet.
+    pub(crate) fn strtab(&self, names: &Names) -> Result<Strtab, LinkError> {
+        let mut strings = Strings::new();
+        let mut add = |name: &[u8]| {
+            let too_large = || LinkError::TooLarge("more than 4 GiB of names".to_owned());
+            strings.add(name, u32::MAX).ok_or_else(too_large)
+        };
+        let name = |name| names.bytes(name);
+        let sections: Result<_, _> = self.sections.iter().map(|s| add(name(s.name))).collect();
+        let with_rels = self.sections.iter().filter(|s| !s.rels.is_empty());
+        let rels: Result<_, _> =
+            with_rels.map(|s| add(&[b".rel", name(s.name)].concat())).collect();
+        let symbols: Result<_, _> = self.symbols.iter().map(|s| add(name(s.name))).collect();
+        let (sections, rels, symbols) = (sections?, rels?, symbols?);
+        let (symtab, strtab) = (add(b".symtab")?, add(b".strtab")?);
+        Ok(Strtab { strings, sections, rels, symbols, symtab, strtab })
+    }
 }
 
 #[derive(Default)]
@@ -148,21 +172,17 @@ struct Header {
 }
 
 /// The bytes of the file, whose sections have their contents in `out` already.
-pub(crate) fn write(file: &File<'_>, mut out: Out) -> Result<Vec<u8>, LinkError> {
-    let rel_names: Vec<Vec<u8>> =
-        file.sections.iter().map(|s| [b".rel", s.name].concat()).collect();
-    let mut strings = Strings::new();
+pub(crate) fn write(file: &File, names: Strtab, mut out: Out) -> Result<Vec<u8>, LinkError> {
     let mut headers = vec![Header::default()];
-    let rel_count = file.sections.iter().filter(|s| !s.rels.is_empty()).count();
-    let symtab = file.sections.len() + rel_count + 1;
+    let symtab = file.sections.len() + names.rels.len() + 1;
     let section_count = symtab + 2;
     if section_count >= SHN_LORESERVE {
         return Err(LinkError::TooLarge(format!("{section_count} sections")));
     }
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    for section in &file.sections {
+    for (section, &name) in file.sections.iter().zip(&names.sections) {
         headers.push(Header {
-            name: name(&mut strings, section.name)?,
+            name,
             kind: section.kind,
             flags: section.flags,
             offset: section.offset,
@@ -172,10 +192,8 @@ pub(crate) fn write(file: &File<'_>, mut out: Out) -> Result<Vec<u8>, LinkError>
             ..Header::default()
         });
     }
-    for (index, (section, rel_name)) in file.sections.iter().zip(&rel_names).enumerate() {
-        if section.rels.is_empty() {
-            continue;
-        }
+    let with_rels = (1..).zip(&file.sections).filter(|(_, section)| !section.rels.is_empty());
+    for ((info, section), &name) in with_rels.zip(&names.rels) {
         let offset = out.align(8);
         for rel in &section.rels {
             out.u64(rel.offset);
@@ -183,21 +201,20 @@ pub(crate) fn write(file: &File<'_>, mut out: Out) -> Result<Vec<u8>, LinkError>
             out.u64((u64::from(rel.symbol) + 1) << 32 | u64::from(rel.kind));
         }
         headers.push(Header {
-            name: name(&mut strings, rel_name)?,
+            name,
             kind: SHT_REL,
             flags: SHF_INFO_LINK,
             offset,
             size: (section.rels.len() * REL_LEN) as u64,
             link: number(symtab),
-            info: number(index + 1),
+            info,
             align: 8,
             entry_size: REL_LEN as u64,
         });
     }
     let offset = out.align(8);
     out.bytes.extend([0; SYMBOL_LEN]);
-    for symbol in &file.symbols {
-        let name = name(&mut strings, file.names.bytes(symbol.name))?;
+    for (symbol, &name) in file.symbols.iter().zip(&names.symbols) {
         out.u32(name);
         out.bytes.extend([symbol.bind << 4 | symbol.kind & 0xf, symbol.visibility]);
         out.u16(match symbol.place {
@@ -211,7 +228,7 @@ pub(crate) fn write(file: &File<'_>, mut out: Out) -> Result<Vec<u8>, LinkError>
     }
     let locals = file.symbols.iter().take_while(|s| s.bind == STB_LOCAL).count();
     headers.push(Header {
-        name: name(&mut strings, b".symtab")?,
+        name: names.symtab,
         kind: SHT_SYMTAB,
         offset,
         size: ((file.symbols.len() + 1) * SYMBOL_LEN) as u64,
@@ -221,14 +238,13 @@ pub(crate) fn write(file: &File<'_>, mut out: Out) -> Result<Vec<u8>, LinkError>
         entry_size: SYMBOL_LEN as u64,
         ..Header::default()
     });
-    let strtab = name(&mut strings, b".strtab")?;
     let offset = out.align(1);
-    out.bytes.extend_from_slice(strings.bytes());
+    out.bytes.extend_from_slice(names.strings.bytes());
     headers.push(Header {
-        name: strtab,
+        name: names.strtab,
         kind: SHT_STRTAB,
         offset,
-        size: strings.bytes().len() as u64,
+        size: names.strings.bytes().len() as u64,
         align: 1,
         ..Header::default()
     });

@@ -7,7 +7,7 @@ use bpfweld_object::{FileReloc, RelocKind};
 use crate::Context;
 use crate::elf;
 use crate::error::LinkError;
-use crate::input::{Data, Input, Role, Section};
+use crate::input::{Data, Input, Lists, Role, Section};
 use crate::jump_tables;
 use crate::lay_out::{Layout, OutSection, Piece};
 use crate::plan::bare_references;
@@ -54,6 +54,8 @@ pub(crate) struct Emit<'c, 'a> {
     pub(crate) context: &'c Context<'a>,
     pub(crate) table: &'c Table,
     pub(crate) layout: &'c Layout,
+    /// The inputs' relocations.
+    pub(crate) code: &'c Lists,
 }
 
 impl Emit<'_, '_> {
@@ -132,7 +134,7 @@ impl Emit<'_, '_> {
     ) -> Result<(), LinkError> {
         let endian = self.context.endian;
         let is_code = matches!(section.role, Role::Text | Role::Entries);
-        for reloc in self.context.lists.relocs_in(section, piece.start, piece.end) {
+        for reloc in self.code.relocs_in(section, piece.start, piece.end) {
             let offset = piece.at + (reloc.offset - piece.start);
             let from_code = is_code && matches!(reloc.kind, RelocKind::Call | RelocKind::LoadImm64);
             let (target, addend) = self.target(piece.input, reloc, from_code).ok_or_else(|| {
@@ -178,8 +180,7 @@ impl Emit<'_, '_> {
         contents: &mut Filling<'_>,
     ) -> Result<(), LinkError> {
         let endian = self.context.endian;
-        let lists = &self.context.lists;
-        for bare in bare_references(from, lists, section, piece.start, piece.end, endian) {
+        for bare in bare_references(from, self.code, section, piece.start, piece.end, endian) {
             // Who goes together keeps the distance.
             let together = piece.called.is_some() || section.role == Role::Text;
             if together && (piece.start..piece.end).contains(&bare.target) {

@@ -47,8 +47,7 @@ impl Emit<'_, '_> {
             if !matches!(code.role, Role::Text | Role::Entries) {
                 continue;
             }
-            for reloc in
-                self.context.lists.relocs_of(code).iter().filter(|r| r.kind == RelocKind::LoadImm64)
+            for reloc in self.code.relocs_of(code).iter().filter(|r| r.kind == RelocKind::LoadImm64)
             {
                 let Some(symbol) = input.symbol(reloc.symbol) else { continue };
                 if symbol.section() != Some(piece.section) || symbol.names_section() {

@@ -288,10 +288,11 @@ impl Linker {
         let bound = errors.many(|errors| self.edit(errors))?;
         self.hide_entries(options.root, &bound);
         // Symbols have their final names. Every binding is between an undefined symbol and a function.
+        let (inputs, size) = (self.inputs, self.bytes);
         let Shared { names, types, known, lists, .. } = self.shared;
         let mut builder = types.into_builder();
         let untyped = |i: &Input| !i.has_types && i.has_code;
-        let mixed = self.inputs.iter().any(|i| i.has_types) && self.inputs.iter().any(untyped);
+        let mixed = inputs.iter().any(|i| i.has_types) && inputs.iter().any(untyped);
         let synthesised = match mixed {
             true => Some(builder.synth_proto().map_err(LinkError::Types)?),
             false => None,
@@ -299,10 +300,10 @@ impl Linker {
         let resolved = resolve_forwards(builder).map_err(LinkError::Types)?;
         let is_known = resolved.ids.is_none() && known.has_all(resolved.builder.type_count());
         let mut context = Context {
-            inputs: &self.inputs,
+            inputs: &inputs,
             lists,
             names,
-            symbols: Bases::new(self.inputs.iter().map(|i| i.symbols.len())),
+            symbols: Bases::new(inputs.iter().map(|i| i.symbols.len())),
             endian,
             types: resolved.btf,
             ids: resolved.ids,
@@ -337,48 +338,48 @@ impl Linker {
         errors.end()?;
         // Every function, map and byte of data that goes in has its place.
         let renamed = symtab::tell_apart(&mut context, &table, &plan);
-        let data = std::mem::take(&mut context.lists.data);
-        let emit = Emit { context: &context, table: &table, layout: &layout };
-        let types = Types {
-            context: &context,
-            table: &table,
-            plan: &plan,
-            layout: &layout,
-            renamed: &renamed,
-            synthesised: synthesised.map(|id| context.type_id(id)),
-            builder: resolved.builder,
-            funcs: types::Ids::new(context.inputs.iter().map(|i| i.funcs.len())),
-            vars: types::Ids::new(context.inputs.iter().map(|i| i.vars.len())),
-            shared: HashSet::default(),
-            strings: vec![0; context.names.count()],
-            called: HashMap::default(),
-            chunks: HashMap::default(),
-        };
+        let type_names = [b".BTF", &b".BTF.ext"[..]].map(|name| context.names.add(name));
+        let Lists { data, relocs, .. } = &mut context.lists;
+        let (data, relocs) = (std::mem::take(data), std::mem::take(relocs));
+        let code = Lists { relocs, ..Lists::default() };
+        let synthesised = synthesised.map(|id| context.type_id(id));
+        let builder = resolved.builder;
+        let types = Types::new(&context, &table, &plan, &layout, &renamed, builder, synthesised);
         // What comes out is mostly smaller than what goes in.
-        let mut out = elf::Out::new(endian, self.bytes);
+        let mut out = elf::Out::new(endian, size);
         let fill = || {
-            let contents = emit.all(data, &mut out)?;
-            let symtab = Symtab::make(&context, &table, &plan, &layout, &contents, &renamed);
+            let (context, table, layout) = (&context, &table, &layout);
+            let contents = Emit { context, table, layout, code: &code }.all(data, &mut out)?;
+            drop(code);
+            let symtab = Symtab::make(context, table, &plan, layout, &contents, &renamed);
             Ok::<_, LinkError>((contents, symtab))
         };
         let any = context.inputs.iter().any(|i| i.has_types);
-        let (filled, written) = both(fill, || types.write());
+        let (filled, gathered) = both(fill, || types.gather());
         let (contents, symtab) = filled?;
-        context.lists = Lists::default();
+        let gathered = gathered.filter(|_| any);
+        let own = [any, gathered.as_ref().is_some_and(|g| g.has_records())];
         drop((table, plan));
-        let (types, builder) = match written.filter(|_| any) {
-            Some(written) => written.place(&mut out)?,
-            None => Default::default(),
-        };
-        let file = file(&context, &layout, contents, symtab, types)?;
-        let expected = Expected::of(&file);
-        let bytes = elf::write(&file, out)?;
+        let mut file = file(&context, &layout, contents, symtab, type_names, own)?;
+        let (strtab, written) =
+            both(|| file.strtab(&context.names), || gathered.map(|g| g.write(&mut out)));
+        let (places, builder) = written.flatten().transpose()?.unwrap_or_default();
+        for (section, place) in file.sections.iter_mut().skip(layout.sections.len()).zip(places) {
+            (section.offset, section.size) = place;
+        }
+        let strtab = strtab?;
+        // What comes next needs none of the inputs, but memory.
+        let names = std::mem::take(&mut context.names);
+        drop((context, layout));
+        drop(inputs);
+        let expected = Expected::of(&file, &names);
+        let bytes = elf::write(&file, strtab, out)?;
         let mut shared = Shared::default();
         if is_known {
             // Functions, variables and sections came behind the types.
             shared.types = Gatherer::with(builder, known.types());
             shared.known = known.with(shared.types.type_count());
-            shared.names = context.names;
+            shared.names = names;
         }
         Ok((Output { bytes, notes }, expected, shared))
     }
@@ -496,48 +497,47 @@ fn note_left_out(context: &Context<'_>, plan: &Plan, notes: &mut Vec<String>) {
     }
 }
 
-/// Everything put together.
-fn file<'n>(
-    context: &'n Context<'_>,
+/// Everything put together, but for where sections of types are: that one of them is there, and is called this.
+fn file(
+    context: &Context<'_>,
     layout: &Layout,
     contents: Vec<emit::Contents>,
     symtab: Symtab,
-    types: [(u64, u64); 2],
-) -> Result<elf::File<'n>, LinkError> {
+    type_names: [Name; 2],
+    has_types: [bool; 2],
+) -> Result<elf::File, LinkError> {
     let mut sections = Vec::with_capacity(contents.len() + 2);
     for (out, contents) in layout.sections.iter().zip(contents) {
-        let mut rels = Vec::with_capacity(contents.relocs.len());
-        for reloc in &contents.relocs {
+        let rel = |reloc: emit::OutReloc| {
             let symbol = symtab.number(context, reloc.target).ok_or_else(|| {
                 let name = context.names.text(out.name);
                 LinkError::Output(format!("section {name}, {:#x}: no symbol", reloc.offset))
             })?;
-            rels.push(elf::Rel { offset: reloc.offset, symbol, kind: reloc.kind.number() });
-        }
+            Ok(elf::Rel { offset: reloc.offset, symbol, kind: reloc.kind.number() })
+        };
+        let rels: Result<_, LinkError> = contents.relocs.into_iter().map(rel).collect();
         sections.push(elf::Section {
-            name: context.names.bytes(out.name),
+            name: out.name,
             kind: out.kind,
             flags: out.flags,
             align: out.align,
             entry_size: out.entry_size,
             size: out.size,
             offset: contents.offset,
-            rels,
+            rels: rels?,
         });
     }
-    let names: [&[u8]; 2] = [b".BTF", b".BTF.ext"];
-    for (name, (offset, size)) in names.into_iter().zip(types).filter(|&(_, (_, size))| size > 0) {
+    for (name, _) in type_names.into_iter().zip(has_types).filter(|&(_, is_there)| is_there) {
         sections.push(elf::Section {
             name,
             kind: elf::SHT_PROGBITS,
             flags: 0,
             align: 4,
             entry_size: 0,
-            size,
-            offset,
+            size: 0,
+            offset: 0,
             rels: Vec::new(),
         });
     }
-    let (endian, names) = (context.endian, &context.names);
-    Ok(elf::File { endian, sections, symbols: symtab.symbols, names })
+    Ok(elf::File { endian: context.endian, sections, symbols: symtab.symbols })
 }

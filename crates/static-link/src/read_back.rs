@@ -3,9 +3,10 @@
 
 use bpfweld_object::{FileParts, ReadProblem};
 
-use crate::elf::File;
+use crate::elf::{File, Section};
 use crate::error::LinkError;
 use crate::input::{Input, Shared};
+use crate::names::Names;
 
 /// What an output is to have.
 pub(crate) struct Expected {
@@ -17,9 +18,10 @@ pub(crate) struct Expected {
 
 impl Expected {
     /// Of the file that it is made from.
-    pub(crate) fn of(file: &File<'_>) -> Self {
+    pub(crate) fn of(file: &File, names: &Names) -> Self {
+        let name = |s: &Section| names.bytes(s.name).to_vec();
         Self {
-            sections: file.sections.iter().map(|s| (s.name.to_vec(), s.size)).collect(),
+            sections: file.sections.iter().map(|s| (name(s), s.size)).collect(),
             relocs: file.sections.iter().map(|s| s.rels.len()).collect(),
             symbols: file.symbols.len(),
         }

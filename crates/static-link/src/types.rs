@@ -17,58 +17,69 @@ use crate::names::Name;
 use crate::plan::{ChunkAt, Plan};
 use crate::symbols::{At, Table};
 
-/// What the two sections are to be.
-pub(crate) struct Written {
-    builder: BtfBuilder,
-    ext: Vec<u8>,
+/// What the two sections are to be: all types, and how many records there are.
+pub(crate) struct Gathered<'c, 'a> {
+    made: Made<'c, 'a>,
+    counts: Vec<Counts<'c>>,
 }
 
-impl Written {
-    /// Gives both a place in a file. Says where they are, offset and size, and what types they are of.
-    pub(crate) fn place(
-        self,
-        file: &mut elf::Out,
-    ) -> Result<([(u64, u64); 2], BtfBuilder), LinkError> {
+impl Gathered<'_, '_> {
+    /// Is there anything for `.BTF.ext`?
+    pub(crate) fn has_records(&self) -> bool {
+        self.counts.iter().any(|(_, counts)| counts.iter().any(|&(_, count)| count > 0))
+    }
+
+    /// Writes both sections. Gives where they are, offset and size, and what types they are of.
+    pub(crate) fn write(mut self, file: &mut elf::Out) -> Result<Written, LinkError> {
+        let endian = self.made.context.endian;
         let btf = file.align(4);
-        self.builder.write_to(&mut file.bytes, file.endian)?;
+        self.made.builder.write_to(&mut file.bytes, endian)?;
         let btf = (btf, file.bytes.len() as u64 - btf);
         let ext = file.align(4);
-        file.bytes.extend(self.ext);
+        self.made.write_records(&self.counts, &mut file.bytes);
         let ext = (ext, file.bytes.len() as u64 - ext);
-        Ok(([btf, ext], self.builder))
+        Ok(([btf, ext], self.made.builder))
     }
 }
 
-pub(crate) struct Types<'c, 'a> {
-    pub(crate) context: &'c Context<'a>,
-    pub(crate) table: &'c Table,
-    pub(crate) plan: &'c Plan,
-    pub(crate) layout: &'c Layout,
+/// Both sections in a file, and what types they are of.
+pub(crate) type Written = ([(u64, u64); 2], BtfBuilder);
+
+pub(crate) struct Types<'t, 'c, 'a> {
+    made: Made<'c, 'a>,
+    table: &'t Table,
+    plan: &'t Plan,
     /// Variables that got a new name, by their symbols.
-    pub(crate) renamed: &'c HashMap<At, Name>,
+    renamed: &'t HashMap<At, Name>,
     /// Prototype of functions of objects without types.
-    pub(crate) synthesised: Option<TypeId>,
-    pub(crate) builder: BtfBuilder,
-    /// New ids of the functions and variables of all inputs; `void` of what is left out.
-    pub(crate) funcs: Ids,
-    pub(crate) vars: Ids,
+    synthesised: Option<TypeId>,
+    vars: Ids,
     /// Ids that several inputs have.
-    pub(crate) shared: HashSet<TypeId>,
+    shared: HashSet<TypeId>,
+}
+
+/// What is known of the output's types.
+struct Made<'c, 'a> {
+    context: &'c Context<'a>,
+    layout: &'c Layout,
+    builder: BtfBuilder,
+    /// New ids of the functions (there: variables) of all inputs; `void` of what is left out.
+    funcs: Ids,
     /// Offsets of names among the strings, by the names' numbers; 0 before they are asked for.
-    pub(crate) strings: Vec<u32>,
+    strings: Vec<u32>,
     /// Functions that entry programs became, and functions without types, by chunk.
-    pub(crate) called: HashMap<ChunkAt, TypeId>,
-    pub(crate) chunks: HashMap<ChunkAt, TypeId>,
+    called: HashMap<ChunkAt, TypeId>,
+    chunks: HashMap<ChunkAt, TypeId>,
 }
 
 /// New ids of items of inputs.
-pub(crate) struct Ids {
+struct Ids {
     bases: Bases,
     list: Vec<TypeId>,
 }
 
 impl Ids {
-    pub(crate) fn new(counts: impl Iterator<Item = usize>) -> Self {
+    fn new(counts: impl Iterator<Item = usize>) -> Self {
         let bases = Bases::new(counts);
         Self { list: vec![TypeId::VOID; bases.total()], bases }
     }
@@ -87,21 +98,43 @@ impl Ids {
 /// A section of the output; of its functions, lines and CO-RE records: string offset of its name, number.
 type Counts<'o> = (&'o OutSection, [(u32, u32); 3]);
 
-impl<'c> Types<'c, '_> {
-    /// Puts both sections together.
-    pub(crate) fn write(mut self) -> Written {
+impl<'t, 'c, 'a> Types<'t, 'c, 'a> {
+    /// Of what links, and where it is; the types of inputs are in the builder.
+    pub(crate) fn new(
+        context: &'c Context<'a>,
+        table: &'t Table,
+        plan: &'t Plan,
+        layout: &'c Layout,
+        renamed: &'t HashMap<At, Name>,
+        builder: BtfBuilder,
+        synthesised: Option<TypeId>,
+    ) -> Self {
+        let made = Made {
+            context,
+            layout,
+            builder,
+            funcs: Ids::new(context.inputs.iter().map(|i| i.funcs.len())),
+            strings: vec![0; context.names.count()],
+            called: HashMap::default(),
+            chunks: HashMap::default(),
+        };
+        let vars = Ids::new(context.inputs.iter().map(|i| i.vars.len()));
+        Self { made, table, plan, renamed, synthesised, vars, shared: HashSet::default() }
+    }
+
+    /// Puts all types together.
+    pub(crate) fn gather(mut self) -> Gathered<'c, 'a> {
         self.add_funcs();
         self.add_vars();
         self.add_sections();
-        let counts = self.count_records();
-        let mut ext = Vec::new();
-        self.write_records(&counts, &mut ext);
-        Written { builder: self.builder, ext }
+        let mut made = self.made;
+        let counts = made.count_records();
+        Gathered { made, counts }
     }
 
     fn add_funcs(&mut self) {
         let mut externs: HashMap<Name, TypeId> = HashMap::default();
-        let inputs = self.context.inputs;
+        let inputs = self.made.context.inputs;
         for (number, input) in (0u32..).zip(inputs) {
             for (at, func) in (0u32..).zip(&input.funcs) {
                 if func.linkage == Linkage::Extern {
@@ -114,7 +147,7 @@ impl<'c> Types<'c, '_> {
                         };
                         self.shared.insert(id);
                         externs.insert(name, id);
-                        self.funcs.set(number, at, id);
+                        self.made.funcs.set(number, at, id);
                     }
                 } else {
                     self.add_defined(number, at, input, func);
@@ -136,7 +169,7 @@ impl<'c> Types<'c, '_> {
         let Some((index, symbol, section, chunk)) = place else {
             // A function of which only the type is there.
             let id = self.add_func(input, func, name, func.linkage);
-            self.funcs.set(number, at, id);
+            self.made.funcs.set(number, at, id);
             return;
         };
         let chunk = (number, section, chunk);
@@ -145,16 +178,16 @@ impl<'c> Types<'c, '_> {
         let linkage = if symbol.is_local() || removed { Linkage::Static } else { func.linkage };
         if fate.stays {
             let id = self.add_func(input, func, name, linkage);
-            self.funcs.set(number, at, id);
+            self.made.funcs.set(number, at, id);
         }
         if fate.called
             && let Some((called, _)) =
-                self.layout.called_at(self.context.inputs, number, section, symbol.value)
+                self.made.layout.called_at(self.made.context.inputs, number, section, symbol.value)
             && called.symbol == Some(index)
         {
             let linkage = if called.global { Linkage::Global } else { Linkage::Static };
             let id = self.add_func(input, func, called.name, linkage);
-            self.called.insert(chunk, id);
+            self.made.called.insert(chunk, id);
         }
     }
 
@@ -176,14 +209,18 @@ impl<'c> Types<'c, '_> {
                 // name that others see tells later links that it was made up.
                 if fate.stays {
                     let id = self.add_named(symbol.name, proto, Linkage::Static, &[]);
-                    self.chunks.insert(here, id);
+                    self.made.chunks.insert(here, id);
                 }
                 if fate.called
-                    && let Some((called, _)) =
-                        self.layout.called_at(self.context.inputs, number, index, chunk.start)
+                    && let Some((called, _)) = self.made.layout.called_at(
+                        self.made.context.inputs,
+                        number,
+                        index,
+                        chunk.start,
+                    )
                 {
                     let id = self.add_named(called.name, proto, Linkage::Static, &[]);
-                    self.called.insert(here, id);
+                    self.made.called.insert(here, id);
                 }
             }
         }
@@ -191,41 +228,29 @@ impl<'c> Types<'c, '_> {
 
     fn add_func(&mut self, input: &Input, func: &Func, name: Name, linkage: Linkage) -> TypeId {
         let tags = func.tags.of(&input.tags);
-        self.add_named(name, self.context.type_id(func.proto), linkage, tags)
+        self.add_named(name, self.made.context.type_id(func.proto), linkage, tags)
     }
 
     fn add_named(&mut self, name: Name, proto: TypeId, linkage: Linkage, tags: &[Tag]) -> TypeId {
-        let name = self.string(name);
-        let id = self.builder.append_func(name, proto, linkage);
+        let name = self.made.string(name);
+        let id = self.made.builder.append_func(name, proto, linkage);
         self.add_tags(id, tags);
         id
     }
 
-    /// The offset of a name among the strings.
-    fn string(&mut self, name: Name) -> u32 {
-        match self.strings.get_mut(name.number()) {
-            Some(known) if *known != 0 => *known,
-            slot => {
-                let offset = self.builder.add_str(self.context.names.bytes(name));
-                slot.into_iter().for_each(|slot| *slot = offset);
-                offset
-            }
-        }
-    }
-
     fn add_tags(&mut self, id: TypeId, tags: &[Tag]) {
         for tag in tags {
-            let name = self.context.names.text(tag.name);
+            let name = self.made.context.names.text(tag.name);
             match tag.attribute {
-                true => self.builder.add_decl_attr(&name, id, tag.component),
-                false => self.builder.add_decl_tag(&name, id, tag.component),
+                true => self.made.builder.add_decl_attr(&name, id, tag.component),
+                false => self.made.builder.add_decl_tag(&name, id, tag.component),
             };
         }
     }
 
     fn add_vars(&mut self) {
         let mut externs: HashMap<Name, TypeId> = HashMap::default();
-        let inputs = self.context.inputs;
+        let inputs = self.made.context.inputs;
         for (number, input) in (0u32..).zip(inputs) {
             for (at, var) in (0u32..).zip(&input.vars) {
                 let name = self.name_of(number, var.symbol, var.name);
@@ -254,8 +279,9 @@ impl<'c> Types<'c, '_> {
     }
 
     fn add_var(&mut self, input: &Input, var: &Var, name: Name, linkage: Linkage) -> TypeId {
-        let name = self.string(name);
-        let id = self.builder.append_var(name, self.context.type_id(var.type_id), linkage);
+        let name = self.made.string(name);
+        let id =
+            self.made.builder.append_var(name, self.made.context.type_id(var.type_id), linkage);
         self.add_tags(id, var.tags.of(&input.tags));
         id
     }
@@ -265,10 +291,10 @@ impl<'c> Types<'c, '_> {
         let Some((index, symbol)) = var.symbol.and_then(|s| Some((s, input.symbol(s)?))) else {
             // Several statics of one name: their places are in the DATASEC.
             let section = var.section.and_then(|s| input.section_named(s));
-            return section.is_some_and(|s| self.layout.has(number, s));
+            return section.is_some_and(|s| self.made.layout.has(number, s));
         };
         let alive = symbol.section().is_none_or(|section| {
-            self.plan.is_alive(self.context.inputs, number, section, symbol.value)
+            self.plan.is_alive(self.made.context.inputs, number, section, symbol.value)
         });
         alive && !self.table.is_removed((number, index))
     }
@@ -278,7 +304,7 @@ impl<'c> Types<'c, '_> {
         let mut entries: HashMap<Name, Vec<SectionVar>> = HashMap::default();
         // The section that last listed what is one for several inputs.
         let mut listed: HashMap<TypeId, Name> = HashMap::default();
-        let inputs = self.context.inputs;
+        let inputs = self.made.context.inputs;
         for (number, input) in (0u32..).zip(inputs) {
             for datasec in &input.datasecs {
                 // Of a section that has only what no variable names, there is one without variables.
@@ -301,15 +327,15 @@ impl<'c> Types<'c, '_> {
             if !list.is_sorted_by_key(|v| v.offset) {
                 list.sort_by_key(|v| v.offset);
             }
-            let section = self.layout.section_named(name);
+            let section = self.made.layout.section_named(name);
             if list.is_empty() && section.is_none() {
                 continue;
             }
             // Of externs there is no section.
             let size = section.map_or(0, |s| s.size);
             let size = u32::try_from(size).unwrap_or(u32::MAX);
-            let name = self.string(name);
-            self.builder.append_datasec(name, size, &list);
+            let name = self.made.string(name);
+            self.made.builder.append_datasec(name, size, &list);
         }
     }
 
@@ -322,7 +348,7 @@ impl<'c> Types<'c, '_> {
         entry: &Entry,
     ) -> Option<(TypeId, u32)> {
         let at = match entry.what {
-            Described::Func(at) => return Some((self.funcs.get(number, at)?, entry.offset)),
+            Described::Func(at) => return Some((self.made.funcs.get(number, at)?, entry.offset)),
             Described::Var(at) => at,
         };
         let id = self.vars.get(number, at)?;
@@ -334,8 +360,41 @@ impl<'c> Types<'c, '_> {
             None => Some((input.section_named(section)?, entry.offset.into())),
         };
         let Some((section, offset)) = place else { return Some((id, 0)) };
-        let (_, at) = self.layout.spot(number, section, offset)?;
+        let (_, at) = self.made.layout.spot(number, section, offset)?;
         Some((id, u32::try_from(at).ok()?))
+    }
+
+    /// Does a symbol stay an extern?
+    fn stays_undefined(&self, at: At) -> bool {
+        !self.table.is_bound(at)
+            && self.table.definition(at).is_none_or(|definition| definition == at)
+    }
+
+    /// The name of what has this symbol, or else is called this in the types.
+    fn name_of(&self, number: u32, symbol: Option<u32>, name: Name) -> Name {
+        let Some(index) = symbol else { return name };
+        if let Some(&new) = self.renamed.get(&(number, index)) {
+            return new;
+        }
+        let inputs = self.made.context.inputs;
+        match inputs.get(number as usize).and_then(|i| i.symbol(index)) {
+            Some(symbol) if symbol.renamed => symbol.name,
+            _ => name,
+        }
+    }
+}
+
+impl<'c> Made<'c, '_> {
+    /// The offset of a name among the strings.
+    fn string(&mut self, name: Name) -> u32 {
+        match self.strings.get_mut(name.number()) {
+            Some(known) if *known != 0 => *known,
+            slot => {
+                let offset = self.builder.add_str(self.context.names.bytes(name));
+                slot.into_iter().for_each(|slot| *slot = offset);
+                offset
+            }
+        }
     }
 
     /// Counts what is known about instructions, by section of the output, and adds all strings of it.
@@ -451,24 +510,6 @@ impl<'c> Types<'c, '_> {
                 let Some(offset) = moved(piece, core.offset) else { break };
                 each(self, Core { offset, ..core });
             }
-        }
-    }
-    /// Does a symbol stay an extern?
-    fn stays_undefined(&self, at: At) -> bool {
-        !self.table.is_bound(at)
-            && self.table.definition(at).is_none_or(|definition| definition == at)
-    }
-
-    /// The name of what has this symbol, or else is called this in the types.
-    fn name_of(&self, number: u32, symbol: Option<u32>, name: Name) -> Name {
-        let Some(index) = symbol else { return name };
-        if let Some(&new) = self.renamed.get(&(number, index)) {
-            return new;
-        }
-        let inputs = self.context.inputs;
-        match inputs.get(number as usize).and_then(|i| i.symbol(index)) {
-            Some(symbol) if symbol.renamed => symbol.name,
-            _ => name,
         }
     }
 }
