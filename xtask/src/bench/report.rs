@@ -137,7 +137,8 @@ impl Report {
              `cargo xtask bench changes`, {}: `bpfweld xdp load v0 OBJECT` and `xdp-loader load v0 OBJECT` \
              (xdp-tools {}), each program one command, whole commands timed in the guest, in turn, medians. \
              Milliseconds of the guest's clock, which goes on by 1 ns with each instruction (`-icount \
-             shift=0,sleep=off`) and over waiting at once. libxdp's dispatcher has {LIBXDP_SLOTS} slots.\n",
+             shift=0,sleep=off`) and over waiting at once; the rounds begin at moments that are spread over \
+             what is from one tick to the next. libxdp's dispatcher has {LIBXDP_SLOTS} slots.\n",
             today()?,
             version("xdp-tools")?,
         );
