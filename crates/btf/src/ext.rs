@@ -4,6 +4,8 @@
 //! A record may be longer than the struct known here (a newer compiler's): the known part is read,
 //! the rest passed over. A shorter one is an error.
 
+use std::mem;
+
 use foldhash::HashMap;
 
 use crate::read::{Word, magic};
@@ -147,6 +149,12 @@ impl BtfExt {
     /// All ELF sections that something is said about, in the order in which the file names them.
     pub fn sections(&self) -> &[ExtSection] {
         &self.sections
+    }
+
+    /// The lines of the ELF section of this name, which are then no more here.
+    pub fn take_lines(&mut self, name: &str) -> Vec<LineRecord> {
+        let section = self.by_name.get(name).and_then(|&at| self.sections.get_mut(at));
+        section.map(|section| mem::take(&mut section.lines)).unwrap_or_default()
     }
 
     fn section_mut(&mut self, name: &str) -> &mut ExtSection {

@@ -140,7 +140,7 @@ impl Later {
     fn read(&self) -> Result<Contents, ReadProblem> {
         let mut notes = Vec::new();
         let elf = self.kept.elf();
-        let info = self.types(&elf)?;
+        let mut info = self.types(&elf)?;
         // No type contains itself.
         let mut functions = self.functions(&elf)?;
         // Both halves of each load are there.
@@ -158,7 +158,7 @@ impl Later {
         let called = resolver.called;
         relocs::note_data(&elf, &self.data, &mut notes)?;
         let types = FunctionTypes::new(self.btf.as_deref());
-        info::attach(&mut functions, &info, &types, &mut notes)?;
+        info::attach(&mut functions, &mut info, &types, &mut notes)?;
         let bodies = functions.into_iter().map(|f| f.body).collect();
         Ok(Contents { bodies, notes, called })
     }

@@ -10,26 +10,40 @@ use crate::error::{ReadProblem, RelocProblem};
 use crate::model::{CoreReloc, LineInfo, Linkage};
 use crate::types::FunctionTypes;
 
-/// Gives each function its FUNC, lines and CO-RE relocations.
+/// Gives each function its FUNC, lines and CO-RE relocations. Lists of lines that are one function's are
+/// not copied, but taken.
 pub(crate) fn attach(
     functions: &mut [Reading<'_>],
-    info: &BtfExt,
+    info: &mut BtfExt,
     types: &FunctionTypes<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), ReadProblem> {
     let sections = sections(functions, info, notes)?;
     let places: Vec<_> = functions.iter().map(|f| (f.place.section, f.place.offset)).collect();
-    let mut dropped = 0;
+    let (mut dropped, mut alone) = (0, Vec::new());
     for (i, function) in functions.iter_mut().enumerate() {
         let ext = sections.get(&function.place.section).copied().flatten();
         let near = [i.checked_sub(1), i.checked_add(1)];
+        let near = near.into_iter().flatten().filter_map(|j| places.get(j));
         let here = (function.place.section, function.place.offset);
-        let alias = near.into_iter().flatten().any(|j| places.get(j) == Some(&here));
+        let alias = near.clone().any(|place| *place == here);
         function.body.btf_func = func(function, ext, types, alias);
-        if let Some(ext) = ext {
-            dropped += add_lines(function, ext);
-            add_core_relocs(function, ext)?;
+        let Some(ext) = ext else { continue };
+        add_core_relocs(function, ext)?;
+        let lines = within(&ext.lines, function, |r| r.insn_off);
+        let is_alone = !near.clone().any(|place| place.0 == here.0);
+        if is_alone && lines.len() == ext.lines.len() && are_usual(function, lines) {
+            alone.push(i);
+        } else {
+            dropped += add_lines(function, lines);
         }
+    }
+    for at in alone {
+        let Some(function) = functions.get_mut::<usize>(at) else { continue };
+        let start = start(function);
+        let lines = info.take_lines(function.section);
+        // In the same place: both are four words.
+        function.body.lines = lines.into_iter().map(|record| line(record, start)).collect();
     }
     if dropped > 0 {
         notes.push(format!("{dropped} line_info record(s) are out of place and left out"));
@@ -119,40 +133,49 @@ fn slot(function: &Reading<'_>, insn_off: u32) -> Result<u32, RelocProblem> {
 /// [`INSN_SIZE`].
 const SLOT: u32 = 8;
 
-/// Gives the number of records that are of no use: out of place, or two for one instruction.
-fn add_lines(function: &mut Reading<'_>, ext: &ExtSection) -> usize {
-    let records = within(&ext.lines, function, |r| r.insn_off);
+/// Where a function starts in its section, in bytes.
+fn start(function: &Reading<'_>) -> u32 {
     // Slots of one function are fewer than 2^32, and records lie within it.
-    let start = u32::try_from(function.place.offset).unwrap_or(u32::MAX);
-    let middle = |distance: u32| {
-        let before = (distance / SLOT).wrapping_sub(1);
-        function
-            .body
-            .insns
-            .get(before as usize)
-            .is_some_and(|insn| insn.code == bpfweld_insn::LD_IMM64)
-    };
-    let line = |&LineRecord { insn_off, file_off, line_off, line_col }: &LineRecord| {
-        let insn = insn_off.wrapping_sub(start) / SLOT;
-        LineInfo { insn, file_off, line_off, line_col }
-    };
+    u32::try_from(function.place.offset).unwrap_or(u32::MAX)
+}
+
+fn line(record: LineRecord, start: u32) -> LineInfo {
+    let LineRecord { insn_off, file_off, line_off, line_col } = record;
+    LineInfo { insn: insn_off.wrapping_sub(start) / SLOT, file_off, line_off, line_col }
+}
+
+/// Is there an instruction so many bytes from the start of a function, of which this is the second slot?
+fn is_middle(function: &Reading<'_>, distance: u32) -> bool {
+    let before = (distance / SLOT).wrapping_sub(1);
+    let before = function.body.insns.get(before as usize);
+    before.is_some_and(|insn| insn.code == bpfweld_insn::LD_IMM64)
+}
+
+/// Is each record at another instruction, as all are that come from a compiler?
+fn are_usual(function: &Reading<'_>, records: &[LineRecord]) -> bool {
+    let start = start(function);
     let (mut usual, mut least) = (true, 0);
     for record in records {
         let distance = record.insn_off.wrapping_sub(start);
-        usual &= distance % SLOT == 0 && distance >= least && !middle(distance);
+        usual &= distance % SLOT == 0 && distance >= least && !is_middle(function, distance);
         least = distance.saturating_add(SLOT);
     }
-    // So are all that come from a compiler.
-    if usual {
-        function.body.lines = records.iter().map(line).collect();
+    usual
+}
+
+/// Gives the number of records that are of no use: out of place, or two for one instruction.
+fn add_lines(function: &mut Reading<'_>, records: &[LineRecord]) -> usize {
+    let start = start(function);
+    if are_usual(function, records) {
+        function.body.lines = records.iter().map(|&record| line(record, start)).collect();
         return 0;
     }
     let mut lines: Vec<LineInfo> = Vec::with_capacity(records.len());
-    for record in records {
+    for &record in records {
         let distance = record.insn_off.wrapping_sub(start);
-        let line = line(record);
+        let line = line(record, start);
         if distance % SLOT == 0
-            && !middle(distance)
+            && !is_middle(function, distance)
             && lines.last().is_none_or(|last| last.insn < line.insn)
         {
             lines.push(line);
