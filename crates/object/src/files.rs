@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
+use std::iter;
 use std::path::Path;
 use std::slice;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,11 +18,11 @@ const BATCH: usize = 32 << 10;
 const ROOM: usize = 8 << 10;
 /// Batches of many files; those that are being read and taken are two.
 const BATCHES: usize = 4;
-/// Fewer files than this are read before a thread for them has begun.
-const MANY: usize = 8;
+/// So many bytes are read before a thread for the rest pays: it needs memory of its own, and time to begin.
+const FIRST: usize = 512 << 10;
 
 /// Reads files, takes them apart and hands over each, in order: its place in `paths`, its contents and its parts.
-/// Of many files, another thread does the next ones meanwhile. At most four are in memory, or four times
+/// Beyond the first 512 KiB, another thread does the next ones meanwhile. At most four are in memory, or four times
 /// 32 KiB of smaller ones.
 ///
 /// # Errors
@@ -47,12 +48,21 @@ where
         }
         batch.failed.take().map_or(Ok(()), |error| Err(E::from(error)))
     };
+    let (mut rest, mut batch, mut seen) = (paths.iter(), Batch::new(), 0);
+    while rest.len() > 0 && seen < FIRST {
+        batch.fill(&mut rest);
+        seen = seen.saturating_add(batch.bytes.len());
+        take_all(&mut batch)?;
+    }
+    if rest.len() == 0 {
+        return Ok(());
+    }
     let (empty, to_fill) = sync_channel(BATCHES);
     let (full, to_take) = sync_channel(BATCHES);
     thread::scope(move |scope| {
-        let fill = move || fill_all(paths.iter(), &to_fill, &full);
-        if paths.len() < MANY || thread::Builder::new().spawn_scoped(scope, fill).is_err() {
-            let (mut rest, mut batch) = (paths.iter(), Batch::new());
+        let others = rest.clone();
+        let fill = move || fill_all(others, &to_fill, &full);
+        if thread::Builder::new().spawn_scoped(scope, fill).is_err() {
             while rest.len() > 0 {
                 batch.fill(&mut rest);
                 take_all(&mut batch)?;
@@ -60,7 +70,8 @@ where
             return Ok(());
         }
         // When the other side is gone, it has read everything.
-        (0..BATCHES).for_each(|_| drop(empty.send(Batch::new())));
+        let more = (1..BATCHES).map(|_| Batch::new());
+        iter::once(batch).chain(more).for_each(|batch| drop(empty.send(batch)));
         for mut batch in to_take {
             take_all(&mut batch)?;
             drop(empty.send(batch));
@@ -172,7 +183,7 @@ mod tests {
         let result = read_files(paths, |number, bytes, parts| {
             assert!(parts.is_err());
             assert_eq!(number, sizes.len());
-            assert!(bytes.iter().all(|&b| usize::from(b) == number));
+            assert!(bytes.iter().all(|&b| b == number as u8));
             sizes.push(bytes.len());
             Ok(())
         });
@@ -188,6 +199,7 @@ mod tests {
             &[1, 0, 200_000, 3, 65_536, 65_535, 1, 0, 0, 30_000, 30_000, 30_000, 7, 100_000],
             &[0; 9],
             &[4096; 200],
+            &[600_000, 1, 2, 3],
         ] {
             let (seen, result) = read(&files(dir.path(), sizes));
             result.unwrap();
@@ -198,7 +210,7 @@ mod tests {
     #[test]
     fn up_to_what_cannot_be_read() {
         let dir = tempfile::tempdir().unwrap();
-        for count in [3, 100] {
+        for count in [3, 400] {
             let mut paths = files(dir.path(), &vec![3000; count]);
             for (at, path) in [(count - 1, dir.path()), (count / 2, &dir.path().join("none"))] {
                 paths[at] = path.to_owned();
