@@ -188,22 +188,22 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Builds the command, optimised, without shared libraries: it runs here and in guests.
+/// Builds the command, as packages are to, without shared libraries: it runs here and in guests.
 fn build(root: &Path, cache: &Path) -> Result<PathBuf> {
     let target = cache.join("bench-build");
     let triple = "x86_64-unknown-linux-gnu";
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--release", "--package", "bpfweld-cli"])
+        .args(["build", "--quiet", "--profile", "dist", "--package", "bpfweld-cli"])
         .args(["--target", triple, "--target-dir"])
         .arg(&target)
         .current_dir(root)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+        .env("CARGO_PROFILE_DIST_DEBUG", "0")
         .status()
         .context("cargo")?;
     if !status.success() {
         bail!("cargo could not build the command");
     }
-    Ok(target.join(triple).join("release/bpfweld"))
+    Ok(target.join(triple).join("dist/bpfweld"))
 }
