@@ -4,12 +4,14 @@
 //! A record may be longer than the struct known here (a newer compiler's): the known part is read,
 //! the rest passed over. A shorter one is an error.
 
-use std::mem;
-
 use foldhash::HashMap;
 
-use crate::read::{Word, magic};
-use crate::{Btf, BtfError, Endian, Kind, TypeId, order};
+use crate::read::magic;
+use crate::{Btf, BtfError, Bytes, Endian, Kind, TypeId, order};
+
+mod lines;
+
+pub use lines::LineRecords;
 
 /// The parsed contents of a `.BTF.ext` section, checked against the [`Btf`] that it belongs to.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +29,7 @@ pub struct ExtSection {
     /// Where functions start and what their types are.
     pub funcs: Vec<FuncInfo>,
     /// Source lines.
-    pub lines: Vec<LineRecord>,
+    pub lines: LineRecords,
     /// CO-RE relocations.
     pub core: Vec<CoreRecord>,
 }
@@ -75,8 +77,12 @@ const MAX_SECTIONS: usize = 0xff00;
 
 impl BtfExt {
     /// Parses a `.BTF.ext` section of either byte order. Type ids and string offsets of its records
-    /// are checked against `btf`, the object's `.BTF`.
-    pub fn parse(bytes: &[u8], btf: &Btf) -> Result<Self, BtfError> {
+    /// are checked against `btf`, the object's `.BTF`. Line records stay where they are, if they can.
+    pub fn parse(bytes: impl Into<Bytes>, btf: &Btf) -> Result<Self, BtfError> {
+        Self::read(&bytes.into(), btf)
+    }
+
+    fn read(bytes: &Bytes, btf: &Btf) -> Result<Self, BtfError> {
         let truncated = |need: usize| BtfError::Truncated {
             what: "the .BTF.ext header",
             need: need as u64,
@@ -91,14 +97,14 @@ impl BtfExt {
         if header_len < HEADER_LEN {
             return Err(ext(format!("its header of {header_len} bytes is shorter than any known")));
         }
-        let body = bytes.get(header_len..).ok_or_else(|| truncated(header_len))?;
+        let have = bytes.len().checked_sub(header_len).ok_or_else(|| truncated(header_len))?;
         let part = |what, at: usize| -> Result<Part<'_>, BtfError> {
             let (offset, len) = (field(at)?, field(at + 4)?);
-            let end = (offset as usize).checked_add(len as usize);
-            let bytes = end.and_then(|end| body.get(offset as usize..end)).ok_or_else(|| {
-                let have = body.len();
+            let end = (offset as usize).checked_add(len as usize).filter(|&end| end <= have);
+            let end = end.ok_or_else(|| {
                 ext(format!("{what} at {offset} of {len} bytes does not fit into {have} bytes"))
             })?;
+            let bytes = bytes.slice(header_len + offset as usize..header_len + end);
             let (types, strings) = (btf.type_count(), btf.string_len());
             Ok(Part { what, bytes, endian, btf, types, strings })
         };
@@ -114,12 +120,15 @@ impl BtfExt {
             section.funcs.push(FuncInfo { insn_off, type_id: TypeId(type_id) });
             Ok(())
         })?;
-        let room = |section: &mut ExtSection, more| section.lines.reserve_exact(more);
+        let room = |section: &mut ExtSection, more| {
+            section.lines.change(|lines| lines.reserve_exact(more))
+        };
         part("line_info", 16)?.read(&mut out, room, Part::add_lines, |part, section, words| {
             let &[insn_off, file_off, line_off, line_col] = words;
             part.string(insn_off, file_off)?;
             part.string(insn_off, line_off)?;
-            section.lines.push(LineRecord { insn_off, file_off, line_off, line_col });
+            let line = LineRecord { insn_off, file_off, line_off, line_col };
+            section.lines.change(|lines| lines.push(line));
             Ok(())
         })?;
         if header_len >= HEADER_WITH_CORE {
@@ -135,7 +144,7 @@ impl BtfExt {
         }
         for section in &mut out.sections {
             order::sort_by_key(&mut section.funcs, |r| r.insn_off);
-            order::sort_by_key(&mut section.lines, |r| r.insn_off);
+            section.lines.sort();
             order::sort_by_key(&mut section.core, |r| r.insn_off);
         }
         Ok(out)
@@ -149,12 +158,6 @@ impl BtfExt {
     /// All ELF sections that something is said about, in the order in which the file names them.
     pub fn sections(&self) -> &[ExtSection] {
         &self.sections
-    }
-
-    /// The lines of the ELF section of this name, which are then no more here.
-    pub fn take_lines(&mut self, name: &str) -> Vec<LineRecord> {
-        let section = self.by_name.get(name).and_then(|&at| self.sections.get_mut(at));
-        section.map(|section| mem::take(&mut section.lines)).unwrap_or_default()
     }
 
     fn section_mut(&mut self, name: &str) -> &mut ExtSection {
@@ -171,7 +174,7 @@ impl BtfExt {
 /// One of the three parts: a record size, then blocks of records, one block an ELF section.
 struct Part<'a> {
     what: &'static str,
-    bytes: &'a [u8],
+    bytes: Bytes,
     endian: Endian,
     btf: &'a Btf,
     /// Ends of the ids and of the string offsets in `btf`.
@@ -180,21 +183,21 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Reads all blocks; `reserve` makes room for the records of one; `add_all` adds them if they are
-    /// as usual and adds none if they are not; `add` checks one record, of which it gets the `N`
-    /// known words, and adds it.
+    /// Reads all blocks; `add_all` adds the records of one if they are as usual and adds none if they
+    /// are not; `reserve` makes room for them; `add` checks one record, of which it gets the `N` known
+    /// words, and adds it.
     fn read<const N: usize>(
         &self,
         out: &mut BtfExt,
         reserve: impl Fn(&mut ExtSection, usize),
-        add_all: impl Fn(&Self, &mut ExtSection, &[[Word; N]]) -> bool,
+        add_all: impl Fn(&Self, &mut ExtSection, Bytes) -> bool,
         add: impl Fn(&Self, &mut ExtSection, &[u32; N]) -> Result<(), String>,
     ) -> Result<(), BtfError> {
         if self.bytes.is_empty() {
             return Ok(());
         }
         let what = self.what;
-        let word = |at: usize| self.endian.u32_at(self.bytes, at);
+        let word = |at: usize| self.endian.u32_at(&self.bytes, at);
         let cut = || ext(format!("{what} ends in the middle of a block"));
         let step = word(0).ok_or_else(cut)? as usize;
         if step < N * 4 || !step.is_multiple_of(4) {
@@ -225,14 +228,13 @@ impl Part<'_> {
                 return Err(ext(format!("it names more than {MAX_SECTIONS} ELF sections")));
             }
             let section = out.section_mut(name);
-            reserve(section, count as usize);
-            at += records.len();
-            if step == N * 4
-                && self.endian == Endian::NATIVE
-                && add_all(self, section, records.as_chunks().0.as_chunks().0)
-            {
+            let is_usual = step == N * 4 && self.endian == Endian::NATIVE;
+            let place = at..at + records.len();
+            at = place.end;
+            if is_usual && add_all(self, section, self.bytes.slice(place)) {
                 continue;
             }
+            reserve(section, count as usize);
             for record in records.chunks_exact(step) {
                 let Some(bytes) = record.as_chunks().0.first_chunk::<N>() else { continue };
                 let words = match self.endian {
@@ -247,19 +249,12 @@ impl Part<'_> {
         Ok(())
     }
 
-    /// There are as many lines as there are instructions, nearly: all at once.
-    fn add_lines(&self, section: &mut ExtSection, records: &[[Word; 4]]) -> bool {
-        let highest = |highest: u32, &[_, file, line, _]: &[Word; 4]| {
-            highest.max(u32::from_ne_bytes(file)).max(u32::from_ne_bytes(line))
-        };
-        if records.iter().fold(0, highest) >= self.strings {
-            return false;
-        }
-        section.lines.extend(records.iter().map(|&words| {
-            let [insn_off, file_off, line_off, line_col] = words.map(u32::from_ne_bytes);
-            LineRecord { insn_off, file_off, line_off, line_col }
-        }));
-        true
+    /// There are as many lines as there are instructions, nearly: they are not copied.
+    fn add_lines(&self, section: &mut ExtSection, records: Bytes) -> bool {
+        section.lines.is_empty()
+            && LineRecords::in_place(records, self.strings)
+                .map(|lines| section.lines = lines)
+                .is_some()
     }
 
     fn type_id(&self, insn_off: u32, id: u32) -> Result<(), String> {
@@ -282,7 +277,7 @@ impl Part<'_> {
 }
 
 /// Of a part whose records are added one by one.
-fn never<const N: usize>(_: &Part<'_>, _: &mut ExtSection, _: &[[Word; N]]) -> bool {
+fn never(_: &Part<'_>, _: &mut ExtSection, _: Bytes) -> bool {
     false
 }
 

@@ -197,7 +197,7 @@ proptest! {
         let mut blob = vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0];
         blob.extend(bytes);
         let _ = Btf::parse(&blob);
-        let _ = BtfExt::parse(&blob, &everything(0));
+        let _ = BtfExt::parse(blob, &everything(0));
     }
 
     #[test]
@@ -206,8 +206,8 @@ proptest! {
         let func = btf.find(Kind::Func, "work").unwrap();
         let endian = if big { Endian::Big } else { Endian::Little };
         let blob = crate::ext::tests::sample(endian, func.name_off(), func.id().0);
-        prop_assert!(BtfExt::parse(&blob, &btf).is_ok());
-        if let Ok(ext) = BtfExt::parse(&damage(blob, &changes), &btf) {
+        prop_assert!(BtfExt::parse(blob.clone(), &btf).is_ok());
+        if let Ok(ext) = BtfExt::parse(damage(blob, &changes), &btf) {
             for section in ext.sections() {
                 prop_assert_eq!(ext.section(&section.name), Some(section));
                 prop_assert!(section.funcs.iter().all(|f| btf.ty(f.type_id).kind() == Kind::Func));

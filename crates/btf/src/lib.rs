@@ -58,7 +58,7 @@ pub use bytes::Bytes;
 pub use build::{BtfBuilder, MemberSpec};
 pub use compat::{Mismatch, check_prototype};
 pub use error::BtfError;
-pub use ext::{BtfExt, CoreRecord, ExtSection, FuncInfo, LineRecord};
+pub use ext::{BtfExt, CoreRecord, ExtSection, FuncInfo, LineRecord, LineRecords};
 pub use ext_write::ExtWriter;
 pub use gather::{ExtItem, Gathered, Gatherer, Item};
 pub use kind::{Endian, Kind, Linkage, TypeId};

@@ -19,8 +19,8 @@ use bpfweld_btf::{
     SourceMap, TypeId,
 };
 use bpfweld_object::{
-    AttachType, Body, Extern, ExternId, ExternKind, Function, LineInfo, Linkage, MapDef, Object,
-    ProgramSpec, ProgramType, Reloc, RelocTarget, Unread,
+    AttachType, Body, Extern, ExternId, ExternKind, Function, LineInfo, Lines, Linkage, MapDef,
+    Object, ProgramSpec, ProgramType, Reloc, RelocTarget, Unread,
 };
 
 use crate::XDP_VERDICTS;
@@ -289,7 +289,7 @@ pub fn tail_caller(name: &str, otherwise: u32, frags: bool) -> Result<Object, Ro
         ..MapDef::default()
     }];
     if let Some(function) = object.functions.first_mut() {
-        function.lines.clear();
+        function.lines = Lines::default();
         let (insns, relocs) = code::tail_call(otherwise);
         function.insns = insns;
         function.relocs = relocs;
@@ -307,7 +307,7 @@ pub fn replaceable(name: &str, otherwise: u32, frags: bool) -> Result<Object, Ro
         generate(&Root { members: &[], end: otherwise, frags, counters: false, name })?;
     object.name = name.into();
     if let Some(function) = object.functions.first_mut() {
-        function.lines.clear();
+        function.lines = Lines::default();
         function.insns = code::replaceable(otherwise);
     }
     Ok(object)

@@ -7,7 +7,7 @@ use foldhash::HashMap;
 use std::sync::Arc;
 
 use bpfweld_btf::{Btf, BtfBuilder, BtfError, Kind, Linkage, SectionVar, SourceMap, Type, TypeId};
-use bpfweld_object::{DataSection, Function, LineInfo, Object, ProgramSpec};
+use bpfweld_object::{DataSection, Function, Lines, Object, ProgramSpec};
 
 use crate::error::LinkError;
 use crate::image::{ImageLine, InstanceId, KconfigVar};
@@ -55,20 +55,18 @@ impl<'l> Types<'l> {
     pub(crate) fn lines(
         &mut self,
         at: InstanceId,
-        lines: &[LineInfo],
+        lines: &Lines,
         start: u32,
         copied: &mut Vec<ImageLine>,
     ) -> Result<(), LinkError> {
         let all = self.with(at, |builder, map, btf| {
             let mut text = |offset| builder.import_str(map, btf, offset);
-            for line in lines {
-                copied.push(ImageLine {
-                    insn: start + line.insn,
-                    file_off: text(line.file_off),
-                    line_off: text(line.line_off),
-                    line_col: line.line_col,
-                });
-            }
+            copied.extend(lines.iter().map(|line| ImageLine {
+                insn: start + line.insn,
+                file_off: text(line.file_off),
+                line_off: text(line.line_off),
+                line_col: line.line_col,
+            }));
             Ok(())
         });
         all.map(|_| ())

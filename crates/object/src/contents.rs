@@ -140,7 +140,7 @@ impl Later {
     fn read(&self) -> Result<Contents, ReadProblem> {
         let mut notes = Vec::new();
         let elf = self.kept.elf();
-        let mut info = self.types(&elf)?;
+        let info = self.types(&elf)?;
         // No type contains itself.
         let mut functions = self.functions(&elf)?;
         // Both halves of each load are there.
@@ -158,7 +158,7 @@ impl Later {
         let called = resolver.called;
         relocs::note_data(&elf, &self.data, &mut notes)?;
         let types = FunctionTypes::new(self.btf.as_deref());
-        info::attach(&mut functions, &mut info, &types, &mut notes)?;
+        info::attach(&mut functions, &info, &types, &mut notes)?;
         let bodies = functions.into_iter().map(|f| f.body).collect();
         Ok(Contents { bodies, notes, called })
     }
@@ -168,8 +168,10 @@ impl Later {
         let broken = |section| move |error| ReadProblem::Btf { section, error };
         let Some(btf) = &self.btf else { return Ok(BtfExt::default()) };
         btf.validate().map_err(broken(".BTF"))?;
-        match elf.sections.iter().find(|s| s.name == ".BTF.ext" && !s.data.is_empty()) {
-            Some(section) => BtfExt::parse(section.data, btf).map_err(broken(".BTF.ext")),
+        match elf.sections.iter().position(|s| s.name == ".BTF.ext" && !s.data.is_empty()) {
+            Some(section) => {
+                BtfExt::parse(self.kept.data(section), btf).map_err(broken(".BTF.ext"))
+            }
             None => Ok(BtfExt::default()),
         }
     }

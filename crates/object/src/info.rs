@@ -2,48 +2,35 @@
 
 use foldhash::HashMap;
 
-use bpfweld_btf::{BtfExt, ExtSection, Kind, LineRecord, TypeId};
+use bpfweld_btf::{BtfExt, ExtSection, Kind, LineRecords, TypeId};
 use bpfweld_insn::{INSN_SIZE, Insn};
 
 use crate::contents::Reading;
 use crate::error::{ReadProblem, RelocProblem};
-use crate::model::{CoreReloc, LineInfo, Linkage};
+use crate::lines::{LineInfo, Lines, SLOT};
+use crate::model::{CoreReloc, Linkage};
 use crate::types::FunctionTypes;
 
-/// Gives each function its FUNC, lines and CO-RE relocations. Lists of lines that are one function's are
-/// not copied, but taken.
+/// Gives each function its FUNC, lines and CO-RE relocations.
 pub(crate) fn attach(
     functions: &mut [Reading<'_>],
-    info: &mut BtfExt,
+    info: &BtfExt,
     types: &FunctionTypes<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), ReadProblem> {
     let sections = sections(functions, info, notes)?;
     let places: Vec<_> = functions.iter().map(|f| (f.place.section, f.place.offset)).collect();
-    let (mut dropped, mut alone) = (0, Vec::new());
+    let mut dropped = 0;
     for (i, function) in functions.iter_mut().enumerate() {
         let ext = sections.get(&function.place.section).copied().flatten();
         let near = [i.checked_sub(1), i.checked_add(1)];
         let near = near.into_iter().flatten().filter_map(|j| places.get(j));
         let here = (function.place.section, function.place.offset);
-        let alias = near.clone().any(|place| *place == here);
+        let alias = near.into_iter().any(|place| *place == here);
         function.body.btf_func = func(function, ext, types, alias);
         let Some(ext) = ext else { continue };
         add_core_relocs(function, ext)?;
-        let lines = within(&ext.lines, function, |r| r.insn_off);
-        let is_alone = !near.clone().any(|place| place.0 == here.0);
-        if is_alone && lines.len() == ext.lines.len() && are_usual(function, lines) {
-            alone.push(i);
-        } else {
-            dropped += add_lines(function, lines);
-        }
-    }
-    for at in alone {
-        let Some(function) = functions.get_mut::<usize>(at) else { continue };
-        let start = start(function);
-        let lines = info.take_lines(function.section);
-        // In the same place: both are four words.
-        function.body.lines = lines.into_iter().map(|record| line(record, start)).collect();
+        dropped += add_lines(function, &ext.lines);
     }
     if dropped > 0 {
         notes.push(format!("{dropped} line_info record(s) are out of place and left out"));
@@ -130,18 +117,10 @@ fn slot(function: &Reading<'_>, insn_off: u32) -> Result<u32, RelocProblem> {
     Ok(slot)
 }
 
-/// [`INSN_SIZE`].
-const SLOT: u32 = 8;
-
 /// Where a function starts in its section, in bytes.
 fn start(function: &Reading<'_>) -> u32 {
     // Slots of one function are fewer than 2^32, and records lie within it.
     u32::try_from(function.place.offset).unwrap_or(u32::MAX)
-}
-
-fn line(record: LineRecord, start: u32) -> LineInfo {
-    let LineRecord { insn_off, file_off, line_off, line_col } = record;
-    LineInfo { insn: insn_off.wrapping_sub(start) / SLOT, file_off, line_off, line_col }
 }
 
 /// Is there an instruction so many bytes from the start of a function, of which this is the second slot?
@@ -152,28 +131,29 @@ fn is_middle(function: &Reading<'_>, distance: u32) -> bool {
 }
 
 /// Is each record at another instruction, as all are that come from a compiler?
-fn are_usual(function: &Reading<'_>, records: &[LineRecord]) -> bool {
+fn are_usual(function: &Reading<'_>, records: &LineRecords) -> bool {
     let start = start(function);
     let (mut usual, mut least) = (true, 0);
-    for record in records {
+    records.iter().for_each(|record| {
         let distance = record.insn_off.wrapping_sub(start);
         usual &= distance % SLOT == 0 && distance >= least && !is_middle(function, distance);
         least = distance.saturating_add(SLOT);
-    }
+    });
     usual
 }
 
 /// Gives the number of records that are of no use: out of place, or two for one instruction.
-fn add_lines(function: &mut Reading<'_>, records: &[LineRecord]) -> usize {
+fn add_lines(function: &mut Reading<'_>, lines: &LineRecords) -> usize {
     let start = start(function);
-    if are_usual(function, records) {
-        function.body.lines = records.iter().map(|&record| line(record, start)).collect();
+    let records = lines.between(function.place.offset, function.place.end);
+    if are_usual(function, &records) {
+        function.body.lines = Lines::of(records, start);
         return 0;
     }
     let mut lines: Vec<LineInfo> = Vec::with_capacity(records.len());
-    for &record in records {
+    for record in records.iter() {
         let distance = record.insn_off.wrapping_sub(start);
-        let line = line(record, start);
+        let line = LineInfo::of(record, start);
         if distance % SLOT == 0
             && !is_middle(function, distance)
             && lines.last().is_none_or(|last| last.insn < line.insn)
@@ -182,7 +162,7 @@ fn add_lines(function: &mut Reading<'_>, records: &[LineRecord]) -> usize {
         }
     }
     let dropped = records.len() - lines.len();
-    function.body.lines = lines;
+    function.body.lines = lines.into_iter().collect();
     dropped
 }
 

@@ -34,6 +34,7 @@ mod functions;
 mod info;
 mod jump_tables;
 mod kept;
+pub mod lines;
 mod maps;
 pub mod model;
 mod pointers;
@@ -55,5 +56,6 @@ pub use file::{
     FileParts, FileReloc, FileSection, FileSymbol, ObjectFile, RelocKind, map_definition,
 };
 pub use files::read_files;
+pub use lines::{LineInfo, Lines};
 pub use model::*;
 pub use program::{AttachType, ProgramSpec, ProgramType};

@@ -11,6 +11,7 @@ use bpfweld_btf::{Btf, Endian, TypeId};
 use bpfweld_insn::Insn;
 
 pub use crate::contents::{FunctionBody, Unread};
+use crate::lines::Lines;
 use crate::program::ProgramSpec;
 
 macro_rules! index {
@@ -134,7 +135,7 @@ pub struct Body {
     /// The FUNC in [`Object::btf`], from func_info or, without, by name.
     pub btf_func: Option<TypeId>,
     /// Line info: strictly rising instruction indices.
-    pub lines: Vec<LineInfo>,
+    pub lines: Lines,
     /// CO-RE relocation records, by rising instruction index.
     pub core_relocs: Vec<CoreReloc>,
     /// Tables that it jumps through (LLVM 22, section `.jumptables`): indices of its instruction slots.
@@ -146,7 +147,7 @@ impl Body {
         insns: Vec::new(),
         relocs: Vec::new(),
         btf_func: None,
-        lines: Vec::new(),
+        lines: Lines::EMPTY,
         core_relocs: Vec::new(),
         jump_tables: Vec::new(),
     };
@@ -198,31 +199,6 @@ pub enum RelocTarget {
         /// Addend (offset into a variable), in bytes.
         addend: i32,
     },
-}
-
-/// One line_info record (`struct bpf_line_info`), its offset in instructions of the function.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LineInfo {
-    /// Index of the instruction slot in the function.
-    pub insn: u32,
-    /// String offset of the file name in the object's BTF.
-    pub file_off: u32,
-    /// String offset of the source line's text in the object's BTF.
-    pub line_off: u32,
-    /// Line number << 10 | column.
-    pub line_col: u32,
-}
-
-impl LineInfo {
-    /// Line number, from 1.
-    pub fn line(&self) -> u32 {
-        self.line_col >> 10
-    }
-
-    /// Column, from 1; 0 when unknown.
-    pub fn column(&self) -> u32 {
-        self.line_col & 0x3ff
-    }
 }
 
 /// One CO-RE relocation record (`struct bpf_core_relo`).

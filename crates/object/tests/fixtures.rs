@@ -93,8 +93,9 @@ fn functions_of_everything() {
         let btf = object.btf.as_ref().unwrap();
         for f in &object.functions {
             assert_eq!(btf.ty(f.btf_func.unwrap()).name(), f.name);
-            assert_eq!(f.lines[0].insn, 0, "{}", f.name);
-            let source = btf.str_at(f.lines[0].file_off);
+            let first = f.lines.iter().next().unwrap();
+            assert_eq!(first.insn, 0, "{}", f.name);
+            let source = btf.str_at(first.file_off);
             assert!(source.ends_with("cases/reader/everything.c"), "{source}");
         }
         assert_eq!(object.license.as_deref(), Some("Dual MIT/GPL"));
@@ -294,7 +295,7 @@ fn check(object: &Object) {
         assert!(!f.insns.is_empty());
         let second = |slot: u32| slot > 0 && f.insns[slot as usize - 1].is_ld_imm64();
         assert!(f.relocs.is_sorted_by(|a, b| a.insn < b.insn));
-        assert!(f.lines.is_sorted_by(|a, b| a.insn < b.insn));
+        assert!(f.lines.iter().is_sorted_by(|a, b| a.insn < b.insn));
         assert!(f.core_relocs.is_sorted_by(|a, b| a.insn <= b.insn));
         let slots = f.relocs.iter().map(|r| r.insn).chain(f.lines.iter().map(|l| l.insn));
         for slot in slots.chain(f.core_relocs.iter().map(|c| c.insn)) {
