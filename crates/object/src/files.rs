@@ -19,10 +19,10 @@ const ROOM: usize = 8 << 10;
 /// Batches of many files; those that are being read and taken are two.
 const BATCHES: usize = 4;
 /// So many bytes are read before a thread for the rest pays: it needs memory of its own, and time to begin.
-const FIRST: usize = 512 << 10;
+const FIRST: usize = 64 << 10;
 
 /// Reads files, takes them apart and hands over each, in order: its place in `paths`, its contents and its parts.
-/// Beyond the first 512 KiB, another thread does the next ones meanwhile. At most four are in memory, or four times
+/// Beyond the first 64 KiB, another thread does the next ones meanwhile. At most four are in memory, or four times
 /// 32 KiB of smaller ones.
 ///
 /// # Errors
