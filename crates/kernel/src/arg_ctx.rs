@@ -88,7 +88,7 @@ fn with_context(
     let mut params = Vec::new();
     for (index, param) in proto.params().enumerate() {
         let is_context = tagged.contains(&index);
-        if is_context && bare(func.btf().ty(param.type_id)).kind() != Kind::Ptr {
+        if is_context && func.btf().resolve(param.type_id).kind() != Kind::Ptr {
             return None;
         }
         params.push((param.name, param.type_id, is_context));
@@ -102,20 +102,6 @@ fn with_context(
         .collect();
     let proto = out.add_func_proto(proto.type_id(), &params);
     Some(out.add_func(func.name(), proto, Linkage::Global))
-}
-
-/// What is behind qualifiers, tags and typedefs.
-pub(crate) fn bare(mut ty: Type<'_>) -> Type<'_> {
-    // Longer chains are none that a compiler writes.
-    for _ in 0..64 {
-        match ty.kind() {
-            Kind::Typedef | Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
-                ty = ty.target();
-            }
-            _ => break,
-        }
-    }
-    ty
 }
 
 /// What the kernel calls the context that programs of a type are given (kernel header

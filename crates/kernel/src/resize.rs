@@ -6,8 +6,6 @@ use std::collections::HashMap;
 
 use bpfweld_btf::{Btf, BtfBuilder, Kind, SectionVar, TypeId};
 
-use crate::arg_ctx::bare;
-
 /// Sections with another size than their own, in bytes.
 #[derive(Default)]
 pub(crate) struct Resized(HashMap<(TypeId, u32), TypeId>);
@@ -49,7 +47,7 @@ fn with_size(out: &mut BtfBuilder, btf: &Btf, datasec: TypeId, size: u32) -> Opt
     let mut vars: Vec<SectionVar> = section.section_vars().collect();
     let last = vars.last_mut()?;
     let var = btf.ty(last.type_id);
-    let array = bare(var.target());
+    let array = btf.resolve(var.type_id());
     if var.kind() != Kind::Var || array.kind() != Kind::Array {
         return None;
     }
