@@ -534,15 +534,8 @@ impl<'h> Chain<'h> {
     /// are not read again.
     fn moved_on(&mut self, state: &State) -> Result<(), ChainError> {
         let found = &mut self.found;
-        let before = found.previous.take();
-        found.previous = found.current.replace(state.clone());
-        let gone = match found.previous {
-            Some(_) => before,
-            None => {
-                found.previous = before;
-                None
-            }
-        };
+        let current = found.current.replace(state.clone());
+        let gone = current.and_then(|current| found.previous.replace(current));
         (found.next, found.orphan) = (None, None);
         self.state = state.clone();
         match self.interface.program() {
