@@ -288,7 +288,7 @@ fn is_plain_reference(input: &Input, insn: Insn, reloc: &FileReloc) -> bool {
         Role::Text | Role::Entries => starts_at(input, home, offset),
         _ if is_call => false,
         // Each is a variable that was looked at.
-        Role::Maps => starts_at(input, home, offset) && is_described_map(input, home, offset),
+        Role::Maps => is_described_map(input, home, offset),
         Role::Data => offset <= home.size,
         Role::Single | Role::Dropped => false,
     }
