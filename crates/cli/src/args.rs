@@ -557,11 +557,11 @@ pub(crate) struct LinkArgs {
         long_help = "Change a map: [INSTANCE:]MAP=entries:N, =value-size:N, =reuse:PIN, =off or =on\n\n\
                      `entries` sets the number of its entries, `value-size` the bytes of a value; of \
                      variables (MAP is their section: .data, .rodata, …) those of the section, which \
-                     can only grow: a last variable that is an array gets the room. `reuse` takes the map that is pinned at PIN instead of making one; \
-                     it must be as the object defines it. `off` makes no map: a program that comes to \
-                     use it is refused. `on` makes a table of a section `?.struct_ops`, which is not \
-                     made otherwise. Without INSTANCE, maps of that name of all \
-                     instances are meant. May be given several times.",
+                     can only grow: a last variable that is an array gets the room. `reuse` takes the \
+                     map that is pinned at PIN instead of making one; it must be as the object defines \
+                     it. `off` makes no map: a program that comes to use it is refused. `on` makes a \
+                     table of a section `?.struct_ops`, which is not made otherwise. Without INSTANCE, \
+                     maps of that name of all instances are meant. May be given several times.",
         help_heading = "Maps"
     )]
     pub(crate) map_changes: Vec<String>,
