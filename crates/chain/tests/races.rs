@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bpfweld::Kernel;
+use bpfweld::insn::{EXIT, Insn};
 use bpfweld::kernel::netlink::{self, Expected};
 use bpfweld::kernel::sys::{Command, FileCall, NetCall, ObjectKind, ProgLoad, Scripted};
 use bpfweld::kernel::{Feature, RealSys, Sys};
@@ -43,7 +44,7 @@ fn names(chain: &Chain<'_>) -> Vec<String> {
 
 /// `r0 = 2; exit`
 fn somebodys_program() -> OwnedFd {
-    let insns = [0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    let insns = [Insn::new(0xb7, 0, 0, 0, 2), Insn::new(EXIT, 0, 0, 0, 0)];
     let program = ProgLoad {
         prog_type: 6,
         insns: &insns,

@@ -91,18 +91,18 @@ impl Decoder<'_> {
     fn step(&mut self, ops: &mut Vec<Op>) -> Result<(), LoadError> {
         let at = ops.len();
         let Some(&insn) = self.image.insns.get(at) else { return Ok(()) };
-        if insn.dst > FP || (insn.src > FP && insn.code != LD_IMM64) {
+        if insn.dst() > FP || (insn.src() > FP && insn.code != LD_IMM64) {
             return Err(self.error(at, "there are only registers 0 to 10"));
         }
         let reloc = self.reloc(at);
         if insn.code == LD_IMM64 {
             let imm = self.immediate(at, insn, reloc)?;
-            ops.push(Op { code: Code::Imm64, dst: insn.dst, src: 0, off: 0, imm });
+            ops.push(Op { code: Code::Imm64, dst: insn.dst(), src: 0, off: 0, imm });
             ops.push(Op { code: Code::Half, dst: 0, src: 0, off: 0, imm: 0 });
             return Ok(());
         }
         let imm = i64::from(insn.imm).cast_unsigned();
-        let plain = |code| Op { code, dst: insn.dst, src: insn.src, off: insn.off.into(), imm };
+        let plain = |code| Op { code, dst: insn.dst(), src: insn.src(), off: insn.off.into(), imm };
         let unknown = || self.error(at, format!("there is no opcode {:#04x} like this", insn.code));
         let op = match insn.class() {
             class::ALU | class::ALU64 => plain(arithmetic(insn).ok_or_else(unknown)?),
@@ -114,7 +114,7 @@ impl Decoder<'_> {
             _ => plain(store(insn).ok_or_else(unknown)?),
         };
         let writes_dst = matches!(insn.class(), class::ALU | class::ALU64 | class::LDX);
-        if writes_dst && insn.dst == FP {
+        if writes_dst && insn.dst() == FP {
             return Err(self.error(at, "r10 is read only"));
         }
         ops.push(op);
@@ -151,14 +151,14 @@ impl Decoder<'_> {
                 Err(self
                     .error(at, "jumps through a table, which takes a kernel (feature jump-tables)"))
             }
-            None if insn.src == pseudo::FUNC => {
+            None if insn.src() == pseudo::FUNC => {
                 let target = (at as i64 + 1).saturating_add(insn.imm.into());
                 match self.slot(target) {
                     Some(slot) => Ok(address(FUNCTIONS, self.index << 32 | u64::from(slot))),
                     None => Err(self.error(at, "the function lies outside the program")),
                 }
             }
-            None if insn.src == 0 => {
+            None if insn.src() == 0 => {
                 let low = u64::from(insn.imm.cast_unsigned());
                 Ok(u64::from(second.imm.cast_unsigned()) << 32 | low)
             }
@@ -185,8 +185,13 @@ impl Decoder<'_> {
 
     fn jump(&self, at: usize, insn: Insn, reloc: Option<usize>) -> Result<Option<Op>, LoadError> {
         let imm = i64::from(insn.imm).cast_unsigned();
-        let op =
-            |code, off: u32| Op { code, dst: insn.dst, src: insn.src, off: off.cast_signed(), imm };
+        let op = |code, off: u32| Op {
+            code,
+            dst: insn.dst(),
+            src: insn.src(),
+            off: off.cast_signed(),
+            imm,
+        };
         match insn.code {
             EXIT => return Ok(Some(op(Code::Exit, 0))),
             CALL => return self.call(at, insn, reloc).map(Some),
@@ -204,7 +209,7 @@ impl Decoder<'_> {
     fn call(&self, at: usize, insn: Insn, reloc: Option<usize>) -> Result<Op, LoadError> {
         let op = |code, off: u32, imm| Op { code, dst: 0, src: 0, off: off.cast_signed(), imm };
         let target = reloc.and_then(|i| self.image.relocs.get(i)).map(|r| &r.target);
-        match (insn.src, target) {
+        match (insn.src(), target) {
             (_, Some(ImageTarget::KernelFunction(wanted))) => {
                 if NO_EFFECT.contains(&wanted.name.split("___").next().unwrap_or_default()) {
                     return Ok(op(Code::Nothing, 0, 0));
@@ -234,8 +239,8 @@ impl Decoder<'_> {
     fn atomic(&self, at: usize, insn: Insn) -> Result<Op, LoadError> {
         let op = |code| Op {
             code,
-            dst: insn.dst,
-            src: insn.src,
+            dst: insn.dst(),
+            src: insn.src(),
             off: insn.off.into(),
             imm: insn.imm as u32 as u64,
         };
@@ -350,7 +355,7 @@ fn condition(insn: Insn) -> Option<Code> {
         0xb0 => forms!(wide, reg, JLe64K, JLe64X, JLe32K, JLe32X),
         0xc0 => forms!(wide, reg, JSLt64K, JSLt64X, JSLt32K, JSLt32X),
         0xd0 => forms!(wide, reg, JSLe64K, JSLe64X, JSLe32K, JSLe32X),
-        0xe0 if insn.code == bpfweld_insn::flow::JCOND && insn.src == 0 => Code::MayGoto,
+        0xe0 if insn.code == bpfweld_insn::flow::JCOND && insn.src() == 0 => Code::MayGoto,
         _ => return None,
     })
 }

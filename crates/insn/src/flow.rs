@@ -162,7 +162,7 @@ impl Insn {
     /// Which registers it reads and writes. Of a 64-bit immediate load: give the first slot; the
     /// second counts as an instruction that does nothing.
     pub fn reg_use(self) -> RegUse {
-        let (dst, src) = (Regs::one(self.dst), Regs::one(self.src));
+        let (dst, src) = (Regs::one(self.dst()), Regs::one(self.src()));
         let operand = if self.code & SRC_REG != 0 { src } else { Regs::NONE };
         match self.class() {
             class::LD => match self.code & MODE_MASK {
@@ -200,7 +200,7 @@ impl Insn {
     }
 
     fn atomic_use(self) -> RegUse {
-        let (dst, src) = (Regs::one(self.dst), Regs::one(self.src));
+        let (dst, src) = (Regs::one(self.dst()), Regs::one(self.src()));
         let operation = self.imm;
         match operation {
             ATOMIC_LOAD_ACQ => RegUse { reads: src, writes: dst },
@@ -215,7 +215,7 @@ impl Insn {
     /// the few without any that compilers like to put between others.
     fn call_reads(self) -> Regs {
         let helper =
-            self.code == CALL && self.src != pseudo::CALL && self.src != pseudo::KFUNC_CALL;
+            self.code == CALL && self.src() != pseudo::CALL && self.src() != pseudo::KFUNC_CALL;
         if helper && NO_ARGUMENTS.contains(&{ self.imm }) { Regs::NONE } else { Regs::ARGS }
     }
 }
@@ -230,25 +230,21 @@ mod tests {
     use super::*;
     use crate::LD_IMM64;
 
-    fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
-        Insn { code, dst, src, off, imm }
-    }
-
     #[test]
     fn flow_of_every_sort() {
-        let conditional = insn(0x15, 1, 0, -3, 0); // if r1 == 0 goto -3
+        let conditional = Insn::new(0x15, 1, 0, -3, 0); // if r1 == 0 goto -3
         assert_eq!(conditional.flow(10), Flow::Either { next: 11, target: 8 });
-        assert_eq!(insn(0x16, 1, 0, 2, 0).flow(0), Flow::Either { next: 1, target: 3 });
-        assert_eq!(insn(JA, 0, 0, -1, 7).flow(4), Flow::To(4));
-        assert_eq!(insn(JA32, 0, 0, 7, -100_000).flow(200_000), Flow::To(100_001));
-        assert_eq!(insn(JCOND, 0, 0, 5, 0).flow(1), Flow::Either { next: 2, target: 7 });
-        assert_eq!(insn(LD_IMM64, 1, 0, 0, 0).flow(3), Flow::To(5));
-        assert_eq!(insn(CALL, 0, 1, 0, 50).flow(3), Flow::To(4));
-        assert_eq!(insn(CALLX, 2, 0, 0, 0).flow(3), Flow::To(4));
-        assert_eq!(insn(EXIT, 0, 0, 0, 0).flow(3), Flow::Exit);
-        assert_eq!(insn(JAX, 1, 0, 0, 0).flow(3), Flow::Unknown);
-        assert_eq!(insn(0x07, 1, 0, 9, 1).flow(0), Flow::To(1)); // an off field of no jump
-        assert_eq!(insn(JA, 0, 0, i16::MIN, 0).jump_target(0), Some(-32767));
+        assert_eq!(Insn::new(0x16, 1, 0, 2, 0).flow(0), Flow::Either { next: 1, target: 3 });
+        assert_eq!(Insn::new(JA, 0, 0, -1, 7).flow(4), Flow::To(4));
+        assert_eq!(Insn::new(JA32, 0, 0, 7, -100_000).flow(200_000), Flow::To(100_001));
+        assert_eq!(Insn::new(JCOND, 0, 0, 5, 0).flow(1), Flow::Either { next: 2, target: 7 });
+        assert_eq!(Insn::new(LD_IMM64, 1, 0, 0, 0).flow(3), Flow::To(5));
+        assert_eq!(Insn::new(CALL, 0, 1, 0, 50).flow(3), Flow::To(4));
+        assert_eq!(Insn::new(CALLX, 2, 0, 0, 0).flow(3), Flow::To(4));
+        assert_eq!(Insn::new(EXIT, 0, 0, 0, 0).flow(3), Flow::Exit);
+        assert_eq!(Insn::new(JAX, 1, 0, 0, 0).flow(3), Flow::Unknown);
+        assert_eq!(Insn::new(0x07, 1, 0, 9, 1).flow(0), Flow::To(1)); // an off field of no jump
+        assert_eq!(Insn::new(JA, 0, 0, i16::MIN, 0).jump_target(0), Some(-32767));
         assert_eq!(Flow::Either { next: 1, target: 3 }.successors().collect::<Vec<_>>(), [1, 3]);
         assert_eq!(Flow::Exit.successors().count(), 0);
     }
@@ -257,30 +253,30 @@ mod tests {
     fn registers_of_every_class() {
         let used = |i: Insn| (i.reg_use().reads.0, i.reg_use().writes.0);
         let (r0, r1, r2, r6) = (1, 2, 4, 1 << 6);
-        assert_eq!(used(insn(LD_IMM64, 2, 1, 0, 0)), (0, r2));
-        assert_eq!(used(insn(0x79, 1, 2, 8, 0)), (r2, r1)); // r1 = *(u64 *)(r2 + 8)
-        assert_eq!(used(insn(0x7b, 1, 2, 8, 0)), (r1 | r2, 0)); // *(u64 *)(r1 + 8) = r2
-        assert_eq!(used(insn(0x7a, 1, 0, 8, 3)), (r1, 0)); // *(u64 *)(r1 + 8) = 3
-        assert_eq!(used(insn(0xbf, 1, 2, 0, 0)), (r2, r1)); // r1 = r2
-        assert_eq!(used(insn(0xb7, 1, 0, 0, 5)), (0, r1)); // r1 = 5
-        assert_eq!(used(insn(0x0f, 1, 2, 0, 0)), (r1 | r2, r1)); // r1 += r2
-        assert_eq!(used(insn(0xdc, 1, 0, 0, 16)), (r1, r1)); // r1 = be16 r1
-        assert_eq!(used(insn(0x87, 1, 0, 0, 0)), (r1, r1)); // r1 = -r1
-        assert_eq!(used(insn(0x1d, 1, 2, 1, 0)), (r1 | r2, 0)); // if r1 == r2
-        assert_eq!(used(insn(0x15, 1, 0, 1, 0)), (r1, 0)); // if r1 == 0
-        assert_eq!(used(insn(JA, 0, 0, 1, 0)), (0, 0));
-        assert_eq!(used(insn(EXIT, 0, 0, 0, 0)), (r0, 0));
-        assert_eq!(used(insn(CALL, 0, 0, 0, 1)), (0x3e, 0x3f));
-        assert_eq!(used(insn(CALL, 0, 0, 0, 5)), (0, 0x3f)); // ktime_get_ns
-        assert_eq!(used(insn(CALL, 0, 1, 0, 5)), (0x3e, 0x3f)); // a call 5 slots ahead
-        assert_eq!(used(insn(0x30, 0, 0, 0, 4)), (r6, 0x3f)); // r0 = *(u8 *)skb[4]
-        assert_eq!(used(insn(0x50, 0, 2, 0, 4)), (r6 | r2, 0x3f));
-        assert_eq!(used(insn(0xdb, 1, 2, 0, 0)), (r1 | r2, 0)); // lock add
-        assert_eq!(used(insn(0xdb, 1, 2, 0, 1)), (r1 | r2, r2)); // fetch add
-        assert_eq!(used(insn(0xdb, 1, 2, 0, 0xe1)), (r1 | r2, r2)); // xchg
-        assert_eq!(used(insn(0xdb, 1, 2, 0, 0xf1)), (r0 | r1 | r2, r0)); // cmpxchg
-        assert_eq!(used(insn(0xdb, 1, 2, 0, 0x100)), (r2, r1)); // load_acquire
-        assert_eq!(used(insn(0xdb, 1, 2, 0, 0x110)), (r1 | r2, 0)); // store_release
+        assert_eq!(used(Insn::new(LD_IMM64, 2, 1, 0, 0)), (0, r2));
+        assert_eq!(used(Insn::new(0x79, 1, 2, 8, 0)), (r2, r1)); // r1 = *(u64 *)(r2 + 8)
+        assert_eq!(used(Insn::new(0x7b, 1, 2, 8, 0)), (r1 | r2, 0)); // *(u64 *)(r1 + 8) = r2
+        assert_eq!(used(Insn::new(0x7a, 1, 0, 8, 3)), (r1, 0)); // *(u64 *)(r1 + 8) = 3
+        assert_eq!(used(Insn::new(0xbf, 1, 2, 0, 0)), (r2, r1)); // r1 = r2
+        assert_eq!(used(Insn::new(0xb7, 1, 0, 0, 5)), (0, r1)); // r1 = 5
+        assert_eq!(used(Insn::new(0x0f, 1, 2, 0, 0)), (r1 | r2, r1)); // r1 += r2
+        assert_eq!(used(Insn::new(0xdc, 1, 0, 0, 16)), (r1, r1)); // r1 = be16 r1
+        assert_eq!(used(Insn::new(0x87, 1, 0, 0, 0)), (r1, r1)); // r1 = -r1
+        assert_eq!(used(Insn::new(0x1d, 1, 2, 1, 0)), (r1 | r2, 0)); // if r1 == r2
+        assert_eq!(used(Insn::new(0x15, 1, 0, 1, 0)), (r1, 0)); // if r1 == 0
+        assert_eq!(used(Insn::new(JA, 0, 0, 1, 0)), (0, 0));
+        assert_eq!(used(Insn::new(EXIT, 0, 0, 0, 0)), (r0, 0));
+        assert_eq!(used(Insn::new(CALL, 0, 0, 0, 1)), (0x3e, 0x3f));
+        assert_eq!(used(Insn::new(CALL, 0, 0, 0, 5)), (0, 0x3f)); // ktime_get_ns
+        assert_eq!(used(Insn::new(CALL, 0, 1, 0, 5)), (0x3e, 0x3f)); // a call 5 slots ahead
+        assert_eq!(used(Insn::new(0x30, 0, 0, 0, 4)), (r6, 0x3f)); // r0 = *(u8 *)skb[4]
+        assert_eq!(used(Insn::new(0x50, 0, 2, 0, 4)), (r6 | r2, 0x3f));
+        assert_eq!(used(Insn::new(0xdb, 1, 2, 0, 0)), (r1 | r2, 0)); // lock add
+        assert_eq!(used(Insn::new(0xdb, 1, 2, 0, 1)), (r1 | r2, r2)); // fetch add
+        assert_eq!(used(Insn::new(0xdb, 1, 2, 0, 0xe1)), (r1 | r2, r2)); // xchg
+        assert_eq!(used(Insn::new(0xdb, 1, 2, 0, 0xf1)), (r0 | r1 | r2, r0)); // cmpxchg
+        assert_eq!(used(Insn::new(0xdb, 1, 2, 0, 0x100)), (r2, r1)); // load_acquire
+        assert_eq!(used(Insn::new(0xdb, 1, 2, 0, 0x110)), (r1 | r2, 0)); // store_release
         assert_eq!(used(Insn::default()), (0, 0)); // second slot of an ldimm64
     }
 

@@ -19,25 +19,24 @@ pub use text::Text;
 /// Bytes of one instruction slot. A 64-bit immediate load takes two slots.
 pub const INSN_SIZE: usize = 8;
 
-/// One instruction slot, decoded (RFC 9669, section 3).
+/// One instruction slot (RFC 9669, section 3), laid out as the kernel's (`struct bpf_insn`).
 ///
-/// A 64-bit immediate load is two slots: the second has `code`, `dst`, `src` and `off` zero, and
-/// `imm` holds the upper half.
+/// A 64-bit immediate load is two slots: the second has all but `imm` zero, which holds the upper half.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-// 9 bytes, not 12: objects have hundreds of thousands of them, and each is there more than once.
-#[repr(Rust, packed)]
+// Packed, so that one may lie anywhere in a file's bytes.
+#[repr(C, packed)]
 pub struct Insn {
     /// Opcode: class, operation and source, or class, size and mode.
     pub code: u8,
-    /// Destination register, 0 to 10 (4 bits on the wire).
-    pub dst: u8,
-    /// Source register, or the kind of a pseudo reference (4 bits on the wire).
-    pub src: u8,
+    /// Both registers, where this machine has C's bit fields: [`dst`](Self::dst) and [`src`](Self::src).
+    pub regs: u8,
     /// Offset: of a jump in slots, of a memory access in bytes.
     pub off: i16,
     /// Immediate.
     pub imm: i32,
 }
+
+const _: () = assert!(size_of::<Insn>() == INSN_SIZE);
 
 /// `dst = imm64`: the first slot of a 64-bit immediate load (`BPF_LD | BPF_IMM | BPF_DW`).
 pub const LD_IMM64: u8 = 0x18;
@@ -87,33 +86,58 @@ pub mod class {
 }
 
 impl Insn {
+    /// An instruction of these fields, of the registers the lower 4 bits.
+    pub const fn new(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Self {
+        let regs = match cfg!(target_endian = "little") {
+            true => dst & 0xf | src << 4,
+            false => dst << 4 | src & 0xf,
+        };
+        Self { code, regs, off, imm }
+    }
+
+    /// What [`Insn::new`] takes.
+    pub const fn fields(self) -> (u8, u8, u8, i16, i32) {
+        (self.code, self.dst(), self.src(), self.off, self.imm)
+    }
+
+    /// Destination register, 0 to 10.
+    pub const fn dst(self) -> u8 {
+        if cfg!(target_endian = "little") { self.regs & 0xf } else { self.regs >> 4 }
+    }
+
+    /// Source register, or the kind of a pseudo reference.
+    pub const fn src(self) -> u8 {
+        if cfg!(target_endian = "little") { self.regs >> 4 } else { self.regs & 0xf }
+    }
+
+    /// With another destination register.
+    pub const fn with_dst(self, dst: u8) -> Self {
+        Self::new(self.code, dst, self.src(), self.off, self.imm)
+    }
+
+    /// With another source register.
+    pub const fn with_src(self, src: u8) -> Self {
+        Self::new(self.code, self.dst(), src, self.off, self.imm)
+    }
+
     /// Decodes one slot of a little-endian object.
     pub fn from_le(b: [u8; INSN_SIZE]) -> Self {
-        Self {
-            code: b[0],
-            dst: b[1] & 0xf,
-            src: b[1] >> 4,
-            off: i16::from_le_bytes([b[2], b[3]]),
-            imm: i32::from_le_bytes([b[4], b[5], b[6], b[7]]),
-        }
+        let (off, imm) = ([b[2], b[3]], [b[4], b[5], b[6], b[7]]);
+        Self::new(b[0], b[1] & 0xf, b[1] >> 4, i16::from_le_bytes(off), i32::from_le_bytes(imm))
     }
 
     /// Decodes one slot of a big-endian object, whose register halves are swapped too.
     pub fn from_be(b: [u8; INSN_SIZE]) -> Self {
-        Self {
-            code: b[0],
-            dst: b[1] >> 4,
-            src: b[1] & 0xf,
-            off: i16::from_be_bytes([b[2], b[3]]),
-            imm: i32::from_be_bytes([b[4], b[5], b[6], b[7]]),
-        }
+        let (off, imm) = ([b[2], b[3]], [b[4], b[5], b[6], b[7]]);
+        Self::new(b[0], b[1] >> 4, b[1] & 0xf, i16::from_be_bytes(off), i32::from_be_bytes(imm))
     }
 
     /// Encodes the slot for a little-endian machine.
     pub fn to_le(self) -> [u8; INSN_SIZE] {
         let off = self.off.to_le_bytes();
         let imm = self.imm.to_le_bytes();
-        [self.code, self.dst & 0xf | self.src << 4, off[0], off[1], imm[0], imm[1], imm[2], imm[3]]
+        let regs = self.dst() | self.src() << 4;
+        [self.code, regs, off[0], off[1], imm[0], imm[1], imm[2], imm[3]]
     }
 
     /// The instruction class, see [`class`].
@@ -128,11 +152,27 @@ impl Insn {
 
     /// A call of a BPF function (`src` = [`pseudo::CALL`])?
     pub fn is_bpf_call(self) -> bool {
-        self.code == CALL && self.src == pseudo::CALL
+        self.code == CALL && self.src() == pseudo::CALL
     }
 
     /// A call of a helper: the helper's number.
     pub fn helper(self) -> Option<u32> {
-        (self.code == CALL && self.src == 0).then_some(self.imm as u32)
+        (self.code == CALL && self.src() == 0).then_some(self.imm as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_byte_order() {
+        let insn = Insn::new(0x7b, 10, 1, -8, 0x0102_0304);
+        assert_eq!(insn.fields(), (0x7b, 10, 1, -8, 0x0102_0304));
+        assert_eq!(insn.with_dst(3).with_src(12).fields(), (0x7b, 3, 12, -8, 0x0102_0304));
+        let little = [0x7b, 0x1a, 0xf8, 0xff, 4, 3, 2, 1];
+        assert_eq!(insn.to_le(), little);
+        assert_eq!(Insn::from_le(little), insn);
+        assert_eq!(Insn::from_be([0x7b, 0xa1, 0xff, 0xf8, 1, 2, 3, 4]), insn);
     }
 }

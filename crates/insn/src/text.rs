@@ -26,7 +26,7 @@ impl fmt::Display for Text {
         match done? {
             true => Ok(()),
             false => {
-                let Insn { code, dst, src, off, imm } = self.insn;
+                let (code, dst, src, off, imm) = self.insn.fields();
                 write!(f, "opcode {code:#04x} dst={dst} src={src} off={off} imm={imm}")
             }
         }
@@ -38,7 +38,7 @@ type Written = Result<bool, fmt::Error>;
 
 impl Text {
     fn load(&self, f: &mut fmt::Formatter<'_>) -> Written {
-        let Insn { code, dst, src, imm, .. } = self.insn;
+        let (code, dst, src, _, imm) = self.insn.fields();
         if self.insn.is_ld_imm64() {
             let low = u64::from(imm.cast_unsigned());
             let value = u64::from(self.high.cast_unsigned()) << 32 | low;
@@ -59,7 +59,7 @@ impl Text {
     }
 
     fn memory(&self, f: &mut fmt::Formatter<'_>) -> Written {
-        let Insn { code, dst, src, off, imm } = self.insn;
+        let (code, dst, src, off, imm) = self.insn.fields();
         let Some(size) = size(code) else { return Ok(false) };
         let is_load = self.insn.class() == class::LDX;
         let base = if is_load { src } else { dst };
@@ -79,7 +79,7 @@ impl Text {
     }
 
     fn atomic(&self, f: &mut fmt::Formatter<'_>, place: &str) -> Written {
-        let Insn { src, imm, .. } = self.insn;
+        let (_, _, src, _, imm) = self.insn.fields();
         match imm {
             0x00 => write!(f, "lock {place} += r{src}")?,
             0x40 => write!(f, "lock {place} |= r{src}")?,
@@ -105,7 +105,7 @@ impl Text {
     }
 
     fn arithmetic(&self, f: &mut fmt::Formatter<'_>) -> Written {
-        let Insn { code, dst, src, off, imm } = self.insn;
+        let (code, dst, src, off, imm) = self.insn.fields();
         let reg = if self.insn.class() == class::ALU64 { 'r' } else { 'w' };
         let operand = match code & 8 {
             0 => imm.to_string(),
@@ -146,7 +146,7 @@ impl Text {
     }
 
     fn jump(&self, f: &mut fmt::Formatter<'_>) -> Written {
-        let Insn { code, dst, src, off, imm } = self.insn;
+        let (code, dst, src, off, imm) = self.insn.fields();
         match code {
             JA => write!(f, "goto {off:+}")?,
             JA32 => write!(f, "gotol {imm:+}")?,
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     fn text(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> String {
-        Text { insn: Insn { code, dst, src, off, imm }, high: 1 }.to_string()
+        Text { insn: Insn::new(code, dst, src, off, imm), high: 1 }.to_string()
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bpfweld_btf::Kind;
 use bpfweld_insn::flow::JAX;
-use bpfweld_insn::{CALL, EXIT, INSN_SIZE, Insn, LD_IMM64, pseudo};
+use bpfweld_insn::{CALL, EXIT, Insn, LD_IMM64, pseudo};
 
 use crate::facts::{attach_type, map_flag, map_type, prog_flag, prog_type};
 use crate::features::Feature;
@@ -75,14 +75,14 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             load_typed(sys, &b, &[mov(0, 0), exit()], &[(0, main)], &line_info)
         }
         Feature::Names => {
-            let insns = encode(&[mov(0, 0), exit()]);
+            let insns = [mov(0, 0), exit()];
             done(sys.load_program(&ProgLoad { name: "probe", ..filter(&insns) }, None))?;
             done(sys.create_map(&MapCreate { name: "probe", ..ARRAY }))
         }
         Feature::ExpectedAttachType => {
             // The type means nothing to an XDP program by itself; a kernel that does not know the
             // field refuses anything but 0 in it.
-            let insns = encode(&[mov(0, 0), exit()]);
+            let insns = [mov(0, 0), exit()];
             let expected_attach_type = attach_type::XDP;
             done(sys.load_program(
                 &ProgLoad { prog_type: prog_type::XDP, expected_attach_type, ..filter(&insns) },
@@ -118,7 +118,7 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             let proto = b.add("", Kind::FuncProto, 1, INT, &[name, pointer]);
             let sub = b.add("sub", Kind::Func, 1, proto, &[]);
             b.add("arg:ctx", Kind::DeclTag, 0, sub, &[0]);
-            let read = ins(0x61, 0, 1, 0, 0);
+            let read = Insn::new(0x61, 0, 1, 0, 0);
             let insns = [call_function(1), exit(), read, exit()];
             load_typed(sys, &b, &insns, &[(0, main), (2, sub)], &[])
         }
@@ -133,8 +133,8 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             // calls drop it when it cannot be reached; those that cannot make any refuse it.
             // Kernels before kernel functions would drop it too, but have no array of fds, which
             // this feature requires.
-            let call = ins(CALL, 0, pseudo::KFUNC_CALL, 0, 0);
-            load(sys, &[mov(0, 0), ins(0x15, 0, 0, 1, 0), call, exit()])
+            let call = Insn::new(CALL, 0, pseudo::KFUNC_CALL, 0, 0);
+            load(sys, &[mov(0, 0), Insn::new(0x15, 0, 0, 1, 0), call, exit()])
         }
         Feature::Extensions => {
             // One that replaces a whole XDP program: both are `int main(struct xdp_md *)`.
@@ -145,7 +145,7 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             let proto = b.add("", Kind::FuncProto, 1, INT, &[name, pointer]);
             let main = b.add("main", Kind::Func, 1, proto, &[]);
             let btf = sys.load_btf(&b.blob(), None)?;
-            let (insns, func_info) = (encode(&[mov(0, 0), exit()]), words(&[0, main]));
+            let (insns, func_info) = ([mov(0, 0), exit()], words(&[0, main]));
             let program = ProgLoad {
                 prog_type: prog_type::XDP,
                 btf: Some(btf.as_fd()),
@@ -175,7 +175,7 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             load_typed(sys, &b, &insns, &[(0, main), (2, sub)], &[])
         }
         Feature::XdpFrags => {
-            let insns = encode(&[mov(0, 0), exit()]);
+            let insns = [mov(0, 0), exit()];
             let prog_flags = prog_flag::XDP_HAS_FRAGS;
             done(sys.load_program(
                 &ProgLoad { prog_type: prog_type::XDP, prog_flags, ..filter(&insns) },
@@ -183,7 +183,7 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             ))
         }
         Feature::XdpDevBound => {
-            let insns = encode(&[mov(0, 0), exit()]);
+            let insns = [mov(0, 0), exit()];
             // The loopback interface has this index in every namespace, and its driver no XDP, which is
             // what kernels that know the flag stumble over.
             let bound = ProgLoad {
@@ -199,14 +199,15 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
         }
         Feature::XdpLoadBytes => {
             // 8 bytes from the packet's start, to the stack.
-            let to = [ins(0xbf, 3, 10, 0, 0), ins(0x07, 3, 0, 0, -8), mov(2, 0), mov(4, 8)];
+            let to =
+                [Insn::new(0xbf, 3, 10, 0, 0), Insn::new(0x07, 3, 0, 0, -8), mov(2, 0), mov(4, 8)];
             let call = [call_helper(helper::XDP_LOAD_BYTES), mov(0, 0), exit()];
-            let insns = encode(&[&to[..], &call].concat());
+            let insns = [&to[..], &call].concat();
             let prog_type = prog_type::XDP;
             done(sys.load_program(&ProgLoad { prog_type, ..filter(&insns) }, None))
         }
         Feature::Sleepable => {
-            let insns = encode(&[mov(0, 0), exit()]);
+            let insns = [mov(0, 0), exit()];
             let prog_flags = prog_flag::SLEEPABLE;
             let try_type = |prog_type| {
                 done(sys.load_program(&ProgLoad { prog_type, prog_flags, ..filter(&insns) }, None))
@@ -229,7 +230,7 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
         Feature::FdArray => {
             let map = sys.create_map(&ARRAY)?;
             let [first, second] = ld_imm64(1, PSEUDO_MAP_IDX, 0);
-            let insns = encode(&[first, second, mov(0, 0), exit()]);
+            let insns = [first, second, mov(0, 0), exit()];
             let fds = [map.as_raw_fd()];
             done(sys.load_program(&ProgLoad { fd_array: &fds, ..filter(&insns) }, None))
         }
@@ -241,7 +242,7 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             let main = b.proto_and_func("main", 0);
             let access = b.string("0");
             let btf = sys.load_btf(&b.blob(), None)?;
-            let insns = encode(&[mov(0, 1), mov(0, 0), exit()]);
+            let insns = [mov(0, 1), mov(0, 0), exit()];
             let program = ProgLoad {
                 btf: Some(btf.as_fd()),
                 func_info: &words(&[0, main]),
@@ -264,8 +265,8 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
         Feature::JumpTables => {
             let table = jump_table::make(sys, &[4, 4])?;
             let [first, second] = ld_imm64(1, pseudo::MAP_VALUE, table.as_raw_fd());
-            let load_entry = Insn { code: LOAD_U64, dst: 1, src: 1, off: 0, imm: 0 };
-            let jump = Insn { code: JAX, dst: 1, ..Insn::default() };
+            let load_entry = Insn::new(LOAD_U64, 1, 1, 0, 0);
+            let jump = Insn::new(JAX, 1, 0, 0, 0);
             load(sys, &[first, second, load_entry, jump, mov(0, 0), exit()])
         }
         Feature::FarOffsets => {
@@ -284,12 +285,12 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             load(sys, &[first, second, mov(0, 0), exit()])
         }
         Feature::BpfCookie => {
-            let insns = encode(&[call_helper(helper::GET_ATTACH_COOKIE), mov(0, 0), exit()]);
+            let insns = [call_helper(helper::GET_ATTACH_COOKIE), mov(0, 0), exit()];
             let prog_type = prog_type::TRACEPOINT;
             done(sys.load_program(&ProgLoad { prog_type, ..filter(&insns) }, None))
         }
         Feature::UprobeMulti => {
-            let insns = encode(&[mov(0, 0), exit()]);
+            let insns = [mov(0, 0), exit()];
             let program = sys.load_program(
                 &ProgLoad {
                     prog_type: prog_type::KPROBE,
@@ -306,11 +307,11 @@ pub(crate) fn probe(sys: &dyn Sys, feature: Feature) -> io::Result<()> {
             }
         }
         // r0 < 1 by JLT, r0 == 0 by JMP32, long jump and sign extension.
-        Feature::IsaV2 => load(sys, &[mov(0, 0), ins(0xa5, 0, 0, 0, 1), exit()]),
-        Feature::IsaV3 => load(sys, &[mov(0, 0), ins(0x16, 0, 0, 0, 0), exit()]),
+        Feature::IsaV2 => load(sys, &[mov(0, 0), Insn::new(0xa5, 0, 0, 0, 1), exit()]),
+        Feature::IsaV3 => load(sys, &[mov(0, 0), Insn::new(0x16, 0, 0, 0, 0), exit()]),
         Feature::IsaV4 => {
-            let long_jump = ins(bpfweld_insn::JA32, 0, 0, 0, 0);
-            load(sys, &[mov(0, 0), long_jump, ins(0xbf, 0, 0, 8, 0), exit()])
+            let long_jump = Insn::new(bpfweld_insn::JA32, 0, 0, 0, 0);
+            load(sys, &[mov(0, 0), long_jump, Insn::new(0xbf, 0, 0, 8, 0), exit()])
         }
     }
 }
@@ -324,7 +325,7 @@ pub(crate) fn together(sys: &dyn Sys) -> io::Result<()> {
     let main = b.proto_and_func("main", 1);
     let line = b.string("line");
     let btf = sys.load_btf(&b.blob(), None)?;
-    let insns = encode(&[call_helper(helper::KTIME_GET_COARSE_NS), mov(0, 0), exit()]);
+    let insns = [call_helper(helper::KTIME_GET_COARSE_NS), mov(0, 0), exit()];
     let program = ProgLoad {
         name: "probe",
         btf: Some(btf.as_fd()),
@@ -355,7 +356,7 @@ const ARRAY: MapCreate<'static> = MapCreate {
 };
 
 /// The program type that needs the fewest privileges.
-fn filter(insns: &[u8]) -> ProgLoad<'_> {
+fn filter(insns: &[Insn]) -> ProgLoad<'_> {
     ProgLoad { prog_type: prog_type::SOCKET_FILTER, insns, license: "GPL", ..Default::default() }
 }
 
@@ -364,7 +365,7 @@ fn done(result: io::Result<OwnedFd>) -> io::Result<()> {
 }
 
 fn load(sys: &dyn Sys, insns: &[Insn]) -> io::Result<()> {
-    done(sys.load_program(&filter(&encode(insns)), None))
+    done(sys.load_program(&filter(insns), None))
 }
 
 fn load_typed(
@@ -376,12 +377,11 @@ fn load_typed(
 ) -> io::Result<()> {
     let btf = sys.load_btf(&types.blob(), None)?;
     let func_info: Vec<u32> = functions.iter().flat_map(|&(start, id)| [start, id]).collect();
-    let insns = encode(insns);
     let program = ProgLoad {
         btf: Some(btf.as_fd()),
         func_info: &words(&func_info),
         line_info,
-        ..filter(&insns)
+        ..filter(insns)
     };
     done(sys.load_program(&program, None))
 }
@@ -401,7 +401,7 @@ fn with_callback(sys: &dyn Sys, first: &[Insn], helper: i32) -> io::Result<()> {
 }
 
 fn test_run(sys: &dyn Sys, prog_type: u32, ctx_in: &[u8]) -> io::Result<()> {
-    let insns = encode(&[mov(0, 1), exit()]);
+    let insns = [mov(0, 1), exit()];
     let program = sys.load_program(&ProgLoad { prog_type, ..filter(&insns) }, None)?;
     let reply = sys.test_run(TestRun {
         program: program.as_fd(),
@@ -415,47 +415,24 @@ fn test_run(sys: &dyn Sys, prog_type: u32, ctx_in: &[u8]) -> io::Result<()> {
     if reply.retval == 1 { Ok(()) } else { Err(io::Error::other("the test run ran nothing")) }
 }
 
-fn ins(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
-    Insn { code, dst, src, off, imm }
-}
-
 fn mov(dst: u8, imm: i32) -> Insn {
-    ins(0xb7, dst, 0, 0, imm)
+    Insn::new(0xb7, dst, 0, 0, imm)
 }
 
 fn exit() -> Insn {
-    ins(EXIT, 0, 0, 0, 0)
+    Insn::new(EXIT, 0, 0, 0, 0)
 }
 
 fn call_helper(number: i32) -> Insn {
-    ins(CALL, 0, 0, 0, number)
+    Insn::new(CALL, 0, 0, 0, number)
 }
 
 fn call_function(delta: i32) -> Insn {
-    ins(CALL, 0, pseudo::CALL, 0, delta)
+    Insn::new(CALL, 0, pseudo::CALL, 0, delta)
 }
 
 fn ld_imm64(dst: u8, src: u8, imm: i32) -> [Insn; 2] {
-    [ins(LD_IMM64, dst, src, 0, imm), Insn::default()]
-}
-
-/// Instructions as the kernel of this machine reads them.
-pub(crate) fn encode(insns: &[Insn]) -> Vec<u8> {
-    let mut bytes = vec![0; insns.len() * INSN_SIZE];
-    for (slot, &insn) in bytes.as_chunks_mut().0.iter_mut().zip(insns) {
-        *slot = encoded(insn);
-    }
-    bytes
-}
-
-/// One of them.
-pub(crate) fn encoded(insn: Insn) -> [u8; INSN_SIZE] {
-    let [code, regs, o0, o1, i0, i1, i2, i3] = insn.to_le();
-    match cfg!(target_endian = "little") {
-        true => [code, regs, o0, o1, i0, i1, i2, i3],
-        // The two registers share a byte as bit fields, which swap too.
-        false => [code, regs.rotate_left(4), o1, o0, i3, i2, i1, i0],
-    }
+    [Insn::new(LD_IMM64, dst, src, 0, imm), Insn::default()]
 }
 
 pub(crate) fn words(words: &[u32]) -> Vec<u8> {

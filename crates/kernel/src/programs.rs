@@ -21,7 +21,7 @@ use crate::log::VerifierLog;
 use crate::maps::{Map, kernel_name};
 use crate::poison;
 use crate::privilege::{self, Privilege};
-use crate::probes::{encode, encoded, words};
+use crate::probes::words;
 use crate::running::{self, KernelType, Running, without_flavour};
 use crate::sys::{Log, ProgInfo, ProgLoad, Sys, line_records};
 use crate::target::{self, AttachOption};
@@ -213,7 +213,7 @@ impl ProgramLoader<'_> {
         let has = |wanted: fn(&Insn) -> bool| image.insns.iter().any(wanted);
         let calls = has(|i| i.is_bpf_call());
         let tail_calls = has(|i| i.helper() == Some(TAIL_CALL));
-        let callbacks = has(|i| i.is_ld_imm64() && i.src == pseudo::FUNC);
+        let callbacks = has(|i| i.is_ld_imm64() && i.src() == pseudo::FUNC);
         let bound = matches!(self.device_of(image), Some(Device::Bound(_)));
         let needs = [
             (bound, Feature::XdpDevBound),
@@ -237,23 +237,16 @@ impl ProgramLoader<'_> {
         image: &Image,
         tables: &BTreeMap<u32, OwnedFd>,
         modules: &mut ModuleFds,
-    ) -> Result<Vec<u8>, LoadError> {
-        let mut bytes = encode(&image.insns);
-        let (slots, _) = bytes.as_chunks_mut();
+    ) -> Result<Vec<Insn>, LoadError> {
+        let mut insns = image.insns.clone();
         for reloc in &image.relocs {
             let at = reloc.insn as usize;
             // A load takes two slots, a call one.
-            let is_load = image.insns.get(at).is_some_and(|insn| insn.is_ld_imm64());
-            let given = image.insns.get(at..=at + usize::from(is_load)).unwrap_or_default();
-            let mut place = [Insn::default(); 2];
-            let place = &mut place[..given.len()];
-            place.copy_from_slice(given);
+            let is_load = insns.get(at).is_some_and(|insn| insn.is_ld_imm64());
+            let place = insns.get_mut(at..=at + usize::from(is_load)).unwrap_or_default();
             self.patch(image, reloc, place, tables, modules)?;
-            for (slot, insn) in slots.iter_mut().skip(at).zip(place) {
-                *slot = encoded(*insn);
-            }
         }
-        Ok(bytes)
+        Ok(insns)
     }
 
     /// Fills in one reference, at the start of `place`.
@@ -295,14 +288,13 @@ impl ProgramLoader<'_> {
                 };
                 *call = match self.kernel_type(image, wanted, Kind::Func)? {
                     Some(found) => Insn {
-                        src: pseudo::KFUNC_CALL,
                         off: modules.index(&found).map_err(|p| symbol_error(image, wanted, p))?,
                         imm: found.id.0.cast_signed(),
-                        ..*call
+                        ..call.with_src(pseudo::KFUNC_CALL)
                     },
                     // A helper that no kernel has: fine where it cannot be reached, and the
                     // verifier names it where it can.
-                    None => Insn { src: 0, off: 0, imm: poison(at), ..*call },
+                    None => Insn { off: 0, imm: poison(at), ..call.with_src(0) },
                 };
             }
             ImageTarget::KernelFunctionAddr(wanted) => {
@@ -602,7 +594,7 @@ fn set_imm64(
 ) -> Result<(), LoadError> {
     match place {
         [first, second, ..] if first.code == LD_IMM64 && second.code == 0 => {
-            *first = Insn { src, off: 0, imm: low, ..*first };
+            *first = Insn { off: 0, imm: low, ..first.with_src(src) };
             *second = Insn { imm: high, ..Insn::default() };
             Ok(())
         }

@@ -13,6 +13,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use bpfweld_insn::Insn;
+
 mod attr;
 mod files;
 mod kill;
@@ -334,8 +336,8 @@ pub struct MapCreate<'a> {
 pub struct ProgLoad<'a> {
     /// `enum bpf_prog_type`.
     pub prog_type: u32,
-    /// Instructions, 8 bytes each, in the machine's byte order.
-    pub insns: &'a [u8],
+    /// Instructions.
+    pub insns: &'a [Insn],
     /// Licence.
     pub license: &'a str,
     /// `LINUX_VERSION_CODE`; looked at by kernels before 5.0 for kprobes.

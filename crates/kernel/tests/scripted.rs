@@ -9,6 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bpfweld_insn::{CALL, Insn, pseudo};
 use bpfweld_kernel::facts::{map_type, prog_type};
 use bpfweld_kernel::sys::{Command, MapInfo, Reply, Scripted, Uname, fake_fd};
 use bpfweld_kernel::{Capability, Feature, Features, LoadError, LoadOptions, load_all};
@@ -432,13 +433,13 @@ fn functions_of_modules() {
     };
     // The second BTF object of the array, FUNC 3.
     let (insns, fds) = run("mod_func___flavour", false).unwrap();
-    assert_eq!(insns[..8], [0x85, 0x20, 1, 0, 3, 0, 0, 0]);
+    assert_eq!(insns[0], Insn::new(CALL, 0, pseudo::KFUNC_CALL, 1, 3));
     assert!(fds.len() == 2 && fds[1] > 0, "{fds:?}");
     // Another type: not that version of it.
     let error = run("mod_func2", false).unwrap_err().to_string();
     assert!(error.contains("int mod_func2(int x)") && error.contains("void mod_func2("), "{error}");
     let (insns, fds) = run("mod_func2", true).unwrap();
-    assert_eq!(insns[..2], [0x85, 0]);
+    assert_eq!((insns[0].code, insns[0].src()), (CALL, 0));
     assert!(fds.is_empty());
     assert!(run("mod_func3", false).is_err());
 }

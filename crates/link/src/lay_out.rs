@@ -264,9 +264,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
         // Distances count from the slot behind the instruction. Both are below MAX_INSNS.
         let distance = |to: usize| self.starts[to] as i32 - at as i32 - 1;
         let (first, second) = match kind {
-            EdgeKind::Call(to) => {
-                (Insn { code: CALL, src: pseudo::CALL, imm: distance(to), ..Insn::default() }, None)
-            }
+            EdgeKind::Call(to) => (Insn::new(CALL, 0, pseudo::CALL, 0, distance(to)), None),
             EdgeKind::Address(to) => (self.load(at, pseudo::FUNC, distance(to)), Some(0)),
             // Any value but 0 says that the function is there.
             EdgeKind::Exists => (self.load(at, 0, 1), Some(0)),
@@ -286,8 +284,8 @@ impl<'a, 'l> Emitter<'a, 'l> {
     }
 
     fn load(&self, at: u32, src: u8, imm: i32) -> Insn {
-        let dst = self.image.insns.get(at as usize).map_or(0, |i| i.dst);
-        Insn { code: LD_IMM64, dst, src, off: 0, imm }
+        let dst = self.image.insns.get(at as usize).map_or(0, |i| i.dst());
+        Insn::new(LD_IMM64, dst, src, 0, imm)
     }
 
     fn extern_address(

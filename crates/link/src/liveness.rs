@@ -20,7 +20,7 @@ pub(crate) fn only_tested(insns: &[Insn], at: usize, args: impl Fn(usize) -> u8)
     let Some(load) = insns.get(at) else { return false };
     let mut holds: Vec<Regs> = vec![Regs::NONE; insns.len()];
     let mut visits = vec![0u8; insns.len()];
-    let mut work = vec![(at + load.slots(), Regs::one(load.dst))];
+    let mut work = vec![(at + load.slots(), Regs::one(load.dst()))];
     while let Some((slot, incoming)) = work.pop() {
         let (Some(&insn), Some(known), Some(visits)) =
             (insns.get(slot), holds.get_mut(slot), visits.get_mut(slot))
@@ -65,8 +65,8 @@ fn step(insn: Insn, holds: Regs, args: impl Fn() -> u8) -> Option<Regs> {
             (1..=5).any(|r| holds.has(r) && count.map_or(used.reads.has(r), |count| r <= count));
         return (!reads).then(|| holds.without(Regs::CALLER_SAVED));
     }
-    if is_copy(insn) && holds.has(insn.src) {
-        return Some(holds.or(Regs::one(insn.dst)));
+    if is_copy(insn) && holds.has(insn.src()) {
+        return Some(holds.or(Regs::one(insn.dst())));
     }
     if is_test(insn) {
         return Some(holds);
@@ -90,12 +90,8 @@ mod tests {
     use super::*;
     use bpfweld_insn::LD_IMM64;
 
-    fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
-        Insn { code, dst, src, off, imm }
-    }
-
     fn load(dst: u8) -> [Insn; 2] {
-        [insn(LD_IMM64, dst, 0, 0, 0), Insn::default()]
+        [Insn::new(LD_IMM64, dst, 0, 0, 0), Insn::default()]
     }
 
     fn tested(tail: &[Insn]) -> bool {
@@ -103,16 +99,16 @@ mod tests {
         only_tested(&insns, 0, |_| 1)
     }
 
-    const EXIT: Insn = Insn { code: super::EXIT, dst: 0, src: 0, off: 0, imm: 0 };
+    const EXIT: Insn = Insn::new(super::EXIT, 0, 0, 0, 0);
 
     #[test]
     fn a_guard_is_only_a_test() {
         // if (f) f(ctx);
         assert!(tested(&[
-            insn(0x15, 1, 0, 2, 0),
-            insn(0xbf, 1, 6, 0, 0),
-            insn(CALL, 0, 1, 0, -1),
-            insn(0xb7, 0, 0, 0, 0),
+            Insn::new(0x15, 1, 0, 2, 0),
+            Insn::new(0xbf, 1, 6, 0, 0),
+            Insn::new(CALL, 0, 1, 0, -1),
+            Insn::new(0xb7, 0, 0, 0, 0),
             EXIT,
         ]));
     }
@@ -120,21 +116,21 @@ mod tests {
     #[test]
     fn a_callback_is_not() {
         // bpf_loop(n, f, …) takes the address in r2.
-        assert!(!tested(&[insn(0xbf, 2, 1, 0, 0), insn(CALL, 0, 0, 0, 181), EXIT]));
+        assert!(!tested(&[Insn::new(0xbf, 2, 1, 0, 0), Insn::new(CALL, 0, 0, 0, 181), EXIT]));
         // A store.
-        assert!(!tested(&[insn(0x7b, 10, 1, -8, 0), insn(0xb7, 0, 0, 0, 0), EXIT]));
+        assert!(!tested(&[Insn::new(0x7b, 10, 1, -8, 0), Insn::new(0xb7, 0, 0, 0, 0), EXIT]));
         // Compared with something else.
-        assert!(!tested(&[insn(0x15, 1, 0, 0, 7), EXIT]));
+        assert!(!tested(&[Insn::new(0x15, 1, 0, 0, 7), EXIT]));
         // Returned.
-        assert!(!tested(&[insn(0xbf, 0, 1, 0, 0), EXIT]));
+        assert!(!tested(&[Insn::new(0xbf, 0, 1, 0, 0), EXIT]));
     }
 
     #[test]
     fn tested_on_one_path_and_passed_on_on_another() {
         assert!(!tested(&[
-            insn(0x15, 1, 0, 1, 0),
-            insn(CALL, 0, 1, 0, -1),
-            insn(0xb7, 0, 0, 0, 0),
+            Insn::new(0x15, 1, 0, 1, 0),
+            Insn::new(CALL, 0, 1, 0, -1),
+            Insn::new(0xb7, 0, 0, 0, 0),
             EXIT,
         ]));
     }
@@ -145,9 +141,9 @@ mod tests {
         let insns = [
             load(2)[0],
             load(2)[1],
-            insn(0x15, 2, 0, 1, 0),
-            insn(CALL, 0, 1, 0, -1),
-            insn(0xb7, 0, 0, 0, 0),
+            Insn::new(0x15, 2, 0, 1, 0),
+            Insn::new(CALL, 0, 1, 0, -1),
+            Insn::new(0xb7, 0, 0, 0, 0),
             EXIT,
         ];
         assert!(only_tested(&insns, 0, |_| 1));
@@ -156,6 +152,6 @@ mod tests {
 
     #[test]
     fn loops_end() {
-        assert!(tested(&[insn(0x15, 1, 0, -1, 0), insn(0xb7, 0, 0, 0, 0), EXIT]));
+        assert!(tested(&[Insn::new(0x15, 1, 0, -1, 0), Insn::new(0xb7, 0, 0, 0, 0), EXIT]));
     }
 }

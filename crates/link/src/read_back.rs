@@ -67,7 +67,7 @@ fn check_image(set: &ImageSet, btf: &Btf, image: &Image) -> Result<(), String> {
     let open: BTreeSet<_> = image.relocs.iter().map(|r| r.insn as usize).collect();
     let done = |at: &usize| !second.contains(at) && !open.contains(at);
     for (at, insn) in image.insns.iter().enumerate().filter(|(at, _)| done(at)) {
-        let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src == pseudo::FUNC;
+        let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src() == pseudo::FUNC;
         let target = at as i64 + 1 + i64::from(insn.imm);
         if refers && !starts.contains(&target) {
             return Err(format!("instruction {at} refers to {target}, where no function starts"));

@@ -92,15 +92,15 @@ pub(crate) fn depth(insns: &[Insn]) -> u32 {
     let mut copies = 0u16;
     for insn in insns {
         let below = match insn.class() {
-            class::LDX if insn.src == 10 => i32::from(insn.off),
-            class::ST | class::STX if insn.dst == 10 => i32::from(insn.off),
-            class::ALU64 if is_copy(*insn) && insn.src == 10 => {
-                copies |= 1 << insn.dst;
+            class::LDX if insn.src() == 10 => i32::from(insn.off),
+            class::ST | class::STX if insn.dst() == 10 => i32::from(insn.off),
+            class::ALU64 if is_copy(*insn) && insn.src() == 10 => {
+                copies |= 1 << insn.dst();
                 continue;
             }
             // dst += imm
-            class::ALU64 if insn.code == 0x07 && copies & 1 << insn.dst != 0 => {
-                copies &= !(1 << insn.dst);
+            class::ALU64 if insn.code == 0x07 && copies & 1 << insn.dst() != 0 => {
+                copies &= !(1 << insn.dst());
                 insn.imm
             }
             // Nearly everywhere there are none.

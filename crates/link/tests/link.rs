@@ -70,9 +70,9 @@ impl Maker {
         for &target in calls {
             relocs.push(Reloc { insn: insns.len() as u32, target });
             if matches!(target, RelocTarget::Call(_) | RelocTarget::CallExtern(_)) {
-                insns.push(Insn { code: CALL, src: pseudo::CALL, imm: -1, ..Insn::default() });
+                insns.push(Insn::new(CALL, 0, pseudo::CALL, 0, -1));
             } else {
-                insns.push(Insn { code: LD_IMM64, dst: 2, ..Insn::default() });
+                insns.push(Insn::new(LD_IMM64, 2, 0, 0, 0));
                 insns.push(Insn::default());
                 insns.push(Insn { code: CALL, imm: 181, ..Insn::default() });
             }
@@ -414,8 +414,8 @@ fn weak_externs_may_stay_unresolved() {
         .done();
     let set = link(&[root]).unwrap();
     let insns = &set.images[0].insns;
-    assert_eq!((insns[0].src, insns[0].imm, insns[1].imm), (0, 0, 0));
-    assert_eq!((insns[3].src, insns[3].imm), (0, bpfweld_link::lay_out::POISONED_CALL));
+    assert_eq!((insns[0].src(), insns[0].imm, insns[1].imm), (0, 0, 0));
+    assert_eq!((insns[3].src(), insns[3].imm), (0, bpfweld_link::lay_out::POISONED_CALL));
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn the_address_of_an_extern_makes_its_target_static() {
     let lib = Maker::new("lib").function("f", Linkage::Global, false, &[]).done();
     let set = link(&[root, lib]).unwrap();
     let image = &set.images[0];
-    assert_eq!(image.insns[0].src, pseudo::FUNC);
+    assert_eq!(image.insns[0].src(), pseudo::FUNC);
     assert_eq!({ image.insns[0].imm }, image.functions[1].start as i32 - 1);
     assert!(!image.functions[1].global);
 }
@@ -542,7 +542,7 @@ fn a_stack_that_outgrows_the_kernels_is_told() {
     // *(u64 *)(r10 - n) = 0 in each of two functions.
     let store = |n: i16| {
         move |o: &mut Object| {
-            let store = Insn { code: 0x7a, dst: 10, off: -n, ..Insn::default() };
+            let store = Insn::new(0x7a, 10, 0, -n, 0);
             // In front of nothing that is relocated: at the end, before the return.
             let end = o.functions[0].insns.len() - 2;
             o.functions[0].insns.insert(end, store);

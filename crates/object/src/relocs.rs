@@ -150,7 +150,7 @@ impl Resolver<'_, '_> {
             let count = self.elf.symbol_count();
             return Err(RelocProblem::SymbolIndex { index: rel.symbol, count });
         };
-        let call = insn.code == bpfweld_insn::CALL && matches!(insn.src, 0 | pseudo::CALL);
+        let call = insn.code == bpfweld_insn::CALL && matches!(insn.src(), 0 | pseudo::CALL);
         match rel.kind {
             reloc_type::LD_IMM64 if insn.is_ld_imm64() => {
                 self.address(function, symbol, rel.addend.unwrap_or_else(|| insn.imm.into()))
@@ -286,7 +286,7 @@ impl Resolver<'_, '_> {
         insn: Insn,
         offset: u64,
     ) -> Result<Option<RelocTarget>, RelocProblem> {
-        let make = match (insn.code, insn.src) {
+        let make = match (insn.code, insn.src()) {
             (bpfweld_insn::CALL, pseudo::CALL) => RelocTarget::Call,
             (bpfweld_insn::LD_IMM64, pseudo::FUNC) => RelocTarget::FuncAddr,
             (bpfweld_insn::CALL, pseudo::KFUNC_CALL) => {

@@ -281,10 +281,10 @@ fn encode(insn: Insn, endian: Endian) -> [u8; 8] {
 }
 
 fn insn(code: u8, src: u8, imm: i32) -> Insn {
-    Insn { code, dst: 0, src, off: 0, imm }
+    Insn::new(code, 0, src, 0, imm)
 }
 
-pub(crate) const EXIT: Insn = Insn { code: 0x95, dst: 0, src: 0, off: 0, imm: 0 };
+pub(crate) const EXIT: Insn = Insn::new(0x95, 0, 0, 0, 0);
 
 /// `call` of a BPF function.
 pub(crate) fn call(imm: i32) -> Insn {

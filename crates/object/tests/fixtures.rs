@@ -319,7 +319,7 @@ fn check(object: &Object) {
         // What refers to something outside is in the list.
         let listed = |slot: usize| f.relocs.iter().any(|r| r.insn as usize == slot);
         for (slot, insn) in f.insns.iter().enumerate() {
-            let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src != 0;
+            let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src() != 0;
             assert!(!refers || listed(slot), "{} at {slot}", f.name);
         }
         assert!(f.insns.last().is_some_and(|last: &Insn| !last.is_ld_imm64()));

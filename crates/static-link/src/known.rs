@@ -252,14 +252,14 @@ fn is_plain_code(
 
 /// Can it be a reference without a relocation?
 fn may_refer(insn: Insn) -> bool {
-    insn.src != 0 && (insn.code == CALL || insn.is_ld_imm64())
+    insn.src() != 0 && (insn.code == CALL || insn.is_ld_imm64())
 }
 
 fn is_plain_alone(input: &Input, section: &Section, insn: Insn, offset: u64) -> bool {
-    let is_function = match (insn.code, insn.src) {
+    let is_function = match (insn.code, insn.src()) {
         (CALL, pseudo::CALL) => true,
         (CALL, pseudo::KFUNC_CALL) => return false,
-        _ if !insn.is_ld_imm64() || insn.src == 0 => return true,
+        _ if !insn.is_ld_imm64() || insn.src() == 0 => return true,
         (_, src) if src == pseudo::FUNC => true,
         _ => return false,
     };
@@ -271,7 +271,7 @@ fn is_plain_alone(input: &Input, section: &Section, insn: Insn, offset: u64) -> 
 fn is_plain_reference(input: &Input, insn: Insn, reloc: &FileReloc) -> bool {
     let Some(symbol) = input.symbol(reloc.symbol) else { return false };
     let is_call = match reloc.kind {
-        RelocKind::Call if insn.code == CALL && matches!(insn.src, 0 | pseudo::CALL) => true,
+        RelocKind::Call if insn.code == CALL && matches!(insn.src(), 0 | pseudo::CALL) => true,
         RelocKind::LoadImm64 if insn.is_ld_imm64() => false,
         _ => return false,
     };

@@ -81,8 +81,8 @@ pub(crate) fn bare_references(
             Endian::Big => Insn::from_be(bytes),
         };
         second = insn.is_ld_imm64();
-        let is_call = insn.code == CALL && insn.src == pseudo::CALL;
-        let is_address = insn.is_ld_imm64() && insn.src == pseudo::FUNC;
+        let is_call = insn.code == CALL && insn.src() == pseudo::CALL;
+        let is_address = insn.is_ld_imm64() && insn.src() == pseudo::FUNC;
         if !is_call && !is_address || relocs.peek().is_some_and(|r| r.offset == offset) {
             continue;
         }

@@ -159,7 +159,7 @@ impl Reader<'_> {
     /// An instruction as text, with what it refers to by name.
     fn text(&self, at: usize, insn: Insn) -> String {
         let reloc = self.new.relocs.iter().find(|r| r.insn as usize == at);
-        let load = |what: String| format!("r{} = {what}", insn.dst);
+        let load = |what: String| format!("r{} = {what}", insn.dst());
         let map = |index: bpfweld::link::MapIndex| {
             let map = self.set.maps.get(index.index());
             map.map(|m| format!("{} of {}", m.name, m.label)).unwrap_or_default()
@@ -190,7 +190,7 @@ impl Reader<'_> {
             Some(f) if insn.is_bpf_call() => {
                 format!("call {} of {}", f.name, self.label(f.origin.0))
             }
-            Some(f) if insn.is_ld_imm64() && insn.src == pseudo::FUNC => {
+            Some(f) if insn.is_ld_imm64() && insn.src() == pseudo::FUNC => {
                 load(format!("function {} of {}", f.name, self.label(f.origin.0)))
             }
             _ => match insn.jump_target(at) {

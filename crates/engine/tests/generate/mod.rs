@@ -24,7 +24,7 @@ pub(crate) const PER_CPU: usize = 4;
 const QUEUE: usize = KEYED_TYPES.len();
 const SLOTS: usize = QUEUE + 2;
 /// A call of the other function, to be patched.
-const CALL_OTHER: Insn = Insn { code: 0x85, dst: 0, src: 1, off: 0, imm: 0 };
+const CALL_OTHER: Insn = Insn::new(0x85, 0, 1, 0, 0);
 
 /// One step of a program, each of one instruction or a few.
 #[derive(Clone, Debug)]

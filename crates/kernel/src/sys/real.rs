@@ -288,8 +288,8 @@ fn map_lasting(path: &Path) -> Option<&'static [u8]> {
     Some(bytes)
 }
 
-fn addr(bytes: &[u8]) -> u64 {
-    if bytes.is_empty() { 0 } else { bytes.as_ptr() as u64 }
+fn addr<T>(of: &[T]) -> u64 {
+    if of.is_empty() { 0 } else { of.as_ptr() as u64 }
 }
 
 fn addr_mut(bytes: &mut [u8]) -> u64 {
@@ -406,7 +406,7 @@ fn prog_load(program: &ProgLoad<'_>, log: Option<Log<'_>>) -> io::Result<OwnedFd
         let record = if bytes.is_empty() { 0 } else { size as u32 };
         Ok((addr(bytes), len32(bytes)? / size as u32, record))
     };
-    let (insns, insn_cnt, _) = records(program.insns, bpfweld_insn::INSN_SIZE)?;
+    let insn_cnt = u32::try_from(program.insns.len()).map_err(|_| invalid("too many"))?;
     let (func_info, func_info_cnt, func_info_rec_size) =
         records(program.func_info, FUNC_INFO_SIZE)?;
     let (line_info, line_info_cnt, line_info_rec_size) =
@@ -417,7 +417,7 @@ fn prog_load(program: &ProgLoad<'_>, log: Option<Log<'_>>) -> io::Result<OwnedFd
     let mut attr = ProgLoadAttr {
         prog_type: program.prog_type,
         insn_cnt,
-        insns,
+        insns: addr(program.insns),
         license: addr(license.as_bytes_with_nul()),
         kern_version: program.kern_version,
         prog_flags: program.prog_flags,

@@ -62,7 +62,7 @@ pub fn pass_set() -> SetBuilder {
 }
 
 pub fn ins(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
-    Insn { code, dst, src, off, imm }
+    Insn::new(code, dst, src, off, imm)
 }
 
 /// `dst = imm`

@@ -63,9 +63,9 @@ pub(super) fn emit(root: &Root<'_>) -> Code {
         code.lines.push((start as u32, format!("verdict = {}(ctx); // {then}", member.name)));
         code.insns.push(mov(R1, CTX));
         code.relocs.push(call(code.insns.len(), i));
-        code.insns.push(Insn { code: CALL, src: pseudo::CALL, imm: -1, ..Insn::default() });
+        code.insns.push(Insn::new(CALL, 0, pseudo::CALL, 0, -1));
         // The kernel looks at 32 bits of a verdict; what else is in the register is of no account.
-        code.insns.push(Insn { code: class::ALU | MOV | X, dst: R0, src: R0, ..Insn::default() });
+        code.insns.push(Insn::new(class::ALU | MOV | X, R0, R0, 0, 0));
         if root.counters {
             counters::count(&mut code, member.slot);
         }
@@ -133,7 +133,7 @@ fn decide(insns: &mut Vec<Insn>, jumps: &mut Vec<(usize, Label)>, goes_on: Verdi
 pub(super) fn tail_call(otherwise: u32) -> (Vec<Insn>, Vec<Reloc>) {
     let insns = vec![
         // r1 is the context already.
-        Insn { code: LD_IMM64, dst: R2, ..Insn::default() },
+        Insn::new(LD_IMM64, R2, 0, 0, 0),
         Insn::default(),
         mov_imm(R3, 0),
         Insn { code: CALL, imm: TAIL_CALL, ..Insn::default() },
@@ -146,7 +146,7 @@ pub(super) fn tail_call(otherwise: u32) -> (Vec<Insn>, Vec<Reloc>) {
 /// The function of a program that others are to replace. Packets come from an interface, so that it does
 /// nothing to them when it runs; the verifier does not know.
 pub(super) fn replaceable(otherwise: u32) -> Vec<Insn> {
-    let index = Insn { code: class::LDX | MEM, dst: R2, src: R1, off: INGRESS_IFINDEX, imm: 0 };
+    let index = Insn::new(class::LDX | MEM, R2, R1, INGRESS_IFINDEX, 0);
     vec![
         index,
         jump(JNE, R2, 0, 2),
@@ -167,15 +167,15 @@ fn set_distance(insns: &mut [Insn], at: usize, target: usize) {
 }
 
 pub(super) fn mov(dst: u8, src: u8) -> Insn {
-    Insn { code: class::ALU64 | MOV | X, dst, src, ..Insn::default() }
+    Insn::new(class::ALU64 | MOV | X, dst, src, 0, 0)
 }
 
 pub(super) fn mov_imm(dst: u8, imm: i32) -> Insn {
-    Insn { code: class::ALU64 | MOV, dst, imm, ..Insn::default() }
+    Insn::new(class::ALU64 | MOV, dst, 0, 0, imm)
 }
 
 pub(super) fn jump(op: u8, dst: u8, imm: i32, off: i16) -> Insn {
-    Insn { code: class::JMP | op, dst, off, imm, ..Insn::default() }
+    Insn::new(class::JMP | op, dst, 0, off, imm)
 }
 
 fn exit() -> Insn {

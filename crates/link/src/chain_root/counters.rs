@@ -68,17 +68,17 @@ pub(super) fn count(code: &mut Code, slot: u32) {
     const JEQ: u8 = 0x10;
     let alu = |op: u8, dst: u8, src: u8, imm: i32| {
         let x = if src == 0 { 0 } else { X };
-        Insn { code: class::ALU64 | op | x, dst, src, imm, ..Insn::default() }
+        Insn::new(class::ALU64 | op | x, dst, src, 0, imm)
     };
     let map = code.insns.len() + 4;
     // Slots are below COUNTER_SLOTS.
     let store = class::ST | MEM | W;
     code.insns.extend([
         mov(VERDICT, R0),
-        Insn { code: store, dst: FRAME, off: KEY, imm: slot as i32, ..Insn::default() },
+        Insn::new(store, FRAME, 0, KEY, slot as i32),
         mov(R2, FRAME),
         alu(ADD, R2, 0, KEY.into()),
-        Insn { code: LD_IMM64, dst: R1, ..Insn::default() },
+        Insn::new(LD_IMM64, R1, 0, 0, 0),
         Insn::default(),
         Insn { code: CALL, imm: MAP_LOOKUP_ELEM, ..Insn::default() },
         // Never null; the verifier wants to be told.
@@ -88,9 +88,9 @@ pub(super) fn count(code: &mut Code, slot: u32) {
         mov_imm(R1, UNKNOWN),
         alu(LSH, R1, 0, 3),
         alu(ADD, R0, R1, 0),
-        Insn { code: class::LDX | MEM | DW, dst: R2, src: R0, ..Insn::default() },
+        Insn::new(class::LDX | MEM | DW, R2, R0, 0, 0),
         alu(ADD, R2, 0, 1),
-        Insn { code: class::STX | MEM | DW, dst: R0, src: R2, ..Insn::default() },
+        Insn::new(class::STX | MEM | DW, R0, R2, 0, 0),
         mov(R0, VERDICT),
     ]);
     code.relocs.push(Reloc { insn: map as u32, target: RelocTarget::Map(MapId(0)) });

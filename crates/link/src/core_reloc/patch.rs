@@ -77,7 +77,7 @@ fn immediate64(
     let Some([low, high]) = insns.get(index..).and_then(|rest| rest.first_chunk::<2>()) else {
         return Err(CoreProblem::LdImm64);
     };
-    let bare = Insn { imm: 0, ..*high } == Insn::default() && low.src == 0 && low.off == 0;
+    let bare = Insn { imm: 0, ..*high } == Insn::default() && low.src() == 0 && low.off == 0;
     if !low.is_ld_imm64() || !bare {
         return Err(CoreProblem::LdImm64);
     }

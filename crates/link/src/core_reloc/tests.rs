@@ -127,12 +127,12 @@ fn bits(name: &str, type_id: TypeId, bit_offset: u32, bitfield_size: u32) -> Mem
 
 /// `rX = imm`.
 fn mov(imm: i32) -> Insn {
-    Insn { code: 0xb7, dst: 3, imm, ..Insn::default() }
+    Insn::new(0xb7, 3, 0, 0, imm)
 }
 
 /// `rX = *(size *)(rY + off)`, by the opcode.
 fn load(code: u8, off: i16) -> Insn {
-    Insn { code, dst: 1, src: 2, off, imm: 0 }
+    Insn::new(code, 1, 2, off, 0)
 }
 
 const LDX_B: u8 = 0x71;
@@ -143,7 +143,7 @@ const LDX_DW: u8 = 0x79;
 /// `rX = imm64`.
 fn load_imm64(value: u64) -> [Insn; 2] {
     [
-        Insn { code: LD_IMM64, dst: 4, imm: value as u32 as i32, ..Insn::default() },
+        Insn::new(LD_IMM64, 4, 0, 0, value as u32 as i32),
         Insn { imm: (value >> 32) as i32, ..Insn::default() },
     ]
 }

@@ -165,7 +165,7 @@ pub(super) fn listing(image: &Image, f: usize) -> Option<Vec<Inst>> {
             lines += 1;
         }
         let line = lines.checked_sub(1);
-        let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src == pseudo::FUNC;
+        let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src() == pseudo::FUNC;
         // What a backend is yet to patch is as the compiler left it.
         let callee = match refers && reloc.is_none() {
             true => Some(starting(image, i64::from(place) + 1 + i64::from(insn.imm))?),

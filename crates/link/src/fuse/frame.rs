@@ -137,7 +137,7 @@ impl Walk<'_> {
             // The frame of a function that went inline, below this one.
             state[usize::from(FP)] = Class::Other;
         }
-        let (dst, src) = (usize::from(insn.dst.min(FP)), usize::from(insn.src.min(FP)));
+        let (dst, src) = (usize::from(insn.dst().min(FP)), usize::from(insn.src().min(FP)));
         match insn.class() {
             class::LD if insn.is_ld_imm64() => state[dst] = Class::Other,
             class::LD => clobber(state),

@@ -48,7 +48,7 @@ fn is_plain_use(insn: Insn) -> bool {
     match insn.class() {
         class::LDX => insn.off < 0,
         class::ST => insn.off < 0,
-        class::STX => insn.dst == FP && insn.src != FP && insn.off < 0,
+        class::STX => insn.dst() == FP && insn.src() != FP && insn.off < 0,
         class::ALU64 => is_copy(insn),
         _ => false,
     }
@@ -104,7 +104,7 @@ pub(super) fn inline<'b>(
             };
             let slot = |i: usize| (-(frame as i32) - SLOT * (i as i32 + 1)) as i16;
             for (i, &reg) in site.saved.iter().enumerate() {
-                let store = Insn { code: STORE64, dst: FP, src: reg, off: slot(i), imm: 0 };
+                let store = Insn::new(STORE64, FP, reg, slot(i), 0);
                 out[place].insts.push(Inst { own: false, ..inst.beside(store) });
             }
             let first = out.len();
@@ -112,7 +112,7 @@ pub(super) fn inline<'b>(
             out[place].end = End::Goto(first);
             out.extend(callee.blocks.iter().map(|b| site.block(b, shift, first, behind)));
             let fills = site.saved.iter().enumerate().map(|(i, &reg)| {
-                let load = Insn { code: LOAD64, dst: reg, src: FP, off: slot(i), imm: 0 };
+                let load = Insn::new(LOAD64, reg, FP, slot(i), 0);
                 Inst { own: false, ..inst.beside(load) }
             });
             // Reached by jumps of the callee; the rest of the caller's block follows here.
@@ -188,7 +188,7 @@ impl Site {
         let mut open: Vec<(u8, usize)> = Vec::new();
         for inst in &block.insts {
             let mut inst = self.rename(*inst, shift);
-            if self.shared == Some(inst.insn.dst) && is_copy(inst.insn) && inst.insn.src == 1 {
+            if self.shared == Some(inst.insn.dst()) && is_copy(inst.insn) && inst.insn.src() == 1 {
                 continue;
             }
             if shift == 0 {
@@ -200,7 +200,7 @@ impl Site {
             if let Some(known) = known {
                 let (reg, at) = open.swap_remove(known);
                 let folded = inst.insn.imm.checked_sub(shift);
-                let adds = inst.insn.code == ADD64_IMM && inst.insn.dst == reg;
+                let adds = inst.insn.code == ADD64_IMM && inst.insn.dst() == reg;
                 match folded.filter(|_| adds) {
                     Some(imm) => inst.insn.imm = imm,
                     None => insert_shift(&mut insts, &mut open, at, reg, shift),
@@ -213,10 +213,10 @@ impl Site {
                 let (reg, at) = open.swap_remove(known);
                 insert_shift(&mut insts, &mut open, at, reg, shift);
             }
-            let copies = is_copy(inst.insn) && inst.insn.src == FP;
+            let copies = is_copy(inst.insn) && inst.insn.src() == FP;
             insts.push(inst);
             if copies {
-                open.push((inst.insn.dst, insts.len()));
+                open.push((inst.insn.dst(), insts.len()));
             }
         }
         while let Some((reg, at)) = open.pop() {
@@ -241,14 +241,14 @@ impl Site {
         let insn = &mut inst.insn;
         // In a call and in a 64-bit immediate load, `src` says of what kind it is.
         if !is_call {
-            insn.dst = name(insn.dst);
+            *insn = insn.with_dst(name(insn.dst()));
             if !insn.is_ld_imm64() {
-                insn.src = name(insn.src);
+                *insn = insn.with_src(name(insn.src()));
             }
         }
         let base = match insn.class() {
-            class::LDX => insn.src,
-            class::ST | class::STX => insn.dst,
+            class::LDX => insn.src(),
+            class::ST | class::STX => insn.dst(),
             _ => 0,
         };
         if base == FP {
@@ -261,7 +261,7 @@ impl Site {
 }
 
 fn insert_shift(insts: &mut Vec<Inst>, open: &mut [(u8, usize)], at: usize, reg: u8, shift: i32) {
-    let add = Insn { code: ADD64_IMM, dst: reg, src: 0, off: 0, imm: -shift };
+    let add = Insn::new(ADD64_IMM, reg, 0, 0, -shift);
     let like = insts[at - 1];
     insts.insert(at, like.beside(add));
     for (_, other) in open.iter_mut().filter(|(_, other)| *other > at) {
@@ -275,7 +275,7 @@ fn holder(code: &[Inst], reg: u8) -> Option<u8> {
     for inst in code.iter().rev() {
         let insn = inst.insn;
         if is_copy(insn) {
-            let other = match (insn.dst, insn.src) {
+            let other = match (insn.dst(), insn.src()) {
                 (dst, src) if dst == reg => Some(src),
                 (dst, src) if src == reg => Some(dst),
                 _ => None,
@@ -301,8 +301,8 @@ fn holder(code: &[Inst], reg: u8) -> Option<u8> {
 fn copy_of_argument(callee: &Body) -> Option<u8> {
     let start = callee.blocks.first()?;
     let copy = start.insts.iter().find_map(|inst| {
-        if is_copy(inst.insn) && inst.insn.src == 1 && (6..=9).contains(&inst.insn.dst) {
-            return Some(Some(inst.insn.dst));
+        if is_copy(inst.insn) && inst.insn.src() == 1 && (6..=9).contains(&inst.insn.dst()) {
+            return Some(Some(inst.insn.dst()));
         }
         inst.reg_use().writes.has(1).then_some(None)
     })??;

@@ -555,7 +555,7 @@ fn put(new: &mut Image, old: &Image, inst: &Inst, starts: &[u32], at: u32) {
     if let Some(callee) = inst.callee {
         // Programs have at most a million instructions.
         insn.imm = starts[callee as usize] as i32 - at as i32 - 1;
-        debug_assert!(insn.is_bpf_call() || insn.src == pseudo::FUNC);
+        debug_assert!(insn.is_bpf_call() || insn.src() == pseudo::FUNC);
     }
     new.insns.push(insn);
     if insn.is_ld_imm64() {

@@ -8,7 +8,7 @@ use super::*;
 use crate::image::{ImageTarget, InstanceId, MapIndex};
 
 fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
-    Insn { code, dst, src, off, imm }
+    Insn::new(code, dst, src, off, imm)
 }
 
 fn mov(dst: u8, imm: i32) -> Insn {
@@ -49,7 +49,7 @@ fn image(functions: &[&[Insn]]) -> Image {
     }
     let mut insns: Vec<Insn> = functions.concat();
     for (at, insn) in insns.iter_mut().enumerate() {
-        if insn.is_bpf_call() || insn.is_ld_imm64() && insn.src == pseudo::FUNC {
+        if insn.is_bpf_call() || insn.is_ld_imm64() && insn.src() == pseudo::FUNC {
             insn.imm = starts[insn.imm as usize] as i32 - at as i32 - 1;
         }
     }
@@ -198,9 +198,9 @@ fn registers_that_the_caller_reads_again_are_kept() {
     let (insns, report) = fused(&image(&[&code, &member]));
     assert_eq!(report.fused.len(), 1);
     // r7 shares the root's r6; r8 is saved.
-    let saved = insns.iter().filter(|i| i.code == 0x7b && i.dst == 10).collect::<Vec<_>>();
+    let saved = insns.iter().filter(|i| i.code == 0x7b && i.dst() == 10).collect::<Vec<_>>();
     assert_eq!(saved.len(), 1, "{insns:?}");
-    assert_eq!((saved[0].src, saved[0].off), (8, -8));
+    assert_eq!((saved[0].src(), saved[0].off), (8, -8));
     assert!(insns.contains(&insn(0x79, 8, 10, -8, 0)));
     assert!(insns.contains(&insn(0x61, 8, 6, 12, 0)));
     assert!(insns.contains(&insn(0x61, 0, 6, 12, 0)));

@@ -108,9 +108,9 @@ fn rewrite(
                     End::Goto(if holds { taken } else { next })
                 }
                 None => {
-                    test.insn.dst = home(numbers, test.insn.dst, &regs);
+                    test.insn = test.insn.with_dst(home(numbers, test.insn.dst(), &regs));
                     if test.insn.code & 8 != 0 {
-                        test.insn.src = home(numbers, test.insn.src, &regs);
+                        test.insn = test.insn.with_src(home(numbers, test.insn.src(), &regs));
                     }
                     let end = End::Branch { test, taken, next };
                     if end != block.end {
@@ -132,7 +132,7 @@ fn rewritten(
     inst: &Inst,
     regs: &mut State,
 ) -> Option<Inst> {
-    let dst = usize::from(inst.insn.dst.min(FP));
+    let dst = usize::from(inst.insn.dst().min(FP));
     let new = better(numbers, inst, regs);
     if numbers.is_bound(inst, regs) {
         let before = *regs;
@@ -140,8 +140,7 @@ fn rewritten(
         return match (0..10).find(|&r| before[r] == regs[dst]) {
             Some(same) if same == dst => None,
             Some(same) => {
-                let copy =
-                    Insn { code: MOV64, dst: inst.insn.dst, src: same as u8, ..Default::default() };
+                let copy = Insn::new(MOV64, inst.insn.dst(), same as u8, 0, 0);
                 Some(inst.beside(copy))
             }
             None => Some(new),
@@ -164,7 +163,7 @@ fn is_kind(numbers: &Numbers, number: Number) -> bool {
 fn better(numbers: &Numbers, inst: &Inst, regs: &State) -> Inst {
     let mut inst = *inst;
     if inst.insn.class() == class::LDX || is_copy(&inst) {
-        inst.insn.src = home(numbers, inst.insn.src, regs);
+        inst.insn = inst.insn.with_src(home(numbers, inst.insn.src(), regs));
     }
     inst
 }
@@ -202,7 +201,7 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
     for (id, holders) in holders_of_context(body).into_iter().enumerate() {
         let Some(mut holders) = holders else { continue };
         for (at, inst) in body.blocks[id].insts.iter().enumerate() {
-            if numbers.field(inst).is_some() && holders.has(inst.insn.src) {
+            if numbers.field(inst).is_some() && holders.has(inst.insn.src()) {
                 loads.entry(inst.insn.off).or_default().push((id, at));
             }
             holders = holders_behind(inst, holders);
@@ -215,7 +214,7 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
     bpfweld_btf::order::sort_by(&mut copies, |a, b| b.cmp(a));
     for ((id, at), reg) in copies {
         let load = body.blocks[id].insts[at];
-        let copy = Insn { code: MOV64, dst: reg, src: load.insn.dst, off: 0, imm: 0 };
+        let copy = Insn::new(MOV64, reg, load.insn.dst(), 0, 0);
         body.blocks[id].insts.insert(at + 1, load.beside(copy));
     }
 }
@@ -244,8 +243,8 @@ fn holders_of_context(body: &Body) -> Vec<Option<Regs>> {
 /// Which registers hold the context pointer behind an instruction.
 fn holders_behind(inst: &Inst, before: Regs) -> Regs {
     let behind = before.without(inst.reg_use().writes);
-    match is_copy(inst) && before.has(inst.insn.src) {
-        true => behind.or(Regs::one(inst.insn.dst)),
+    match is_copy(inst) && before.has(inst.insn.src()) {
+        true => behind.or(Regs::one(inst.insn.dst())),
         false => behind,
     }
 }
@@ -399,7 +398,7 @@ fn sink(body: &mut Body, live: &[Regs]) -> bool {
             at -= 1;
             let inst = body.blocks[id].insts[at];
             let used = inst.reg_use();
-            let dst = inst.insn.dst;
+            let dst = inst.insn.dst();
             if is_constant(&inst) && !touched.has(dst) {
                 let sides = [live[taken].has(dst), live[next].has(dst)];
                 let side = match sides {
@@ -500,8 +499,8 @@ fn is_idle(inst: &Inst, live: Regs) -> bool {
         class::LD => insn.is_ld_imm64(),
         _ => false,
     };
-    let nothing = is_copy(inst) && insn.dst == insn.src;
-    pure && inst.poisoned.is_none() && (nothing || !live.has(insn.dst))
+    let nothing = is_copy(inst) && insn.dst() == insn.src();
+    pure && inst.poisoned.is_none() && (nothing || !live.has(insn.dst()))
 }
 
 /// Drops what is not reached, joins what runs on.

@@ -349,7 +349,7 @@ impl Numbers {
                 true => Some(self.bound(block, at, insn.off, regs)),
                 false => self.result(inst, regs),
             };
-            let dst = insn.dst.min(FP);
+            let dst = insn.dst().min(FP);
             if made.is_some() || dst < FP {
                 regs[usize::from(dst)] = made.unwrap_or_else(|| self.number(outcome(dst)));
             }
@@ -373,7 +373,7 @@ impl Numbers {
         let insn = inst.insn;
         let of = |reg: u8| regs[usize::from(reg.min(FP))];
         match insn.class() {
-            class::LD if insn.is_ld_imm64() && insn.src == 0 && inst.reloc.is_none() => {
+            class::LD if insn.is_ld_imm64() && insn.src() == 0 && inst.reloc.is_none() => {
                 let low = u64::from(insn.imm.cast_unsigned());
                 let high = u64::from(inst.high.cast_unsigned());
                 Some(self.number(Value::Const(high << 32 | low)))
@@ -388,30 +388,33 @@ impl Numbers {
                     return None;
                 }
                 if op == 0xb0 && by_reg && wide {
-                    return Some(of(insn.src));
+                    return Some(of(insn.src()));
                 }
                 let operand = match by_reg {
-                    true => self.constant(of(insn.src)),
+                    true => self.constant(of(insn.src())),
                     false => Some(imm.cast_unsigned()),
                 };
-                if op == 0x00 && wide && operand.is_some() && self.constant(of(insn.dst)).is_none()
+                if op == 0x00
+                    && wide
+                    && operand.is_some()
+                    && self.constant(of(insn.dst())).is_none()
                 {
                     let by = operand?.cast_signed();
-                    return Some(self.sum(of(insn.dst), by));
+                    return Some(self.sum(of(insn.dst()), by));
                 }
-                let dst = self.constant(of(insn.dst));
+                let dst = self.constant(of(insn.dst()));
                 if let Some(value) = arithmetic(op, wide, dst, operand) {
                     return Some(self.number(Value::Const(value)));
                 }
                 let b = match by_reg {
-                    true => of(insn.src),
+                    true => of(insn.src()),
                     false => self.number(Value::Const(imm.cast_unsigned())),
                 };
-                let a = if op == 0xb0 { b } else { of(insn.dst) };
+                let a = if op == 0xb0 { b } else { of(insn.dst()) };
                 Some(self.number(Value::Outgrowth(insn.code, a, b)))
             }
             class::LDX if insn.code & 0xe0 == 0x60 => {
-                let (bound, off) = self.in_packet(of(insn.src), insn.off)?;
+                let (bound, off) = self.in_packet(of(insn.src()), insn.off)?;
                 let len = i64::from(length(insn.code));
                 let mut contents = regs[CONTENTS];
                 // Stores elsewhere in the packet, seen from the same bound, have not changed it.
@@ -449,7 +452,7 @@ impl Numbers {
         let other = Value::Outcome(place.0, place.1, CONTENTS as u8);
         match insn.class() {
             class::ST | class::STX => {
-                let base = regs[usize::from(insn.dst.min(FP))];
+                let base = regs[usize::from(insn.dst().min(FP))];
                 let root = match self.value(base)? {
                     Value::Sum(root, _) => self.value(root)?,
                     value => value,
@@ -499,7 +502,7 @@ impl Numbers {
 
     /// A load of one of the packet's bounds from the context?
     pub(super) fn is_bound(&self, inst: &Inst, regs: &State) -> bool {
-        self.field(inst).is_some() && self.is_context(regs[usize::from(inst.insn.src.min(FP))])
+        self.field(inst).is_some() && self.is_context(regs[usize::from(inst.insn.src().min(FP))])
     }
 
     /// Which of the packet's bounds an instruction loads if it loads from the context.
@@ -522,9 +525,9 @@ impl Numbers {
 
     /// What a conditional jump compares.
     pub(super) fn operands(&mut self, insn: Insn, regs: &State) -> (Number, Number) {
-        let a = regs[usize::from(insn.dst.min(FP))];
+        let a = regs[usize::from(insn.dst().min(FP))];
         let b = match insn.code & 8 != 0 {
-            true => regs[usize::from(insn.src.min(FP))],
+            true => regs[usize::from(insn.src().min(FP))],
             false => self.number(Value::Const(i64::from(insn.imm).cast_unsigned())),
         };
         (a, b)

@@ -161,7 +161,7 @@ pub(super) fn redirect(image: u16, site: u32, helper: u32) -> Option<(Code, Code
 
 impl Code {
     fn op(&mut self, code: u8, dst: u8, src: u8, off: i16, imm: i32) {
-        self.insns.push(Insn { code, dst, src, off, imm });
+        self.insns.push(Insn::new(code, dst, src, off, imm));
     }
 
     /// `dst = &value`.

@@ -152,7 +152,7 @@ fn traced(set: &ImageSet, image: &Image, detail: Detail) -> TracedImage {
                     let from = image.functions.get(caller).map(|f| f.origin.0);
                     bound[to] |= from != image.functions.get(to).map(|f| f.origin.0);
                 }
-                callback[to] |= insn.is_ld_imm64() && insn.src == pseudo::FUNC;
+                callback[to] |= insn.is_ld_imm64() && insn.src() == pseudo::FUNC;
             }
             at += insn.slots();
         }
@@ -365,7 +365,7 @@ fn map_in_r1(
         if insn.code == 0 {
             continue;
         }
-        if insn.is_ld_imm64() && insn.dst == wanted {
+        if insn.is_ld_imm64() && insn.dst() == wanted {
             let slot = function.start + at as u32;
             let reloc = image.relocs.binary_search_by_key(&slot, |r| r.insn).ok()?;
             return match image.relocs.get(reloc)?.target {
@@ -374,8 +374,8 @@ fn map_in_r1(
             };
         }
         let copy = insn.code == 0xbf && insn.off == 0;
-        if copy && insn.dst == wanted {
-            wanted = insn.src;
+        if copy && insn.dst() == wanted {
+            wanted = insn.src();
         } else if insn.reg_use().writes.has(wanted)
             || insn.is_jump() && insn.code == bpfweld_insn::JA
         {
@@ -389,10 +389,10 @@ fn map_in_r1(
 mod tests {
     use super::*;
 
-    const EXIT: Insn = Insn { code: 0x95, dst: 0, src: 0, off: 0, imm: 0 };
+    const EXIT: Insn = Insn::new(0x95, 0, 0, 0, 0);
 
     fn mov(dst: u8, src: u8) -> Insn {
-        Insn { code: 0xbf, dst, src, ..Insn::default() }
+        Insn::new(0xbf, dst, src, 0, 0)
     }
 
     fn helper(number: i32) -> Insn {
@@ -415,7 +415,7 @@ mod tests {
         assert!(sets_r0(&[mov(0, 1), EXIT]));
         assert!(sets_r0(&[helper(6), EXIT]));
         assert!(!sets_r0(&[EXIT]));
-        let skip = Insn { code: 0x15, dst: 1, off: 1, ..Insn::default() };
+        let skip = Insn::new(0x15, 1, 0, 1, 0);
         assert!(!sets_r0(&[skip, mov(0, 1), EXIT]));
         assert!(!sets_r0(&[mov(6, 1), EXIT]));
     }

@@ -147,7 +147,7 @@ fn calls(image: &Image, made: &mut Image, slots: &[u32], starts: &BTreeMap<u32, 
     let mut at = 0;
     while let Some(insn) = image.insns.get(at) {
         let open = image.relocs.binary_search_by_key(&(at as u32), |r| r.insn).is_ok();
-        let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src == pseudo::FUNC;
+        let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src() == pseudo::FUNC;
         if refers && !open {
             let target = at as i64 + 1 + i64::from(insn.imm);
             let target = u32::try_from(target).ok().and_then(|t| starts.get(&t));

@@ -238,7 +238,7 @@ fn references_by_number_are_refused() {
         let (_, problem) = reloc_problem(program(&[&load(src, 3)[..], &[EXIT]].concat()).fails());
         assert!(matches!(problem, R::ByNumber(_)), "{src}: {problem}");
     }
-    let kfunc = Insn { src: 2, ..call(77) };
+    let kfunc = call(77).with_src(2);
     let (_, problem) = reloc_problem(program(&[kfunc, EXIT]).fails());
     assert_eq!(problem, R::ByNumber("a kernel function"));
     // A constant, a helper, an indirect call.

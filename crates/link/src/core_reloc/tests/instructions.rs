@@ -164,7 +164,7 @@ fn immediates_of_64_bits() {
     // Cut short, a map reference, a second half that is none.
     let [low, high] = load_imm64(4);
     let bad: [&[Insn]; 4] =
-        [&[low], &[Insn { src: 1, ..low }, high], &[low, Insn { off: 1, ..high }], &[low, mov(0)]];
+        [&[low], &[low.with_src(1), high], &[low, Insn { off: 1, ..high }], &[low, mov(0)]];
     for insns in bad {
         let mut insns = insns.to_vec();
         let refused = same(8).apply(FieldByteOffset, "0:0", &mut insns);
