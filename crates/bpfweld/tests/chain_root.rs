@@ -20,7 +20,7 @@ const PACKET: [u8; 64] = [0; 64];
 /// A program that returns this number.
 fn returns(verdict: i32) -> Arc<Object> {
     let mut object = generate(&Root { name: "constant", ..Root::new(&[]) }).unwrap();
-    let set = object.functions[0].insns.iter_mut().find(|i| i.imm == 2).unwrap();
+    let set = object.functions[0].insns.to_mut().iter_mut().find(|i| i.imm == 2).unwrap();
     set.imm = verdict;
     Arc::new(object)
 }

@@ -15,12 +15,14 @@ pub(crate) fn set(object: &mut Object, name: &str, value: &str) -> Result<(), St
                 continue;
             }
             let bytes = encode(&btf, ty.type_id(), value)?;
-            if data.kind == DataKind::Bss && data.bytes.is_empty() {
-                data.bytes = vec![0; data.size as usize];
+            let mut contents = data.bytes.to_vec();
+            if data.kind == DataKind::Bss && contents.is_empty() {
+                contents = vec![0; data.size as usize];
             }
             let start = var.offset as usize;
-            let place = data.bytes.get_mut(start..start.saturating_add(bytes.len()));
+            let place = contents.get_mut(start..start.saturating_add(bytes.len()));
             place.ok_or("it lies outside its section")?.copy_from_slice(&bytes);
+            data.bytes = contents.into();
             return Ok(());
         }
     }

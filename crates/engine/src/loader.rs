@@ -370,7 +370,7 @@ impl Maker<'_> {
             MapContent::Defined(spec) => (self.shape(spec), Vec::new()),
             MapContent::Data { kind, size, bytes, .. } => {
                 let flags = if *kind == DataKind::Rodata { RDONLY_PROG } else { 0 };
-                (data(*size, flags), bytes.clone())
+                (data(*size, flags), bytes.to_vec())
             }
             MapContent::Kconfig { size, vars, .. } => {
                 let config = self.options.kconfig.clone().unwrap_or_default();

@@ -22,7 +22,7 @@ pub const INSN_SIZE: usize = 8;
 /// One instruction slot (RFC 9669, section 3), laid out as the kernel's (`struct bpf_insn`).
 ///
 /// A 64-bit immediate load is two slots: the second has all but `imm` zero, which holds the upper half.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 // Packed, so that one may lie anywhere in a file's bytes.
 #[repr(C, packed)]
 pub struct Insn {
@@ -120,6 +120,12 @@ impl Insn {
         Self::new(self.code, self.dst(), src, self.off, self.imm)
     }
 
+    /// The instructions that these bytes are to this machine; what is left behind whole slots does not
+    /// count.
+    pub fn in_bytes(bytes: &[u8]) -> &[Self] {
+        bytemuck::must_cast_slice(bytes.as_chunks::<INSN_SIZE>().0)
+    }
+
     /// Decodes one slot of a little-endian object.
     pub fn from_le(b: [u8; INSN_SIZE]) -> Self {
         let (off, imm) = ([b[2], b[3]], [b[4], b[5], b[6], b[7]]);
@@ -172,6 +178,10 @@ mod tests {
         assert_eq!(insn.with_dst(3).with_src(12).fields(), (0x7b, 3, 12, -8, 0x0102_0304));
         let little = [0x7b, 0x1a, 0xf8, 0xff, 4, 3, 2, 1];
         assert_eq!(insn.to_le(), little);
+        let native = if cfg!(target_endian = "little") { Insn::from_le } else { Insn::from_be };
+        let bytes: Vec<u8> = (0..21).collect();
+        let (slots, _) = bytes[1..].as_chunks();
+        assert_eq!(Insn::in_bytes(&bytes[1..]), [native(slots[0]), native(slots[1])]);
         assert_eq!(Insn::from_le(little), insn);
         assert_eq!(Insn::from_be([0x7b, 0xa1, 0xff, 0xf8, 1, 2, 3, 4]), insn);
     }

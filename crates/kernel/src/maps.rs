@@ -248,7 +248,7 @@ impl MapMaker<'_> {
             }
             MapContent::Data { kind, size, bytes, datasec } => {
                 let read_only = *kind == DataKind::Rodata;
-                let filled = (!bytes.is_empty()).then_some(bytes.as_slice());
+                let filled = (!bytes.is_empty()).then_some(&bytes[..]);
                 self.make_data(map, *size, filled, *datasec, read_only)
             }
             MapContent::Kconfig { size, datasec, .. } => {

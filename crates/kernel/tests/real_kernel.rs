@@ -15,7 +15,7 @@ use bpfweld_kernel::{
 use bpfweld_link::{
     ImageTarget, KconfigVar, KernelRef, MapContent, MapSpec, SlotRef, kconfig::Config,
 };
-use bpfweld_object::{AttachType, DataKind, ExternId, KconfigType, ProgramType};
+use bpfweld_object::{AttachType, Bytes, DataKind, ExternId, KconfigType, ProgramType};
 use common::*;
 
 #[test]
@@ -361,11 +361,11 @@ fn bad_maps_are_named() {
     let mut set = SetBuilder::new();
     set.map(
         ".bss",
-        MapContent::Data { kind: DataKind::Bss, size: 0, bytes: vec![], datasec: None },
+        MapContent::Data { kind: DataKind::Bss, size: 0, bytes: Bytes::new(), datasec: None },
     );
     assert!(load(&set.finish(), &features).unwrap_err().to_string().contains("empty"));
     let content =
-        MapContent::Data { kind: DataKind::Data, size: 4, bytes: vec![0; 5], datasec: None };
+        MapContent::Data { kind: DataKind::Data, size: 4, bytes: vec![0; 5].into(), datasec: None };
     let mut set = SetBuilder::new();
     set.map(".data", content);
     assert!(load(&set.finish(), &features).unwrap_err().to_string().contains("5 bytes"));

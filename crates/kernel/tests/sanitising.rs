@@ -120,7 +120,8 @@ fn set() -> ImageSet {
     }
     let datasec = Some(b.add_datasec(".data", offset, &section));
     let bytes = vec![1; offset as usize];
-    let content = MapContent::Data { kind: DataKind::Data, size: offset, bytes, datasec };
+    let content =
+        MapContent::Data { kind: DataKind::Data, size: offset, bytes: bytes.into(), datasec };
     let data = set.map(".data", content);
     set.defined(
         "states",

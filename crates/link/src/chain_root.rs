@@ -257,7 +257,14 @@ pub fn generate(root: &Root<'_>) -> Result<Object, RootError> {
                 frags: root.frags,
                 ..ProgramSpec::unknown()
             }),
-            body: Body { insns, relocs, btf_func: Some(func), lines, ..Body::default() }.into(),
+            body: Body {
+                insns: insns.into(),
+                relocs,
+                btf_func: Some(func),
+                lines,
+                ..Body::default()
+            }
+            .into(),
         }],
         maps,
         data: Vec::new(),
@@ -291,7 +298,7 @@ pub fn tail_caller(name: &str, otherwise: u32, frags: bool) -> Result<Object, Ro
     if let Some(function) = object.functions.first_mut() {
         function.lines = Lines::default();
         let (insns, relocs) = code::tail_call(otherwise);
-        function.insns = insns;
+        function.insns = insns.into();
         function.relocs = relocs;
     }
     Ok(object)
@@ -308,7 +315,7 @@ pub fn replaceable(name: &str, otherwise: u32, frags: bool) -> Result<Object, Ro
     object.name = name.into();
     if let Some(function) = object.functions.first_mut() {
         function.lines = Lines::default();
-        function.insns = code::replaceable(otherwise);
+        function.insns = code::replaceable(otherwise).into();
     }
     Ok(object)
 }

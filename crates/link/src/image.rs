@@ -4,7 +4,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use bpfweld_btf::{Btf, TypeId};
+use bpfweld_btf::{Btf, Bytes, TypeId};
 use bpfweld_insn::Insn;
 use bpfweld_object::{DataKind, ExternId, FuncId, KconfigType, ProgramSpec};
 
@@ -246,7 +246,7 @@ pub enum MapContent {
         /// Size in bytes.
         size: u32,
         /// Contents; empty for zeros.
-        bytes: Vec<u8>,
+        bytes: Bytes,
         /// The DATASEC in [`ImageSet::btf`].
         datasec: Option<TypeId>,
     },

@@ -101,7 +101,7 @@ impl Maker {
             offset,
             linkage,
             program: xdp.then_some(spec),
-            body: Body { insns, relocs, btf_func, ..Body::default() }.into(),
+            body: Body { insns: insns.into(), relocs, btf_func, ..Body::default() }.into(),
         });
         self
     }
@@ -370,7 +370,7 @@ fn maps_are_counted() {
                         kind: DataKind::Data,
                         align: 4,
                         size: 4,
-                        bytes: vec![0; 4],
+                        bytes: vec![0; 4].into(),
                         datasec: None,
                         vars: Vec::new(),
                     })
@@ -392,8 +392,9 @@ fn instructions_are_counted() {
         let object = named(named(object, "f1"), "f2").edit(|o| {
             for (function, count) in o.functions[1..].iter_mut().zip(counts) {
                 let mut body = (*function.body).clone();
-                body.insns = vec![body.insns[0]; count - 1];
-                body.insns.push(Insn { code: EXIT, ..Insn::default() });
+                let mut insns = vec![body.insns[0]; count - 1];
+                insns.push(Insn { code: EXIT, ..Insn::default() });
+                body.insns = insns.into();
                 function.body = body.into();
             }
             let offset = o.functions[1].offset;
@@ -453,7 +454,7 @@ fn entry_programs_go_in_as_global_functions_unless_asked_or_without_types() {
 #[test]
 fn licences_are_never_upgraded() {
     let gpl_only = |o: &mut Object| {
-        o.functions[0].insns.insert(0, Insn { code: CALL, imm: 6, ..Insn::default() });
+        o.functions[0].insns.to_mut().insert(0, Insn { code: CALL, imm: 6, ..Insn::default() });
     };
     let lib = |licence| Maker::new("lib").licence(licence).entry("f", &[]);
     let set = link(&[caller().done(), lib("Proprietary").done()]).unwrap();
@@ -497,7 +498,7 @@ fn other_program_types_are_refused_and_frags_is_the_and() {
 #[test]
 fn a_tail_calling_target_stays_global() {
     let tail = |o: &mut Object| {
-        o.functions[0].insns.insert(0, Insn { code: CALL, imm: 12, ..Insn::default() });
+        o.functions[0].insns.to_mut().insert(0, Insn { code: CALL, imm: 12, ..Insn::default() });
     };
     let lib = Maker::new("lib").entry("f", &[]).edit(tail).done();
     let mut link = Link::new();
@@ -545,7 +546,7 @@ fn a_stack_that_outgrows_the_kernels_is_told() {
             let store = Insn::new(0x7a, 10, 0, -n, 0);
             // In front of nothing that is relocated: at the end, before the return.
             let end = o.functions[0].insns.len() - 2;
-            o.functions[0].insns.insert(end, store);
+            o.functions[0].insns.to_mut().insert(end, store);
         }
     };
     let lib = |n| Maker::new("lib").entry("f", &[]).edit(store(n)).done();

@@ -10,8 +10,9 @@ use crate::data::DataIndex;
 use crate::elf::Elf;
 use crate::error::{ReadError, ReadProblem};
 use crate::externs::ExternIndex;
-use crate::functions::{Code, FunctionPlace, check_loads, decode, linkage};
+use crate::functions::{Code, FunctionPlace, check_loads, linkage};
 use crate::info;
+use crate::insns::Insns;
 use crate::jump_tables::JumpTables;
 use crate::kept::Kept;
 use crate::maps::MapIndex;
@@ -184,7 +185,8 @@ impl Later {
             let Some(symbol) = elf.symbol(place.symbol) else { continue };
             let Some(section) = elf.section(place.section) else { continue };
             let name = elf.symbol_name(&symbol)?;
-            let insns = decode(place.bytes(elf), elf.endian);
+            let insns =
+                Insns::of(self.kept.part(place.section, place.offset, place.end), elf.endian);
             check_loads(&insns).map_err(|(slot, problem)| ReadProblem::Function {
                 section: section.name.to_owned(),
                 function: name.to_owned(),

@@ -6,6 +6,7 @@ use bpfweld_btf::{Kind, Linkage, Type, TypeId, order};
 
 use crate::elf::{Elf, Section};
 use crate::error::{ReadProblem, VariableProblem};
+use crate::kept::Kept;
 use crate::model::{DataId, DataSection, DataVar};
 use crate::roles::{Role, Symbols};
 use crate::types::TypeIndex;
@@ -35,6 +36,7 @@ impl DataIndex {
 impl Data {
     pub(crate) fn read(
         elf: &Elf<'_>,
+        kept: &Kept,
         types: &TypeIndex<'_>,
         places: &Places<'_>,
         notes: &mut Vec<String>,
@@ -63,7 +65,7 @@ impl Data {
                 kind,
                 size,
                 align: u32::try_from(section.align.max(1)).unwrap_or(u32::MAX),
-                bytes: section.data.to_vec(),
+                bytes: kept.data(index),
                 datasec: datasec.map(|d| d.id()),
                 vars: vars
                     .into_iter()

@@ -1,7 +1,7 @@
 //! Functions: where they start and end, their instructions and linkage. References are resolved in
 //! [`crate::relocs`].
 
-use bpfweld_btf::{Endian, order};
+use bpfweld_btf::order;
 use bpfweld_insn::{INSN_SIZE, Insn};
 
 use crate::elf::{Elf, Section, Symbol};
@@ -34,14 +34,6 @@ pub(crate) struct FunctionPlace {
     pub(crate) end: u64,
     /// Its symbol's index.
     pub(crate) symbol: usize,
-}
-
-impl FunctionPlace {
-    /// Its bytes.
-    pub(crate) fn bytes<'a>(&self, elf: &Elf<'a>) -> &'a [u8] {
-        let section = elf.section(self.section);
-        section.and_then(|s| slice(s.data, self.offset, self.end)).unwrap_or_default()
-    }
 }
 
 impl Code {
@@ -217,15 +209,6 @@ pub(crate) fn linkage(symbol: &Symbol) -> Linkage {
         s if s.is_hidden() => Linkage::Hidden,
         s if s.is_weak() => Linkage::Weak,
         _ => Linkage::Global,
-    }
-}
-
-/// Instructions as they are in the file.
-pub(crate) fn decode(bytes: &[u8], endian: Endian) -> Vec<Insn> {
-    let (slots, _) = bytes.as_chunks::<INSN_SIZE>();
-    match endian {
-        Endian::Little => slots.iter().map(|&b| Insn::from_le(b)).collect(),
-        Endian::Big => slots.iter().map(|&b| Insn::from_be(b)).collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 use bpfweld_btf::Bytes;
 
 use crate::elf::{Elf, Facts, Section};
+use crate::functions::slice;
 use crate::roles::Role;
 
 /// Sections of a checked ELF file, independent of whoever holds its bytes.
@@ -100,5 +101,11 @@ impl Kept {
         let end = range.0.saturating_add(range.1);
         // `Bytes::slice` would panic.
         if end <= self.bytes.len() { self.bytes.slice(range.0..end) } else { Bytes::new() }
+    }
+
+    /// A part of them; nothing when it is not all inside.
+    pub(crate) fn part(&self, section: usize, start: u64, end: u64) -> Bytes {
+        let data = self.data(section);
+        slice(&data, start, end).map_or_else(Bytes::new, |part| data.slice_ref(part))
     }
 }

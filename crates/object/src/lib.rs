@@ -13,6 +13,7 @@
 //! | `elf` | sections, symbols, relocations as numbers |
 //! | `file` | [`FileParts`], [`ObjectFile`]: the same for a linker that writes ELF files |
 //! | `types` | what is looked up in BTF |
+//! | [`insns`], [`lines`] | instructions and source lines, where the file has them |
 //! | `functions`, `relocs`, `info` | functions; their references; their types and lines |
 //! | `entries` | which functions are entry programs |
 //! | `externs`, `data`, `maps` | the other parts of an object |
@@ -32,6 +33,7 @@ mod file;
 mod files;
 mod functions;
 mod info;
+pub mod insns;
 mod jump_tables;
 mod kept;
 pub mod lines;
@@ -56,6 +58,7 @@ pub use file::{
     FileParts, FileReloc, FileSection, FileSymbol, ObjectFile, RelocKind, map_definition,
 };
 pub use files::read_files;
+pub use insns::Insns;
 pub use lines::{LineInfo, Lines};
 pub use model::*;
 pub use program::{AttachType, ProgramSpec, ProgramType};

@@ -7,10 +7,10 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use bpfweld_btf::{Btf, Endian, TypeId};
-use bpfweld_insn::Insn;
+use bpfweld_btf::{Btf, Bytes, Endian, TypeId};
 
 pub use crate::contents::{FunctionBody, Unread};
+use crate::insns::Insns;
 use crate::lines::Lines;
 use crate::program::ProgramSpec;
 
@@ -129,7 +129,7 @@ impl DerefMut for Function {
 #[derive(Debug, Clone, Default)]
 pub struct Body {
     /// Instructions, as in the file. What [`Body::relocs`] lists is to be patched.
-    pub insns: Vec<Insn>,
+    pub insns: Insns,
     /// References, by rising instruction index.
     pub relocs: Vec<Reloc>,
     /// The FUNC in [`Object::btf`], from func_info or, without, by name.
@@ -144,7 +144,7 @@ pub struct Body {
 
 impl Body {
     pub(crate) const EMPTY: Self = Self {
-        insns: Vec::new(),
+        insns: Insns::EMPTY,
         relocs: Vec::new(),
         btf_func: None,
         lines: Lines::EMPTY,
@@ -279,7 +279,7 @@ pub struct DataSection {
     /// Alignment in bytes that its variables need, a power of two in files from a compiler.
     pub align: u32,
     /// Contents; empty for [`DataKind::Bss`].
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// The DATASEC in the object's BTF, if there is one.
     pub datasec: Option<TypeId>,
     /// Its variables with their offsets mended from the symbol table, by rising offset. Empty

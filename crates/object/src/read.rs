@@ -88,7 +88,7 @@ fn read(name: &str, elf: &Elf<'_>, kept: Kept) -> Result<Object, ReadProblem> {
     // Functions lie within their sections, sorted, and overlap only where they are the same.
     let Externs { list: mut externs, index: extern_index } = Externs::read(elf, &symbols, &types)?;
     let places = Places::read(elf, &symbols)?;
-    let data = Data::read(elf, &types, &places, &mut notes)?;
+    let data = Data::read(elf, &kept, &types, &places, &mut notes)?;
     let mut maps = Maps::read(elf, &symbols, &types, &places, &mut notes)?;
     // Everything that can be referred to is known.
     maps.fill_slots(elf, &code)?;

@@ -71,7 +71,7 @@ impl Resolver<'_, '_> {
         rels: &[Rel],
     ) -> Result<Vec<Reloc>, ReadProblem> {
         let FunctionPlace { offset: start, end, .. } = function.place;
-        let insns = &function.body.insns;
+        let insns: &[Insn] = &function.body.insns;
         let from = rels.partition_point(|r| r.offset < start);
         let to = rels.partition_point(|r| r.offset < end);
         let mut rels = rels.get(from..to).unwrap_or_default().iter();

@@ -64,7 +64,7 @@ fn reference(object: &Object, target: RelocTarget) -> String {
 fn functions(object: &Object) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for f in &object.functions {
-        let mut insns = f.insns.clone();
+        let mut insns = f.insns.to_vec();
         let mut references = Vec::new();
         for reloc in &f.relocs {
             // What is to be patched says nothing.

@@ -203,7 +203,7 @@ impl SetBuilder {
             DataKind::Bss => Vec::new(),
             _ => values.iter().flat_map(|v| v.to_ne_bytes()).collect(),
         };
-        self.map(name, MapContent::Data { kind, size, bytes, datasec: Some(datasec) })
+        self.map(name, MapContent::Data { kind, size, bytes: bytes.into(), datasec: Some(datasec) })
     }
 
     /// A data section of one array, `const u32 values[]`.
@@ -214,8 +214,11 @@ impl SetBuilder {
         let type_id = self.btf.add_var("values", constant, Linkage::Global);
         let vars = [bpfweld_btf::SectionVar { type_id, offset: 0, size }];
         let datasec = Some(self.btf.add_datasec(name, size, &vars));
-        let bytes = values.iter().flat_map(|v| v.to_ne_bytes()).collect();
-        self.map(name, MapContent::Data { kind: DataKind::Data, size, bytes, datasec })
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_ne_bytes()).collect();
+        self.map(
+            name,
+            MapContent::Data { kind: DataKind::Data, size, bytes: bytes.into(), datasec },
+        )
     }
 
     pub fn defined(&mut self, name: &str, spec: MapSpec) -> MapIndex {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bpfweld_object::DataKind;
+use bpfweld_object::{Bytes, DataKind};
 
 use super::code::{self, Site};
 use super::event::SIZE;
@@ -59,7 +59,7 @@ pub fn instrument(
         content: MapContent::Data {
             kind: DataKind::Bss,
             size: SIZE,
-            bytes: Vec::new(),
+            bytes: Bytes::new(),
             datasec: None,
         },
         existing: None,

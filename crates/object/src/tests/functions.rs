@@ -12,7 +12,7 @@ fn one_program() {
     assert_eq!(object.kernel_version, Some(0x0403_0201));
     let [prog] = &object.functions[..] else { panic!() };
     assert_eq!((prog.name.as_str(), &*prog.section, prog.offset), ("prog", "xdp", 0));
-    assert_eq!(prog.insns, [EXIT]);
+    assert_eq!(*prog.insns, [EXIT]);
     assert_eq!(prog.linkage, Linkage::Global);
     assert_eq!(prog.program.as_ref().unwrap().prog_type, ProgramType::XDP);
     assert!(object.notes.is_empty() && object.btf.is_none());
@@ -209,6 +209,6 @@ fn what_functions_do_is_read_on_first_use() {
     let object = Object::parse("test.o", &program(&[EXIT]).finish()).unwrap();
     assert_eq!(object.check().unwrap(), [""; 0]);
     let mut changed = object.clone();
-    changed.functions[0].insns.push(EXIT);
+    changed.functions[0].insns.to_mut().push(EXIT);
     assert_eq!((object.functions[0].insns.len(), changed.functions[0].insns.len()), (1, 2));
 }
