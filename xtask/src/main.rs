@@ -7,6 +7,7 @@
 //! | `kernels`: run the cases on other kernels, in virtual machines | [`kernels`] |
 //! | `bench`: what chains cost, in tables and plots | [`kernels::bench`] |
 //! | `corpus`: compile the kernel's selftests | [`corpus`] |
+//! | `dist`: the command as packages are to have it | [`dist`] |
 //! | `xdp-suite`: the tests of xdp-loader, run on `bpfweld xdp` | [`xdp_suite`] |
 //! | `peer-diff`, `peer-groups`, `peer-bench`: compare with libbpf | [`peer`], which runs the package in `xtask/peer` |
 //!
@@ -19,6 +20,7 @@ mod btf;
 mod capture;
 mod corpus;
 mod directives;
+mod dist;
 mod elf;
 mod fixtures;
 mod kernels;
@@ -47,6 +49,8 @@ enum Task {
     Kernels(kernels::Options),
     /// Measure what chains cost, beside libxdp and beside one program, and write docs/performance.md
     Bench(kernels::bench::Options),
+    /// Build the command as packages are to have it: fast, and without shared libraries
+    Dist(dist::Options),
     /// Compile the kernel's BPF selftests, for peer-diff
     Corpus(corpus::Options),
     /// Load every program of every object under DIR with bpfweld and with libbpf, and compare (root)
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Task::Capture(options) => capture::run(&root, &options),
         Task::Kernels(options) => kernels::run(&root, &options),
         Task::Bench(options) => kernels::bench::run(&root, &options),
+        Task::Dist(options) => dist::run(&root, &options),
         Task::Corpus(options) => corpus::run(&root, &options),
         Task::XdpSuite(options) => xdp_suite::run(&root, &options),
         Task::PeerDiff(options) => peer::run(&root, "diff", &options),

@@ -3,10 +3,28 @@
 //! That package is in a workspace of its own: it builds libbpf, which needs a C compiler and the
 //! headers of libelf and zlib. Nobody who builds or tests bpfweld has to have them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::dist::{self, Program};
+
+/// What `peer-bench` measures. It keeps its shared libraries: libelf is one.
+pub(crate) const MEASURED: Program = Program {
+    manifest: "xtask/peer/Cargo.toml",
+    name: "bpfweld-measured",
+    profile: "measured",
+    shared: true,
+};
+
+/// What `peer-link-bench` measures of bpfweld.
+const LINK_ONLY: Program = Program {
+    manifest: "xtask/peer/Cargo.toml",
+    name: "link-only",
+    profile: "release",
+    shared: false,
+};
 
 /// Options of each task; see `xtask/peer` for what they mean.
 #[derive(clap::Args)]
@@ -23,29 +41,24 @@ pub(crate) fn run(root: &Path, task: &str, options: &Options) -> Result<()> {
             "libbpf needs libelf's and zlib's headers (Debian: packages libelf-dev and zlib1g-dev)"
         );
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    let cargo = |arguments: &[&str], own: &[String]| {
-        Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-            .args(arguments)
-            .args(["--quiet", "--manifest-path"])
-            .arg(root.join("xtask/peer/Cargo.toml"))
-            .arg("--target-dir")
-            .arg(target.join("peer"))
-            .args(own)
-            .status()
-            .context("cargo cannot be run")
+    let target = dist::target_dir(root).join("peer");
+    // What is measured is a program of its own, built as a package would be.
+    let measured = match task {
+        "bench" => Some(&MEASURED),
+        "link-bench" => Some(&LINK_ONLY),
+        _ => None,
     };
-    // What is measured is a program of its own.
-    let measured: &[&str] = match task {
-        "bench" => &["build", "--profile", "measured", "--bin", "bpfweld-measured"],
-        "link-bench" => &["build", "--release", "--bin", "link-only"],
-        _ => &[],
-    };
-    if !measured.is_empty() && !cargo(measured, &[])?.success() {
-        bail!("what peer-{task} measures cannot be built, see above");
-    }
+    let measured = measured.map(|program| dist::build(root, program, &target)).transpose()?;
     let own = [&["--".to_owned(), task.to_owned()], options.arguments.as_slice()].concat();
-    let status = cargo(&["run", "--release"], &own)?;
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(["run", "--release", "--quiet", "--manifest-path"])
+        .arg(root.join("xtask/peer/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target)
+        .args(own)
+        .envs(measured.map(|path| ("BPFWELD_MEASURED", path)))
+        .status()
+        .context("cargo cannot be run")?;
     if !status.success() {
         bail!("peer-{task} did not end well, see above");
     }

@@ -259,9 +259,7 @@ fn spawn(
     objects: &[PathBuf],
     counted: Option<&Path>,
 ) -> Result<Vec<Outcome>> {
-    let this = std::env::current_exe()?;
-    let target = this.ancestors().nth(2).context("this program is in no target directory")?;
-    let measured = target.join("measured/bpfweld-measured");
+    let measured = crate::measured()?;
     let mut command = match counted {
         None => Command::new(&measured),
         Some(at) => {

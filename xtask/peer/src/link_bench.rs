@@ -5,6 +5,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -142,7 +143,7 @@ fn one(linker: &str, out: &Path, objects: &[PathBuf]) -> Result<Run> {
             command
         }
         "bpfweld" => {
-            let mut command = Command::new(std::env::current_exe()?.with_file_name("link-only"));
+            let mut command = Command::new(crate::measured()?);
             command.arg(out);
             command
         }
@@ -153,6 +154,9 @@ fn one(linker: &str, out: &Path, objects: &[PathBuf]) -> Result<Run> {
         }
     };
     command.args(objects).stdin(Stdio::null()).stdout(Stdio::null());
+    // Something to do between `fork` and `exec` has the library fork at all: a child that borrows this process' memory
+    // until its `exec` has its peak counted as its own.
+    unsafe { command.pre_exec(|| Ok(())) };
     let begin = Instant::now();
     let child = command.spawn().with_context(|| linker.to_owned())?;
     let pid = i32::try_from(child.id())?;

@@ -157,6 +157,12 @@ fn side_of(side: &str, object: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The program that is measured, which `cargo xtask` builds.
+fn measured() -> Result<PathBuf> {
+    let path = std::env::var_os("BPFWELD_MEASURED");
+    path.map(PathBuf::from).context("what is measured is built by `cargo xtask peer-bench` and `peer-link-bench`")
+}
+
 /// Is all the same?
 fn diff(options: &Options) -> Result<bool> {
     fs::create_dir_all(&options.cache)?;

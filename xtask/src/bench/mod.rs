@@ -19,12 +19,12 @@ mod report;
 mod sources;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use super::packages::{self, Kernel};
 use super::series;
+use crate::dist;
 use sources::{Kind, Objects};
 
 /// Options of the task.
@@ -159,7 +159,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let command = match &options.command {
         Some(command) => command.clone(),
         None if options.from_logs && !wanted(Part::Time) => PathBuf::new(),
-        None => build(root, &cache)?,
+        None => dist::build(root, &dist::COMMAND, &cache.join("dist"))?,
     };
     let setup = Setup { cache: &cache, command: &command, objects: &objects, options };
     let mut report = report::Report::new(root);
@@ -186,24 +186,4 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         bail!("adding the tenth program takes longer than xdp-loader: {}", slower.join(", "));
     }
     Ok(())
-}
-
-/// Builds the command, as packages are to, without shared libraries: it runs here and in guests.
-fn build(root: &Path, cache: &Path) -> Result<PathBuf> {
-    let target = cache.join("bench-build");
-    let triple = "x86_64-unknown-linux-gnu";
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--profile", "dist", "--package", "bpfweld-cli"])
-        .args(["--target", triple, "--target-dir"])
-        .arg(&target)
-        .current_dir(root)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("CARGO_PROFILE_DIST_DEBUG", "0")
-        .status()
-        .context("cargo")?;
-    if !status.success() {
-        bail!("cargo could not build the command");
-    }
-    Ok(target.join(triple).join("dist/bpfweld"))
 }

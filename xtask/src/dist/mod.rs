@@ -1,0 +1,104 @@
+//! `cargo xtask dist`: the command as packages are to have it, one file that needs no shared library. What it runs first
+//! and most lies side by side in it ([`order`]): the system brings in 64 KiB around each page of a program that is
+//! touched, so functions that lie all over it cost memory and page faults.
+//!
+//! Benchmarks build what they measure here as well.
+
+mod order;
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+/// Options of the task.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Write crates/cli/order.ld anew, by what runs when objects of these directories are loaded and linked and chains are
+    /// changed (root; Debian: valgrind, and what peer-bench needs)
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    order: Vec<PathBuf>,
+}
+
+/// Runs the task.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    if !options.order.is_empty() {
+        order::write(root, &options.order)?;
+    }
+    let command = build(root, &COMMAND, &target_dir(root).join("dist"))?;
+    println!("{}", command.display());
+    Ok(())
+}
+
+/// A program to build.
+pub(crate) struct Program {
+    /// Its package's manifest, below the repository's directory.
+    pub(crate) manifest: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) profile: &'static str,
+    /// Whether it keeps its shared libraries: some have no static ones.
+    pub(crate) shared: bool,
+}
+
+/// The command.
+pub(crate) const COMMAND: Program =
+    Program { manifest: "crates/cli/Cargo.toml", name: "bpfweld", profile: "dist", shared: false };
+
+/// The directory for what cargo makes.
+pub(crate) fn target_dir(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from)
+}
+
+/// Builds a program below `target`, and tells where it is.
+pub(crate) fn build(root: &Path, program: &Program, target: &Path) -> Result<PathBuf> {
+    let script = order::file(root);
+    let text = fs::read(&script).with_context(|| script.display().to_string())?;
+    let mut hash = DefaultHasher::new();
+    text.hash(&mut hash);
+    fs::create_dir_all(target)?;
+    // Cargo does not know that the file is read: a name for each content has it link again.
+    let copy = target.canonicalize()?.join(format!("order-{:016x}.ld", hash.finish()));
+    fs::write(&copy, text)?;
+    cargo(root, program, target, Some(&copy))
+}
+
+/// Builds a program, its functions placed by a script of the linker or where they happen to be.
+fn cargo(root: &Path, program: &Program, target: &Path, script: Option<&Path>) -> Result<PathBuf> {
+    let host = host()?;
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args(["rustc", "--quiet", "--bin", program.name, "--profile", program.profile])
+        .arg("--manifest-path")
+        .arg(root.join(program.manifest))
+        // Named, even if it is this machine's: flags are not for build scripts and macros then.
+        .args(["--target", &host, "--target-dir"])
+        .arg(target)
+        .current_dir(root)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", if program.shared { "" } else { "-C target-feature=+crt-static" })
+        .env("CARGO_PROFILE_DIST_DEBUG", "0");
+    if let Some(script) = script {
+        command.args(["--", "-C"]).arg(format!("link-arg=-T{}", script.display()));
+    }
+    if !command.status().context("cargo cannot be run")?.success() {
+        bail!(
+            "{} cannot be built, see above; without shared libraries it takes libc.a (Debian: libc6-dev, \
+             Fedora: glibc-static)",
+            program.name
+        );
+    }
+    // Cargo's directory for the profile that is called so.
+    Ok(target.join(host).join(program.profile).join(program.name))
+}
+
+/// What this machine is called by the compiler: `x86_64-unknown-linux-gnu`.
+fn host() -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("-vV").output().context("rustc cannot be run")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc -vV names no host")?.to_owned())
+}
