@@ -144,7 +144,18 @@ impl BtfBuilder {
 
     /// The string's offset; it is added when it is new. A zero byte ends it.
     pub fn add_str(&mut self, string: &[u8]) -> u32 {
-        match self.strings.add(string, MAX_STRINGS) {
+        let offset = self.strings.add(string, MAX_STRINGS);
+        self.string_or_fail(offset)
+    }
+
+    /// [`BtfBuilder::add_str`] of a string that is asked for no more: if it is new, it will not be found.
+    pub fn append_str(&mut self, string: &[u8]) -> u32 {
+        let offset = self.strings.add_last(string, MAX_STRINGS);
+        self.string_or_fail(offset)
+    }
+
+    fn string_or_fail(&mut self, offset: Option<u32>) -> u32 {
+        match offset {
             Some(offset) => offset,
             None => self.fail(format!("more than {MAX_STRINGS} bytes of strings"), 0),
         }
@@ -279,7 +290,7 @@ impl BtfBuilder {
     }
 
     /// [`BtfBuilder::add_func`] with the offset of the name, of a function that nothing refers to but
-    /// tags and sections: later types are not compared with it. So with the next two.
+    /// tags and sections: later types are not compared with it. So with the next three.
     pub fn append_func(&mut self, name: u32, proto: TypeId, linkage: Linkage) -> TypeId {
         self.append(&[name, (Kind::Func as u32) << 24 | linkage as u32, proto.0])
     }
@@ -287,6 +298,18 @@ impl BtfBuilder {
     /// [`BtfBuilder::add_var`], see [`BtfBuilder::append_func`].
     pub fn append_var(&mut self, name: u32, type_id: TypeId, linkage: Linkage) -> TypeId {
         self.append(&[name, (Kind::Var as u32) << 24, type_id.0, linkage as u32])
+    }
+
+    /// [`BtfBuilder::add_decl_tag`], or [`BtfBuilder::add_decl_attr`], see [`BtfBuilder::append_func`].
+    pub fn append_decl_tag(
+        &mut self,
+        name: u32,
+        target: TypeId,
+        component: Option<u32>,
+        attribute: bool,
+    ) -> TypeId {
+        let info = u32::from(attribute) << 31 | (Kind::DeclTag as u32) << 24;
+        self.append(&[name, info, target.0, component.unwrap_or(u32::MAX)])
     }
 
     /// [`BtfBuilder::add_datasec`], see [`BtfBuilder::append_func`].

@@ -65,7 +65,7 @@ pub use kind::{Endian, Kind, Linkage, TypeId};
 pub use merge::SourceMap;
 pub use read::Btf;
 pub use sanitize::{BtfFeatures, sanitize};
-pub use strings::{Numbered, Strings};
+pub use strings::Numbered;
 pub use text::{essential_name, until_zero};
 pub use validate::Problem;
 pub use view::{Enumerator, IntEncoding, Member, Param, SectionVar, Type};

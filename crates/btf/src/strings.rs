@@ -3,7 +3,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use crate::intern::{HashIndex, hash_bytes};
+use crate::intern::{HashIndex, Vacant, hash_bytes};
 use crate::text;
 
 /// Strings at offsets. The empty one is there from the start, at 0.
@@ -35,6 +35,20 @@ impl Strings {
     /// The string's offset; it is added when it is new. A zero byte ends it. `None` when its offset would
     /// be above `most`.
     pub fn add(&mut self, string: &[u8], most: u32) -> Option<u32> {
+        self.add_and(string, most, HashIndex::insert)
+    }
+
+    /// The same of a string that is asked for no more: if it is new, it will not be found.
+    pub fn add_last(&mut self, string: &[u8], most: u32) -> Option<u32> {
+        self.add_and(string, most, |_, _, _| {})
+    }
+
+    fn add_and(
+        &mut self,
+        string: &[u8],
+        most: u32,
+        enter: impl FnOnce(&mut HashIndex, Vacant, u32),
+    ) -> Option<u32> {
         let string = match string.contains(&0) {
             false => string,
             true => text::until_zero(string).unwrap_or(string),
@@ -49,7 +63,7 @@ impl Strings {
         let offset = u32::try_from(self.bytes.len()).ok().filter(|&offset| offset <= most)?;
         self.bytes.extend_from_slice(string);
         self.bytes.push(0);
-        self.index.insert(vacant, offset);
+        enter(&mut self.index, vacant, offset);
         Some(offset)
     }
 

@@ -467,43 +467,41 @@ impl<'a> Elf<'a> {
 
     /// The relocations of a section, by rising offset.
     pub(crate) fn relocs(&self, section: usize) -> Vec<Rel> {
-        let mut rels = Vec::new();
-        self.add_relocs(section, &mut rels);
+        let mut rels: Vec<Rel> = self.unsorted_relocs(section).collect();
+        order::sort_by_key(&mut rels, |r| r.offset);
         rels
     }
 
-    /// The same, in a list that is empty.
-    pub(crate) fn add_relocs(&self, section: usize, rels: &mut Vec<Rel>) {
+    /// The same, in the order of the file.
+    pub(crate) fn unsorted_relocs(&self, section: usize) -> impl Iterator<Item = Rel> {
         let from = self.facts.reloc_sections.partition_point(|&(target, _)| target < section);
         let of_section = self.facts.reloc_sections.get(from..).unwrap_or_default().iter();
-        for &(_, index) in of_section.take_while(|&&(target, _)| target == section) {
-            if let Some(section) = self.section(index) {
-                self.read_relocs(section, rels);
-            }
-        }
-        order::sort_by_key(rels, |r| r.offset);
+        let of_section = of_section.take_while(move |&&(target, _)| target == section);
+        of_section.filter_map(|&(_, index)| self.section(index)).flat_map(|s| self.relocs_in(s))
     }
 
-    fn read_relocs(&self, section: &Section<'a>, rels: &mut Vec<Rel>) {
+    fn relocs_in(&self, section: &Section<'a>) -> impl Iterator<Item = Rel> {
         let e = self.facts.endian;
         // Sizes were checked in `index_relocs`.
-        if section.kind == raw::SHT_RELA {
-            let list = pod::slice_from_all_bytes::<raw::Rela64<Endianness>>(section.data);
-            rels.extend(list.unwrap_or_default().iter().map(|r| Rel {
-                offset: r.r_offset.get(e),
-                symbol: r.r_sym(e, false),
-                kind: r.r_type(e, false),
-                addend: Some(r.r_addend.get(e)),
-            }));
-        } else {
-            let list = pod::slice_from_all_bytes::<raw::Rel64<Endianness>>(section.data);
-            rels.extend(list.unwrap_or_default().iter().map(|r| Rel {
-                offset: r.r_offset.get(e),
-                symbol: r.r_sym(e),
-                kind: r.r_type(e),
-                addend: None,
-            }));
-        }
+        let (with, without) = match section.kind {
+            raw::SHT_RELA => (section.data, &[][..]),
+            _ => (&[][..], section.data),
+        };
+        let with = pod::slice_from_all_bytes::<raw::Rela64<Endianness>>(with);
+        let without = pod::slice_from_all_bytes::<raw::Rel64<Endianness>>(without);
+        let with = with.unwrap_or_default().iter().map(move |r| Rel {
+            offset: r.r_offset.get(e),
+            symbol: r.r_sym(e, false),
+            kind: r.r_type(e, false),
+            addend: Some(r.r_addend.get(e)),
+        });
+        let without = without.unwrap_or_default().iter().map(move |r| Rel {
+            offset: r.r_offset.get(e),
+            symbol: r.r_sym(e),
+            kind: r.r_type(e),
+            addend: None,
+        });
+        with.chain(without)
     }
 
     /// Finds the symbol table, if there is one.

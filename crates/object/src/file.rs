@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use bpfweld_btf::{Btf, Endian, TypeId};
+use bpfweld_btf::{Btf, Endian, TypeId, order};
 use bpfweld_insn::INSN_SIZE;
 
 use crate::elf::{self, Elf, Place, Rel, Tables, reloc_type};
@@ -19,8 +19,6 @@ pub struct FileParts {
     /// Those of all sections, see [`FileSection::relocs`].
     pub relocs: Vec<FileReloc>,
     tables: Tables,
-    /// Of the section that is being read.
-    rels: Vec<Rel>,
 }
 
 /// A section, without its file.
@@ -213,26 +211,25 @@ impl FileParts {
         section: &elf::Section<'_>,
     ) -> Result<(), ReadProblem> {
         let from = self.relocs.len();
-        self.rels.clear();
-        elf.add_relocs(index, &mut self.rels);
-        for &rel in &self.rels {
-            let last = self.relocs.get(from..).and_then(|own| own.last());
-            let reloc = reloc(elf, section, rel).and_then(|reloc| match last {
-                Some(last) if last.offset == reloc.offset => Err(RelocProblem::Twice),
-                _ => Ok(reloc),
-            });
-            let reloc = reloc.map_err(|problem| {
-                let symbol = usize::try_from(rel.symbol).ok().and_then(|at| elf.symbol(at));
-                ReadProblem::Reloc {
-                    section: section.name.to_owned(),
-                    offset: rel.offset,
-                    symbol: symbol.and_then(|s| elf.describe(&s)),
-                    problem,
-                }
-            })?;
-            self.relocs.push(reloc);
+        let broken = |offset, symbol: u32, problem| {
+            let symbol = usize::try_from(symbol).ok().and_then(|at| elf.symbol(at));
+            ReadProblem::Reloc {
+                section: section.name.to_owned(),
+                offset,
+                symbol: symbol.and_then(|s| elf.describe(&s)),
+                problem,
+            }
+        };
+        for rel in elf.unsorted_relocs(index) {
+            let reloc = reloc(elf, section, rel);
+            self.relocs.push(reloc.map_err(|problem| broken(rel.offset, rel.symbol, problem))?);
         }
-        Ok(())
+        let own = self.relocs.get_mut(from..).unwrap_or_default();
+        order::sort_by_key(own, |r| r.offset);
+        match own.array_windows().find(|[a, b]| a.offset == b.offset) {
+            Some([_, twice]) => Err(broken(twice.offset, twice.symbol, RelocProblem::Twice)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 
 use bpfweld_object::{ReadProblem, error::VariableProblem};
 
-use crate::input::{Input, Role, Section};
+use crate::input::{Role, Section};
+use crate::inputs::Input;
 use crate::names::Names;
 
 /// Checks all of an object.
 pub(crate) fn check(input: &Input, names: &Names) -> Result<(), ReadProblem> {
-    for symbol in &input.symbols {
+    for symbol in input.symbols {
         let Some(home) = symbol.section().and_then(|s| input.section(s)) else { continue };
         if !is_inside(home, symbol.value, symbol.size) {
             let (name, section) = (names.text(symbol.name), names.text(home.old_name));
@@ -19,7 +20,7 @@ pub(crate) fn check(input: &Input, names: &Names) -> Result<(), ReadProblem> {
             return Err(ReadProblem::Section { section: section.into_owned(), problem });
         }
     }
-    for datasec in &input.datasecs {
+    for datasec in input.datasecs {
         for (entry, var) in input.defined_vars(datasec) {
             let symbol = var.symbol.and_then(|s| input.symbol(s));
             let (home, offset) = match symbol {

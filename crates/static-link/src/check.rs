@@ -14,12 +14,12 @@ use crate::report::declaration;
 use crate::symbols::{At, Table};
 
 /// Compares all that is resolved, and what stays undefined with each other.
-pub(crate) fn check(context: &Context<'_>, table: &Table, errors: &mut Vec<LinkError>) {
+pub(crate) fn check(context: &Context, table: &Table, errors: &mut Vec<LinkError>) {
     let mut check = Check { context, agreed: HashSet::default(), called: OnceCell::new() };
-    for global in &table.globals {
-        let first = global.definition.or(global.wanted().first().copied());
+    for (global, others) in table.with_others() {
+        let first = global.definition.or(others.wanted.first().copied());
         let Some(first) = first else { continue };
-        for &other in global.wanted().iter().chain(global.lost()) {
+        for &other in others.wanted.iter().chain(&others.lost) {
             if other != first
                 && let Err(error) = check.pair(first, other)
             {
@@ -38,8 +38,8 @@ pub(crate) fn check(context: &Context<'_>, table: &Table, errors: &mut Vec<LinkE
 /// What is called and what is there are of two kinds.
 const FUNCTION_AND_DATA: &str = "one is a function, the other a variable";
 
-struct Check<'c, 'a> {
-    context: &'c Context<'a>,
+struct Check<'c> {
+    context: &'c Context,
     /// Pairs of types that agree.
     agreed: HashSet<(TypeId, TypeId)>,
     /// What [`called`] gives, where it was asked for.
@@ -47,10 +47,10 @@ struct Check<'c, 'a> {
 }
 
 /// The symbols that code of their objects calls.
-fn called(context: &Context<'_>) -> HashSet<At> {
+fn called(context: &Context) -> HashSet<At> {
     let mut called = HashSet::default();
-    for (number, input) in (0u32..).zip(context.inputs) {
-        for section in &input.sections {
+    for (number, input) in context.inputs.numbered() {
+        for section in input.sections {
             let relocs = context.lists.relocs_of(section).iter();
             called.extend(relocs.filter(|r| r.kind == RelocKind::Call).map(|r| (number, r.symbol)));
         }
@@ -63,7 +63,7 @@ enum Kindred<'a> {
     Var(&'a Var),
 }
 
-impl<'a> Check<'_, 'a> {
+impl<'c> Check<'c> {
     /// `given` is the definition, where there is one.
     fn pair(&mut self, given: At, wanted: At) -> Result<(), Box<LinkError>> {
         let (Some(a), Some(b)) = (self.described(given), self.described(wanted)) else {
@@ -107,12 +107,12 @@ impl<'a> Check<'_, 'a> {
     }
 
     fn name(&self, (input, symbol): At) -> String {
-        let found = self.context.inputs.get(input as usize).and_then(|i| i.symbol(symbol));
+        let found = self.context.inputs.get(input).and_then(|i| i.symbol(symbol));
         found.map(|s| self.context.names.text(s.name).into_owned()).unwrap_or_default()
     }
 
-    fn described(&self, (input, symbol): At) -> Option<Kindred<'a>> {
-        let input = self.context.inputs.get(input as usize)?;
+    fn described(&self, (input, symbol): At) -> Option<Kindred<'c>> {
+        let input = self.context.inputs.get(input)?;
         Some(match input.described(symbol)? {
             Described::Func(at) => {
                 let func = input.funcs.get(at as usize)?;
@@ -184,7 +184,7 @@ impl<'a> Check<'_, 'a> {
 
     /// Is it defined outside code?
     fn is_data(&self, (input, symbol): At) -> bool {
-        let input = self.context.inputs.get(input as usize);
+        let input = self.context.inputs.get(input);
         let section = input.and_then(|i| i.section(i.symbol(symbol)?.section()?));
         section.is_some_and(|s| !s.is_code())
     }

@@ -8,13 +8,14 @@ use bpfweld_object::RelocKind;
 
 use crate::elf;
 use crate::input::{
-    Chunk, Core, Datasec, Described, Entry, Func, Info, Input, Line, Lists, Role, Section, Shared,
-    Span, Symbol, Tag, Var,
+    Chunk, Core, Datasec, Described, Entry, Func, Info, Line, Lists, Role, Section, Shared, Span,
+    Symbol, Tag, Var,
 };
+use crate::inputs::{Input, Parts, Taken};
 use crate::names::Name;
 use crate::plan::bare_references;
 
-impl Input {
+impl Parts {
     /// Adds the types of the object to those of the link, and notes what it says about functions,
     /// variables, sections and instructions.
     pub(crate) fn add_types(
@@ -23,6 +24,7 @@ impl Input {
         ext: Option<&[u8]>,
         shared: &mut Shared,
     ) -> Result<(), BtfError> {
+        let passes_over_lines = shared.passes_over_lines;
         let Shared { names, types, scratch, lists, .. } = shared;
         let Scratch { strings, records: old, ids } = scratch;
         let mut gathered = types.add(btf)?;
@@ -102,6 +104,7 @@ impl Input {
                         old.funcs.add(section, (record.insn_off, func));
                     }
                 }
+                ExtItem::Line(_) if passes_over_lines => {}
                 ExtItem::Line(record) => {
                     let Some(section) = old.section else { return };
                     let mut name =
@@ -179,14 +182,8 @@ impl Input {
     fn describe(&mut self, lists: &Lists) {
         let places = self.places();
         for (index, section) in (0u32..).zip(&self.sections) {
-            for &(offset, func) in self
-                .infos
-                .get(section.info as usize)
-                .copied()
-                .unwrap_or_default()
-                .func_infos
-                .of(&lists.func_infos)
-            {
+            let info = self.infos.get(section.info as usize).copied().unwrap_or_default();
+            for &(offset, func) in info.func_infos.of(&lists.func_infos) {
                 let Some(func) = self.funcs.get_mut(func as usize) else { continue };
                 let here = places.starting(index, offset.into());
                 let is = |&&(_, _, s): &&_| {
@@ -274,8 +271,9 @@ impl Input {
         places
     }
 
-    /// Cuts code at functions and `.maps` at definitions.
-    pub(crate) fn cut(&mut self) {
+    /// Cuts code at functions and `.maps` at definitions. Is there any code?
+    pub(crate) fn cut(&mut self) -> bool {
+        let mut has_code = false;
         let mut has_functions = vec![false; self.sections.len()];
         for symbol in &self.symbols {
             if symbol.kind == elf::STT_FUNC
@@ -287,7 +285,7 @@ impl Input {
         let mut starts: Vec<Start> = Vec::with_capacity(self.symbols.len());
         for (at, symbol) in (0u32..).zip(&self.symbols) {
             let Some(index) = symbol.section() else { continue };
-            let Some(section) = self.section(index) else { continue };
+            let Some(section) = self.sections.get(index as usize) else { continue };
             let begins = match section.role {
                 // Where a section has no functions, its global labels count.
                 Role::Text | Role::Entries if has_functions.get(index as usize) == Some(&true) => {
@@ -302,7 +300,7 @@ impl Input {
             }
         }
         let starts = by_place(starts, self.sections.len());
-        self.starting = starts.iter().map(|&(_, _, symbol)| symbol).collect();
+        self.starting.extend(starts.iter().map(|&(_, _, symbol)| symbol));
         self.chunks.reserve_exact(starts.len());
         let mut behind = 0;
         for of_section in starts.chunk_by(|a, b| a.0 == b.0) {
@@ -329,57 +327,60 @@ impl Input {
                 self.chunks.push(Chunk { is_static, ..chunk(start, symbols) });
             }
             section.chunks = Span::new(from, self.chunks.len());
-            self.has_code |= section.is_code();
+            has_code |= section.is_code();
         }
+        has_code
     }
+}
 
+impl Taken {
     /// Says which chunks are entry programs: outside `.text`, what is not static, or what nothing else in
     /// the object refers to, or a slot of a map names.
     pub(crate) fn mark_entries(&mut self, data: &[u8], lists: &Lists, endian: Endian) {
         let entries = |s: &&Section| s.role == Role::Entries;
-        let chunks = self.sections.iter().filter(entries).flat_map(|s| self.chunks_of(s));
-        let uses = match chunks.clone().any(|c| c.is_static) {
-            true => self.uses(data, lists, endian),
+        let input = self.view();
+        let mut chunks = input.sections.iter().filter(entries).flat_map(|s| input.chunks_of(s));
+        let uses = match chunks.any(|c| c.is_static) {
+            true => uses(&input, data, lists, endian),
             false => Uses::default(),
         };
-        for section in self.sections.iter().filter(entries) {
+        for section in self.parts.sections.iter().filter(entries) {
             for at in section.chunks.range() {
-                let Some(chunk) = self.chunks.get_mut(at) else { continue };
+                let Some(chunk) = self.parts.chunks.get_mut(at) else { continue };
                 chunk.is_entry = !chunk.symbols.is_empty()
                     && (!chunk.is_static || uses.slots.contains(&at) || !uses.code.contains(&at));
             }
         }
     }
+}
 
-    /// Chunks that code of others, or a slot of a map, refers to.
-    fn uses(&self, data: &[u8], lists: &Lists, endian: Endian) -> Uses {
-        let mut uses = Uses::default();
-        let place = |symbol: u32, addend: i64| {
-            let symbol = self.symbol(symbol)?;
-            let section = self.section(symbol.section()?)?;
-            let offset = symbol.value.checked_add_signed(addend)?;
-            Some(section.chunks.range().start + self.chunk_at(section, offset)? as usize)
-        };
-        for section in &self.sections {
-            for reloc in lists.relocs_of(section).iter().filter(|_| section.role == Role::Maps) {
-                uses.slots.extend(place(reloc.symbol, reloc.addend));
-            }
-            for own in section.chunks.range().filter(|_| section.is_code()) {
-                let Some(&Chunk { start, end, .. }) = self.chunks.get(own) else { continue };
-                let calls = |k| matches!(k, RelocKind::Call | RelocKind::LoadImm64);
-                let relocs = lists.relocs_in(section, start, end).iter().filter(|r| calls(r.kind));
-                let by_reloc = relocs.filter_map(|r| place(r.symbol, r.addend));
-                let bare =
-                    bare_references(section.data.of(data), lists, section, start, end, endian);
-                let by_distance = bare.into_iter().filter_map(|bare| {
-                    let chunk = self.chunk_at(section, bare.target)?;
-                    Some(section.chunks.range().start + chunk as usize)
-                });
-                uses.code.extend(by_reloc.chain(by_distance).filter(|&at| at != own));
-            }
+/// Chunks that code of others, or a slot of a map, refers to.
+fn uses(input: &Input<'_>, data: &[u8], lists: &Lists, endian: Endian) -> Uses {
+    let mut uses = Uses::default();
+    let place = |symbol: u32, addend: i64| {
+        let symbol = input.symbol(symbol)?;
+        let section = input.section(symbol.section()?)?;
+        let offset = symbol.value.checked_add_signed(addend)?;
+        Some(section.chunks.range().start + input.chunk_at(section, offset)? as usize)
+    };
+    for section in input.sections {
+        for reloc in lists.relocs_of(section).iter().filter(|_| section.role == Role::Maps) {
+            uses.slots.extend(place(reloc.symbol, reloc.addend));
         }
-        uses
+        for own in section.chunks.range().filter(|_| section.is_code()) {
+            let Some(&Chunk { start, end, .. }) = input.chunks.get(own) else { continue };
+            let calls = |k| matches!(k, RelocKind::Call | RelocKind::LoadImm64);
+            let relocs = lists.relocs_in(section, start, end).iter().filter(|r| calls(r.kind));
+            let by_reloc = relocs.filter_map(|r| place(r.symbol, r.addend));
+            let bare = bare_references(section.data.of(data), lists, section, start, end, endian);
+            let by_distance = bare.into_iter().filter_map(|bare| {
+                let chunk = input.chunk_at(section, bare.target)?;
+                Some(section.chunks.range().start + chunk as usize)
+            });
+            uses.code.extend(by_reloc.chain(by_distance).filter(|&at| at != own));
+        }
     }
+    uses
 }
 
 /// Stands for the section of what has none.
@@ -478,7 +479,7 @@ impl Ids {
     }
 }
 
-/// Places in [`Input::chunks`].
+/// Places in [`Parts::chunks`].
 #[derive(Default)]
 struct Uses {
     code: HashSet<usize>,

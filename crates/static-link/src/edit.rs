@@ -5,7 +5,8 @@ use crate::hash::{HashMap, HashSet};
 
 use crate::elf;
 use crate::error::LinkError;
-use crate::input::{Input, Role, Symbol};
+use crate::input::{Role, Symbol};
+use crate::inputs::{Input, Inputs};
 use crate::names::Name;
 use crate::symbols::At;
 use crate::{InputId, Linker};
@@ -78,8 +79,8 @@ impl Linker {
         let Some(root) = root else { return };
         let mut defined: HashMap<Name, usize> = HashMap::default();
         let mut wanted: HashSet<Name> = HashSet::default();
-        for (number, input) in (0u32..).zip(&self.inputs) {
-            for (at, symbol) in (0u32..).zip(&input.symbols).filter(|(_, s)| !s.is_local()) {
+        for (number, input) in self.inputs.numbered() {
+            for (at, symbol) in (0u32..).zip(input.symbols).filter(|(_, s)| !s.is_local()) {
                 match symbol.is_undefined() {
                     true if !bound.contains_key(&(number, at)) => {
                         wanted.insert(symbol.name);
@@ -89,10 +90,14 @@ impl Linker {
                 }
             }
         }
-        for (_, input) in (0u32..).zip(&mut self.inputs).filter(|&(n, _)| n != root.0) {
-            let Input { chunks, starting, symbols, .. } = input;
-            let entries = chunks.iter().filter(|c| c.is_entry);
-            for &at in entries.flat_map(|c| c.symbols.of(starting)) {
+        for number in self.inputs.numbers().filter(|&n| n != root.0) {
+            let input = self.inputs.get(number).into_iter();
+            let entries =
+                input.flat_map(|i| i.chunks.iter().filter(|c| c.is_entry).map(move |c| (i, c)));
+            let entries: Vec<u32> =
+                entries.flat_map(|(input, chunk)| input.starting(chunk)).copied().collect();
+            let symbols = self.inputs.symbols_mut(number);
+            for at in entries {
                 if let Some(symbol) = symbols.get_mut(at as usize)
                     && defined.get(&symbol.name).is_some_and(|&count| count > 1)
                     && !wanted.contains(&symbol.name)
@@ -103,8 +108,8 @@ impl Linker {
         }
     }
 
-    fn input(&self, at: u32) -> Result<&Input, LinkError> {
-        self.inputs.get(at as usize).ok_or(LinkError::ForeignInput(at))
+    fn input(&self, at: u32) -> Result<Input<'_>, LinkError> {
+        self.inputs.get(at).ok_or(LinkError::ForeignInput(at))
     }
 
     fn add_binding(
@@ -117,19 +122,19 @@ impl Linker {
     ) -> Result<(), LinkError> {
         let (caller, target) = (self.input(from)?, self.input(to)?);
         let wanted = self.shared.names.find(name);
-        let symbol = find(caller, |s| Some(s.name) == wanted && s.is_undefined() && !s.is_local());
+        let symbol = find(&caller, |s| Some(s.name) == wanted && s.is_undefined() && !s.is_local());
         let symbol = symbol.ok_or_else(|| {
             let names = caller.symbols.iter().filter(|s| s.is_undefined());
-            self.unknown(caller, "extern", name, names)
+            self.unknown(&caller, "extern", name, names)
         })?;
         let function = match function {
-            Some(function) => self.function(target, function)?,
-            None => self.default_function(target, name)?,
+            Some(function) => self.function(&target, function)?,
+            None => self.default_function(&target, name)?,
         };
         let new = (to, function);
         match bound.insert((from, symbol), new) {
             Some(old) if old != new => Err(LinkError::BoundTwice {
-                object: caller.label.clone(),
+                object: caller.label.to_owned(),
                 name: name.to_owned(),
                 first: self.describe(old),
                 second: self.describe(new),
@@ -139,9 +144,9 @@ impl Linker {
     }
 
     fn describe(&self, (input, symbol): At) -> String {
-        let input = self.inputs.get(input as usize);
+        let input = self.inputs.get(input);
         let symbol = input.and_then(|i| i.symbol(symbol));
-        let label = input.map_or("", |i| &i.label);
+        let label = input.map_or("", |i| i.label);
         format!("{} of {label}", symbol.map(|s| self.shared.names.text(s.name)).unwrap_or_default())
     }
 
@@ -165,7 +170,7 @@ impl Linker {
             _ => self.function(target, name).map_err(|error| match entries.is_empty() {
                 true => error,
                 false => LinkError::WhichFunction {
-                    object: target.label.clone(),
+                    object: target.label.to_owned(),
                     name: name.to_owned(),
                     functions: entries
                         .iter()
@@ -194,7 +199,7 @@ impl Linker {
         near.dedup_by(|a, b| a.1 == b.1);
         near.truncate(3);
         LinkError::Unknown {
-            object: input.label.clone(),
+            object: input.label.to_owned(),
             what,
             name: name.to_owned(),
             near: near.into_iter().map(|(_, n)| n).collect(),
@@ -205,8 +210,8 @@ impl Linker {
         let new = self.shared.names.add(new.as_bytes());
         let wanted = self.shared.names.find(old);
         let mut any = false;
-        for input in chosen(&mut self.inputs, of) {
-            for symbol in &mut input.symbols {
+        for number in chosen(&self.inputs, of) {
+            for symbol in self.inputs.symbols_mut(number) {
                 if Some(symbol.name) == wanted && has_name(symbol) {
                     symbol.rename(new);
                     any = true;
@@ -219,9 +224,9 @@ impl Linker {
     fn apply_localize(&mut self, of: Option<u32>, pattern: &str) -> Result<(), LinkError> {
         let names = &self.shared.names;
         let mut any = false;
-        for input in chosen(&mut self.inputs, of) {
+        for number in chosen(&self.inputs, of) {
             let defined = |s: &Symbol| has_name(s) && !s.is_undefined() && !s.is_local();
-            for symbol in input.symbols.iter_mut().filter(|s| defined(s)) {
+            for symbol in self.inputs.symbols_mut(number).iter_mut().filter(|s| defined(s)) {
                 if matches(pattern.as_bytes(), names.bytes(symbol.name)) {
                     symbol.bind = elf::STB_LOCAL;
                     symbol.visibility = elf::STV_DEFAULT;
@@ -233,27 +238,23 @@ impl Linker {
     }
 
     fn apply_prefix(&mut self, of: u32, prefix: &str) -> Result<(), LinkError> {
-        self.input(of)?;
+        // Licences are joined, not told apart.
+        let sections = self.input(of)?.sections.iter();
+        let single: Vec<bool> = sections.map(|s| s.role == Role::Single).collect();
         let names = &mut self.shared.names;
-        for input in chosen(&mut self.inputs, Some(of)) {
-            // Licences are joined, not told apart.
-            let single: Vec<bool> = input.sections.iter().map(|s| s.role == Role::Single).collect();
-            for symbol in &mut input.symbols {
-                let home = symbol.section().and_then(|s| single.get(s as usize));
-                if has_name(symbol) && !symbol.is_local() && home == Some(&false) {
-                    let new = [prefix.as_bytes(), names.bytes(symbol.name)].concat();
-                    symbol.rename(names.add(&new));
-                }
+        for symbol in self.inputs.symbols_mut(of) {
+            let home = symbol.section().and_then(|s| single.get(s as usize));
+            if has_name(symbol) && !symbol.is_local() && home == Some(&false) {
+                let new = [prefix.as_bytes(), names.bytes(symbol.name)].concat();
+                symbol.rename(names.add(&new));
             }
         }
         Ok(())
     }
 
     fn no_symbol(&self, of: Option<u32>, name: &str) -> LinkError {
-        let inputs = self.inputs.iter().enumerate();
-        let inputs = inputs.filter(|(i, _)| of.is_none_or(|of| of as usize == *i));
-        let all: Vec<_> = inputs.map(|(_, input)| input).collect();
-        let symbols = all.iter().flat_map(|i| &i.symbols).filter(|s| has_name(s));
+        let all: Vec<_> = chosen(&self.inputs, of).filter_map(|n| self.inputs.get(n)).collect();
+        let symbols = all.iter().flat_map(|i| i.symbols).filter(|s| has_name(s));
         match all.first() {
             None => LinkError::ForeignInput(of.unwrap_or(0)),
             Some(first) => match self.unknown(first, "symbol", name, symbols) {
@@ -271,9 +272,8 @@ impl Linker {
     }
 }
 
-fn chosen(inputs: &mut [Input], of: Option<u32>) -> impl Iterator<Item = &mut Input> {
-    let inputs = inputs.iter_mut().enumerate();
-    inputs.filter(move |(i, _)| of.is_none_or(|of| of as usize == *i)).map(|(_, input)| input)
+fn chosen(inputs: &Inputs, of: Option<u32>) -> impl Iterator<Item = u32> + use<> {
+    inputs.numbers().filter(move |&number| of.is_none_or(|of| of == number))
 }
 
 fn has_name(symbol: &Symbol) -> bool {
@@ -290,7 +290,7 @@ fn is_function(input: &Input, symbol: &Symbol) -> bool {
 }
 
 fn find(input: &Input, is: impl Fn(&Symbol) -> bool) -> Option<u32> {
-    (0u32..).zip(&input.symbols).find(|(_, s)| is(s)).map(|(at, _)| at)
+    (0u32..).zip(input.symbols).find(|(_, s)| is(s)).map(|(at, _)| at)
 }
 
 /// Shell patterns: `*` and `?`.

@@ -1,7 +1,7 @@
 //! Writing relocatable ELF64 files for BPF (ELF specification; machine `EM_BPF`). Positions follow from
 //! the order of sections alone, so the same sections give the same bytes.
 
-use bpfweld_btf::{Endian, Strings};
+use bpfweld_btf::{Endian, until_zero};
 
 use crate::error::LinkError;
 use crate::names::{Name, Names};
@@ -43,6 +43,8 @@ pub(crate) struct File {
     pub(crate) sections: Vec<Section>,
     /// Local ones first.
     pub(crate) symbols: Vec<Symbol>,
+    /// What the tables of symbols and of strings are called.
+    pub(crate) tables: [Name; 2],
 }
 
 pub(crate) struct Section {
@@ -56,6 +58,8 @@ pub(crate) struct Section {
     pub(crate) offset: u64,
     /// By rising offset.
     pub(crate) rels: Vec<Rel>,
+    /// What their table is called.
+    pub(crate) rel_name: Name,
 }
 
 #[derive(Clone, Copy)]
@@ -127,34 +131,35 @@ impl Out {
     }
 }
 
-/// Names of sections and symbols, each once, and the offset of each.
+/// Names of sections and symbols, each once.
 pub(crate) struct Strtab {
-    strings: Strings,
-    sections: Vec<u32>,
-    /// Of sections with relocations.
-    rels: Vec<u32>,
-    symbols: Vec<u32>,
-    symtab: u32,
-    strtab: u32,
+    bytes: Vec<u8>,
+    /// Where each is, by the names' numbers; 0 of what is not there.
+    offsets: Vec<u32>,
 }
 
-impl File {
-    /// The table of names. Where sections are need not be known yet.
-    pub(crate) fn strtab(&self, names: &Names) -> Result<Strtab, LinkError> {
-        let mut strings = Strings::new();
-        let mut add = |name: &[u8]| {
-            let too_large = || LinkError::TooLarge("more than 4 GiB of names".to_owned());
-            strings.add(name, u32::MAX).ok_or_else(too_large)
-        };
-        let name = |name| names.bytes(name);
-        let sections: Result<_, _> = self.sections.iter().map(|s| add(name(s.name))).collect();
-        let with_rels = self.sections.iter().filter(|s| !s.rels.is_empty());
-        let rels: Result<_, _> =
-            with_rels.map(|s| add(&[b".rel", name(s.name)].concat())).collect();
-        let symbols: Result<_, _> = self.symbols.iter().map(|s| add(name(s.name))).collect();
-        let (sections, rels, symbols) = (sections?, rels?, symbols?);
-        let (symtab, strtab) = (add(b".symtab")?, add(b".strtab")?);
-        Ok(Strtab { strings, sections, rels, symbols, symtab, strtab })
+impl Strtab {
+    /// The table of a file's names. Where sections are need not be known yet.
+    pub(crate) fn new(file: &File, names: &Names) -> Result<Self, LinkError> {
+        let mut new = Self { bytes: vec![0], offsets: vec![0; names.count()] };
+        let with_rels = file.sections.iter().filter(|s| !s.rels.is_empty());
+        let of_sections = file.sections.iter().map(|s| s.name).chain(with_rels.map(|s| s.rel_name));
+        let all = of_sections.chain(file.symbols.iter().map(|s| s.name)).chain(file.tables);
+        for name in all.filter(|&name| name != Name::EMPTY) {
+            let Some(offset) = new.offsets.get_mut(name.number()).filter(|at| **at == 0) else {
+                continue;
+            };
+            let too_large = |_| LinkError::TooLarge("more than 4 GiB of names".to_owned());
+            *offset = u32::try_from(new.bytes.len()).map_err(too_large)?;
+            let text = names.bytes(name);
+            new.bytes.extend_from_slice(until_zero(text).unwrap_or(text));
+            new.bytes.push(0);
+        }
+        Ok(new)
+    }
+
+    fn offset(&self, name: Name) -> u32 {
+        self.offsets.get(name.number()).copied().unwrap_or(0)
     }
 }
 
@@ -173,16 +178,18 @@ struct Header {
 
 /// The bytes of the file, whose sections have their contents in `out` already.
 pub(crate) fn write(file: &File, names: Strtab, mut out: Out) -> Result<Vec<u8>, LinkError> {
+    let [symtab_name, strtab_name] = file.tables;
     let mut headers = vec![Header::default()];
-    let symtab = file.sections.len() + names.rels.len() + 1;
+    let with_rels = (1..).zip(&file.sections).filter(|(_, section)| !section.rels.is_empty());
+    let symtab = file.sections.len() + with_rels.clone().count() + 1;
     let section_count = symtab + 2;
     if section_count >= SHN_LORESERVE {
         return Err(LinkError::TooLarge(format!("{section_count} sections")));
     }
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    for (section, &name) in file.sections.iter().zip(&names.sections) {
+    for section in &file.sections {
         headers.push(Header {
-            name,
+            name: names.offset(section.name),
             kind: section.kind,
             flags: section.flags,
             offset: section.offset,
@@ -192,8 +199,7 @@ pub(crate) fn write(file: &File, names: Strtab, mut out: Out) -> Result<Vec<u8>,
             ..Header::default()
         });
     }
-    let with_rels = (1..).zip(&file.sections).filter(|(_, section)| !section.rels.is_empty());
-    for ((info, section), &name) in with_rels.zip(&names.rels) {
+    for (info, section) in with_rels {
         let offset = out.align(8);
         for rel in &section.rels {
             out.u64(rel.offset);
@@ -201,7 +207,7 @@ pub(crate) fn write(file: &File, names: Strtab, mut out: Out) -> Result<Vec<u8>,
             out.u64((u64::from(rel.symbol) + 1) << 32 | u64::from(rel.kind));
         }
         headers.push(Header {
-            name,
+            name: names.offset(section.rel_name),
             kind: SHT_REL,
             flags: SHF_INFO_LINK,
             offset,
@@ -214,8 +220,8 @@ pub(crate) fn write(file: &File, names: Strtab, mut out: Out) -> Result<Vec<u8>,
     }
     let offset = out.align(8);
     out.bytes.extend([0; SYMBOL_LEN]);
-    for (symbol, &name) in file.symbols.iter().zip(&names.symbols) {
-        out.u32(name);
+    for symbol in &file.symbols {
+        out.u32(names.offset(symbol.name));
         out.bytes.extend([symbol.bind << 4 | symbol.kind & 0xf, symbol.visibility]);
         out.u16(match symbol.place {
             Place::Undefined => 0,
@@ -228,7 +234,7 @@ pub(crate) fn write(file: &File, names: Strtab, mut out: Out) -> Result<Vec<u8>,
     }
     let locals = file.symbols.iter().take_while(|s| s.bind == STB_LOCAL).count();
     headers.push(Header {
-        name: names.symtab,
+        name: names.offset(symtab_name),
         kind: SHT_SYMTAB,
         offset,
         size: ((file.symbols.len() + 1) * SYMBOL_LEN) as u64,
@@ -239,12 +245,12 @@ pub(crate) fn write(file: &File, names: Strtab, mut out: Out) -> Result<Vec<u8>,
         ..Header::default()
     });
     let offset = out.align(1);
-    out.bytes.extend_from_slice(names.strings.bytes());
+    out.bytes.extend_from_slice(&names.bytes);
     headers.push(Header {
-        name: names.strtab,
+        name: names.offset(strtab_name),
         kind: SHT_STRTAB,
         offset,
-        size: names.strings.bytes().len() as u64,
+        size: names.bytes.len() as u64,
         align: 1,
         ..Header::default()
     });

@@ -7,7 +7,8 @@ use bpfweld_object::{FileReloc, RelocKind};
 use crate::Context;
 use crate::elf;
 use crate::error::LinkError;
-use crate::input::{Data, Input, Lists, Role, Section};
+use crate::input::{Data, Lists, Role, Section};
+use crate::inputs::Input;
 use crate::jump_tables;
 use crate::lay_out::{Layout, OutSection, Piece};
 use crate::plan::bare_references;
@@ -50,15 +51,15 @@ struct Filling<'o> {
     relocs: Vec<OutReloc>,
 }
 
-pub(crate) struct Emit<'c, 'a> {
-    pub(crate) context: &'c Context<'a>,
+pub(crate) struct Emit<'c> {
+    pub(crate) context: &'c Context,
     pub(crate) table: &'c Table,
     pub(crate) layout: &'c Layout,
     /// The inputs' relocations.
     pub(crate) code: &'c Lists,
 }
 
-impl Emit<'_, '_> {
+impl Emit<'_> {
     /// The contents of all sections.
     pub(crate) fn all(
         &self,
@@ -71,7 +72,7 @@ impl Emit<'_, '_> {
             // An entry program can go into two sections.
             if self.layout.called.is_empty() {
                 let inputs = &self.context.inputs;
-                let from = |p: &Piece| inputs.get(p.input as usize)?.section(p.section);
+                let from = |p: &Piece| inputs.get(p.input)?.section(p.section);
                 out.pieces.iter().filter_map(from).for_each(|section| data.forget(section));
             }
         }
@@ -88,29 +89,37 @@ impl Emit<'_, '_> {
         let offset = file.align(out.align);
         let start = file.bytes.len();
         if out.kind != elf::SHT_NOBITS {
-            let size = usize::try_from(out.size).ok().filter(|_| out.size <= u64::from(u32::MAX));
+            let size = usize::try_from(out.size).ok();
             let too_large = || LinkError::TooLarge(format!("a section of {} bytes", out.size));
             file.bytes.resize(start + size.ok_or_else(too_large)?, 0);
         }
         let data = file.bytes.get_mut(start..).unwrap_or_default();
-        let mut contents = Filling { data, relocs: Vec::new() };
+        // Those that have none in the inputs may come on top.
+        let relocs = out.pieces.iter().map(|p| self.relocs_of(p).len()).sum();
+        let mut contents = Filling { data, relocs: Vec::with_capacity(relocs) };
         for piece in &out.pieces {
-            let Some(input) = self.context.inputs.get(piece.input as usize) else { continue };
+            let Some(input) = self.context.inputs.get(piece.input) else { continue };
             let Some(section) = input.section(piece.section) else { continue };
             copy(contents.data, from.of(section), piece);
             if out.role == Role::Single && self.context.names.bytes(out.name) == b"license" {
                 self.set_licence(contents.data);
             }
             if jump_tables::is_section(section, &self.context.names) {
-                self.move_targets(input, section, from.of(section), piece, contents.data)?;
+                self.move_targets(&input, section, from.of(section), piece, contents.data)?;
             }
-            self.relocate(index, input, section, from.of(section), piece, &mut contents)?;
+            self.relocate(index, &input, section, from.of(section), piece, &mut contents)?;
         }
         let mut relocs = contents.relocs;
         if !relocs.is_sorted_by_key(|r| r.offset) {
             relocs.sort_by_key(|r| r.offset);
         }
         Ok(Contents { offset, relocs })
+    }
+
+    /// The inputs' relocations of a piece.
+    fn relocs_of(&self, piece: &Piece) -> &[FileReloc] {
+        let section = self.context.inputs.get(piece.input).and_then(|i| i.section(piece.section));
+        section.map_or(&[], |section| self.code.relocs_in(section, piece.start(), piece.end()))
     }
 
     /// The text never is longer than what stands there.
@@ -134,8 +143,8 @@ impl Emit<'_, '_> {
     ) -> Result<(), LinkError> {
         let endian = self.context.endian;
         let is_code = matches!(section.role, Role::Text | Role::Entries);
-        for reloc in self.code.relocs_in(section, piece.start, piece.end) {
-            let offset = piece.at + (reloc.offset - piece.start);
+        for reloc in self.relocs_of(piece) {
+            let offset = piece.at() + (reloc.offset - piece.start());
             let from_code = is_code && matches!(reloc.kind, RelocKind::Call | RelocKind::LoadImm64);
             let (target, addend) = self.target(piece.input, reloc, from_code).ok_or_else(|| {
                 self.broken(input, section, reloc.offset, "what is not part of the output")
@@ -156,8 +165,8 @@ impl Emit<'_, '_> {
         for core in self.context.lists.core_of(input, section) {
             let offset = u64::from(core.offset);
             // `BPF_CORE_TYPE_ID_LOCAL` and `BPF_CORE_TYPE_ID_TARGET`: the id stands in the instruction.
-            if matches!(core.kind, 6 | 7) && (piece.start..piece.end).contains(&offset) {
-                let at = piece.at + (offset - piece.start) + 4;
+            if matches!(core.kind, 6 | 7) && (piece.start()..piece.end()).contains(&offset) {
+                let at = piece.at() + (offset - piece.start()) + 4;
                 let new = self.context.type_id(core.type_id).0;
                 if let Some(place) = word_at(contents.data, at)
                     && elf::get(*place, endian) == core.old_id
@@ -180,13 +189,13 @@ impl Emit<'_, '_> {
         contents: &mut Filling<'_>,
     ) -> Result<(), LinkError> {
         let endian = self.context.endian;
-        for bare in bare_references(from, self.code, section, piece.start, piece.end, endian) {
+        for bare in bare_references(from, self.code, section, piece.start(), piece.end(), endian) {
             // Who goes together keeps the distance.
-            let together = piece.called.is_some() || section.role == Role::Text;
-            if together && (piece.start..piece.end).contains(&bare.target) {
+            let together = piece.called().is_some() || section.role == Role::Text;
+            if together && (piece.start()..piece.end()).contains(&bare.target) {
                 continue;
             }
-            let offset = piece.at + (bare.offset - piece.start);
+            let offset = piece.at() + (bare.offset - piece.start());
             let spot = self.function_spot(piece.input, piece.section, bare.target);
             let (out, target) = spot.ok_or_else(|| {
                 self.broken(input, section, bare.offset, "a function that is not there")
@@ -216,8 +225,8 @@ impl Emit<'_, '_> {
 
     /// What a relocation is against in the output, and the addend.
     fn target(&self, number: u32, reloc: &FileReloc, from_code: bool) -> Option<(Target, i64)> {
-        let inputs = self.context.inputs;
-        let input = inputs.get(number as usize)?;
+        let inputs = &self.context.inputs;
+        let input = inputs.get(number)?;
         let symbol = input.symbol(reloc.symbol)?;
         let here = (number, reloc.symbol);
         let addend = reloc.addend;
@@ -228,7 +237,7 @@ impl Emit<'_, '_> {
         match self.table.meaning(here) {
             Meaning::Global(id) => {
                 let home = self.table.global(id)?.definition.and_then(|(input, at)| {
-                    let symbol = inputs.get(input as usize)?.symbol(at)?;
+                    let symbol = inputs.get(input)?.symbol(at)?;
                     Some((input, symbol.section()?, symbol.value))
                 });
                 if home.is_some_and(|(input, section, _)| self.is_dropped(input, section)) {
@@ -249,11 +258,11 @@ impl Emit<'_, '_> {
                 }
             }
             Meaning::Symbol(at) => {
-                let symbol = inputs.get(at.0 as usize)?.symbol(at.1)?;
+                let symbol = inputs.get(at.0)?.symbol(at.1)?;
                 let Some(section) = symbol.section() else {
                     return Some((Target::Symbol(at), addend));
                 };
-                let home = inputs.get(at.0 as usize)?.section(section)?;
+                let home = inputs.get(at.0)?.section(section)?;
                 if home.role == Role::Dropped {
                     return None;
                 }
@@ -268,7 +277,7 @@ impl Emit<'_, '_> {
     }
 
     fn is_dropped(&self, input: u32, section: u32) -> bool {
-        let input = self.context.inputs.get(input as usize);
+        let input = self.context.inputs.get(input);
         input.and_then(|i| i.section(section)).is_none_or(|s| s.role == Role::Dropped)
     }
 
@@ -289,7 +298,7 @@ impl Emit<'_, '_> {
 
     /// Where code finds a function, or anything else.
     fn function_spot(&self, input: u32, section: u32, offset: u64) -> Option<(usize, u64)> {
-        match self.layout.called_at(self.context.inputs, input, section, offset) {
+        match self.layout.called_at(&self.context.inputs, input, section, offset) {
             Some((called, rest)) => Some((self.layout.text()?, called.at + rest)),
             None => self.layout.spot(input, section, offset),
         }
@@ -303,7 +312,7 @@ impl Emit<'_, '_> {
         what: &str,
     ) -> LinkError {
         LinkError::Reference {
-            object: input.label.clone(),
+            object: input.label.to_owned(),
             section: self.context.names.text(section.old_name).into_owned(),
             offset,
             what: what.to_owned(),
@@ -318,8 +327,8 @@ fn section_target(index: usize) -> Target {
 
 fn copy(data: &mut [u8], from: &[u8], piece: &Piece) {
     let range = |start: u64, end: u64| usize::try_from(start).ok().zip(usize::try_from(end).ok());
-    let from = range(piece.start, piece.end).and_then(|(a, b)| from.get(a..b));
-    let to = range(piece.at, piece.at + (piece.end - piece.start));
+    let from = range(piece.start(), piece.end()).and_then(|(a, b)| from.get(a..b));
+    let to = range(piece.at(), piece.at() + (piece.end() - piece.start()));
     let to = to.and_then(|(a, b)| data.get_mut(a..b));
     // A piece of `SHT_NOBITS` has no bytes to copy: zeros are there already.
     if let (Some(from), Some(to)) = (from, to) {

@@ -15,43 +15,16 @@ use crate::describe::Scratch;
 use crate::elf;
 use crate::error::LinkError;
 use crate::hash::HashMap;
+use crate::inputs::{Input, Taken};
 use crate::known::Known;
 use crate::names::{Name, Names};
-
-/// An object of the link. Lists are its own, or those of all ([`Lists`]); sections and chunks have parts of
-/// them.
-#[derive(Debug, Default)]
-pub(crate) struct Input {
-    pub(crate) label: String,
-    /// The first stands for all that is not linked; the others have contents for the output.
-    pub(crate) sections: Vec<Section>,
-    /// By their index in the file.
-    pub(crate) symbols: Vec<Symbol>,
-    pub(crate) chunks: Vec<Chunk>,
-    /// Of chunks, see [`Chunk::symbols`].
-    pub(crate) starting: Vec<u32>,
-    /// Of sections with code, see [`Section::info`].
-    pub(crate) infos: Vec<Info>,
-    pub(crate) has_types: bool,
-    pub(crate) funcs: Vec<Func>,
-    pub(crate) vars: Vec<Var>,
-    /// Declaration tags on these.
-    pub(crate) tags: Vec<Tag>,
-    pub(crate) datasecs: Vec<Datasec>,
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) licence: Option<Name>,
-    pub(crate) version: Option<u32>,
-    pub(crate) has_code: bool,
-    /// Can there be references without relocations?
-    pub(crate) has_bare: bool,
-}
 
 /// What is long, of all inputs: a list that is of no more use gives its memory back.
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
     pub(crate) data: Data,
     pub(crate) relocs: Vec<FileReloc>,
-    /// Offset in the section, index into [`Input::funcs`].
+    /// Offset in the section, index into [`crate::inputs::Parts::funcs`].
     pub(crate) func_infos: Vec<(u32, u32)>,
     pub(crate) lines: Vec<Line>,
     pub(crate) core: Vec<Core>,
@@ -226,7 +199,7 @@ pub(crate) struct Section {
     /// Functions of code, definitions of `.maps`: what may be left out or moved by itself. Without gaps,
     /// by rising offset; empty where the section is one piece.
     pub(crate) chunks: Span,
-    /// What `.BTF.ext` says about it, in [`Input::infos`]; beyond that of what it says nothing about.
+    /// What `.BTF.ext` says about it, in [`crate::inputs::Parts::infos`]; beyond that of what it says nothing about.
     pub(crate) info: u32,
 }
 
@@ -256,7 +229,7 @@ impl Section {
 pub(crate) struct Chunk {
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// Symbols that begin here, in [`Input::starting`].
+    /// Symbols that begin here, in [`crate::inputs::Parts::starting`].
     pub(crate) symbols: Span,
     /// Is it an entry program?
     pub(crate) is_entry: bool,
@@ -369,7 +342,7 @@ pub(crate) struct Func {
     pub(crate) name: Name,
     pub(crate) proto: TypeId,
     pub(crate) linkage: Linkage,
-    /// In [`Input::tags`].
+    /// In [`crate::inputs::Parts::tags`].
     pub(crate) tags: Span,
     pub(crate) symbol: Option<u32>,
     /// Listed in `.ksyms`: a function of the kernel.
@@ -381,7 +354,7 @@ pub(crate) struct Var {
     pub(crate) name: Name,
     pub(crate) type_id: TypeId,
     pub(crate) linkage: Linkage,
-    /// In [`Input::tags`].
+    /// In [`crate::inputs::Parts::tags`].
     pub(crate) tags: Span,
     pub(crate) symbol: Option<u32>,
     /// The DATASEC that lists it.
@@ -401,7 +374,7 @@ pub(crate) struct Datasec {
     pub(crate) name: Name,
     /// In bytes.
     pub(crate) size: u32,
-    /// In [`Input::entries`].
+    /// In [`crate::inputs::Parts::entries`].
     pub(crate) entries: Span,
 }
 
@@ -422,40 +395,44 @@ pub(crate) struct Shared {
     shapes: HashMap<Shape, (Arc<Shape>, u32)>,
     pub(crate) lists: Lists,
     pub(crate) scratch: Scratch,
+    /// Source lines are looked at and not kept: nothing is made of what is read.
+    pub(crate) passes_over_lines: bool,
 }
 
-impl Input {
+impl Taken {
     /// Takes an object apart.
     ///
     /// An object is read in full ([`Object::check`]) if anything about it is new or unusual: that finds
     /// all that can be wrong with a file, and tells it with its name. What [`Known`] passes is like what
     /// was read in full before.
     pub(crate) fn read(
+        &mut self,
         label: &str,
         bytes: &[u8],
         parts: &mut FileParts,
         shared: &mut Shared,
-    ) -> Result<(Self, Endian), LinkError> {
-        let mut input = Self::take(label, bytes, parts, shared)?;
-        input.keep(bytes, &mut shared.lists.data)?;
-        Ok((input, parts.of(bytes).endian()))
+    ) -> Result<Endian, LinkError> {
+        self.take(label, bytes, parts, shared)?;
+        self.keep(bytes, &mut shared.lists.data)?;
+        Ok(parts.of(bytes).endian())
     }
 
     /// Copies what sections contain: `bytes` go away.
     fn keep(&mut self, bytes: &[u8], data: &mut Data) -> Result<(), LinkError> {
-        self.sections.iter_mut().try_for_each(|section| {
+        self.parts.sections.iter_mut().try_for_each(|section| {
             section.data = data.put(section.home, section.data.of(bytes))?;
             Ok(())
         })
     }
 
-    /// [`Input::read`], of which sections have their contents in `bytes`. The parts lose their relocations.
+    /// [`Taken::read`], of which sections have their contents in `bytes`. The parts lose their relocations.
     pub(crate) fn take(
+        &mut self,
         label: &str,
         bytes: &[u8],
         parts: &mut FileParts,
         shared: &mut Shared,
-    ) -> Result<Self, LinkError> {
+    ) -> Result<(), LinkError> {
         let relocs_before = shared.lists.relocs.len();
         shared.lists.add_relocs(&mut parts.relocs);
         let file = parts.of(bytes);
@@ -475,35 +452,34 @@ impl Input {
         if read {
             Object::parse(label, bytes)?.check()?;
         }
-        let mut input = Self { label: label.to_owned(), ..Self::default() };
-        let homes = input.take_sections(file, relocs_before, shared);
+        let homes = self.take_sections(file, relocs_before, shared);
         let symbols = file.symbols().map(|s| symbol(&s, &homes, &mut shared.names));
-        input.symbols = symbols.collect();
-        let read_licence = input.read_licence(file, &mut shared.names);
+        self.parts.symbols.extend(symbols);
+        let read_licence = self.read_licence(file, &mut shared.names);
         if let Some(section) = find(file, b".BTF") {
-            input.has_types = true;
+            self.facts.has_types = true;
             let ext = find(file, b".BTF.ext").map(|s| s.data);
-            if let Err(error) = input.add_types(section.data, ext, shared) {
+            if let Err(error) = self.parts.add_types(section.data, ext, shared) {
                 // Who reads all of it says it better.
                 Object::parse(label, bytes)?.check()?;
                 return Err(broken(ReadProblem::Btf { section: ".BTF", error }));
             }
         }
-        input.cut();
+        self.facts.has_code = self.parts.cut();
         let types = shared.types.type_count();
-        match shared.covers(&input, bytes, types, file.endian()).filter(|_| read_licence) {
-            Some(bare) => input.has_bare = bare,
+        match shared.covers(&self.view(), bytes, types, file.endian()).filter(|_| read_licence) {
+            Some(bare) => self.facts.has_bare = bare,
             None => {
                 if !read {
                     Object::parse(label, bytes)?.check()?;
                 }
-                shared.known.learn(&input, types);
-                input.has_bare = true;
+                shared.known.learn(&self.view(), types);
+                self.facts.has_bare = true;
             }
         }
-        bounds::check(&input, &shared.names).map_err(broken)?;
-        input.mark_entries(bytes, &shared.lists, file.endian());
-        Ok(input)
+        bounds::check(&self.view(), &shared.names).map_err(broken)?;
+        self.mark_entries(bytes, &shared.lists, file.endian());
+        Ok(())
     }
 
     /// Takes over what goes into outputs. Gives the new number of each section of the file. So many relocations
@@ -516,11 +492,11 @@ impl Input {
     ) -> Vec<u32> {
         let mut homes = vec![0; file.sections().len()];
         let kept = file.sections().filter(|s| role(s) != Role::Dropped).count();
-        self.sections.reserve_exact(kept + 1);
+        self.parts.sections.reserve_exact(kept + 1);
         let none = Span::default();
         let (relocs, chunks) = (none, none);
         let (shape, home) = shared.shape(Shape::NOTHING);
-        self.sections.push(Section {
+        self.parts.sections.push(Section {
             shape,
             home,
             size: 0,
@@ -534,7 +510,7 @@ impl Input {
             if role == Role::Dropped {
                 continue;
             }
-            *home = u32::try_from(self.sections.len()).unwrap_or(0);
+            *home = u32::try_from(self.parts.sections.len()).unwrap_or(0);
             let relocs = Span::new(from.relocs.start, from.relocs.end).behind(relocs_before);
             let data = Span::new(from.start, from.start + from.data.len());
             let old_name = shared.names.add(from.name);
@@ -548,7 +524,7 @@ impl Input {
                 align: from.align.max(1),
                 entry_size: from.entry_size,
             });
-            self.sections.push(Section {
+            self.parts.sections.push(Section {
                 shape,
                 home: number,
                 size: from.size,
@@ -567,86 +543,15 @@ impl Input {
         if let Some(section) = find(file, b"license") {
             let text = section.data.split(|&b| b == 0).next().unwrap_or_default();
             fine &= std::str::from_utf8(text).is_ok();
-            self.licence = Some(names.add(text));
+            self.facts.licence = Some(names.add(text));
         }
         if let Some(section) = find(file, b"version") {
             match <[u8; 4]>::try_from(section.data) {
-                Ok(bytes) => self.version = Some(elf::get(bytes, file.endian())),
+                Ok(bytes) => self.facts.version = Some(elf::get(bytes, file.endian())),
                 Err(_) => fine = false,
             }
         }
         fine
-    }
-
-    pub(crate) fn symbol(&self, at: u32) -> Option<&Symbol> {
-        self.symbols.get(at as usize)
-    }
-
-    pub(crate) fn section(&self, at: u32) -> Option<&Section> {
-        self.sections.get(at as usize)
-    }
-
-    /// The number of the section that has this name in the output.
-    pub(crate) fn section_named(&self, name: Name) -> Option<u32> {
-        let mut sections = (0u32..).zip(&self.sections);
-        sections.find(|(_, s)| s.role != Role::Dropped && s.name == name).map(|(index, _)| index)
-    }
-
-    /// The variables that a DATASEC lists and this object defines.
-    pub(crate) fn defined_vars(&self, datasec: &Datasec) -> impl Iterator<Item = (&Entry, &Var)> {
-        let var_of = |entry: &Entry| match entry.what {
-            Described::Var(at) => self.vars.get(at as usize),
-            Described::Func(_) => None,
-        };
-        let entries = datasec.entries.of(&self.entries).iter();
-        let vars = entries.filter_map(move |entry| Some((entry, var_of(entry)?)));
-        vars.filter(|(_, var)| var.linkage != Linkage::Extern)
-    }
-
-    pub(crate) fn chunks_of(&self, section: &Section) -> &[Chunk] {
-        section.chunks.of(&self.chunks)
-    }
-
-    /// What begins there.
-    pub(crate) fn chunk_from(&self, section: &Section, offset: u64) -> Option<&Chunk> {
-        let chunks = self.chunks_of(section);
-        chunks.binary_search_by_key(&offset, |c| c.start).ok().and_then(|at| chunks.get(at))
-    }
-
-    fn info(&self, section: &Section) -> Info {
-        self.infos.get(section.info as usize).copied().unwrap_or_default()
-    }
-
-    /// Symbols at the start of a chunk.
-    pub(crate) fn starting(&self, chunk: &Chunk) -> &[u32] {
-        chunk.symbols.of(&self.starting)
-    }
-
-    /// The chunk of a section that an offset is in.
-    pub(crate) fn chunk_at(&self, section: &Section, offset: u64) -> Option<u32> {
-        let behind = self.chunks_of(section).partition_point(|c| c.start <= offset);
-        u32::try_from(behind.checked_sub(1)?).ok()
-    }
-
-    /// The FUNC or VAR of a symbol.
-    pub(crate) fn described(&self, symbol: u32) -> Option<Described> {
-        self.symbol(symbol)?.described()
-    }
-
-    /// The FUNC of a symbol.
-    pub(crate) fn func_of(&self, symbol: u32) -> Option<&Func> {
-        match self.described(symbol)? {
-            Described::Func(at) => self.funcs.get(at as usize),
-            Described::Var(_) => None,
-        }
-    }
-
-    /// The VAR of a symbol.
-    pub(crate) fn var_of(&self, symbol: u32) -> Option<&Var> {
-        match self.described(symbol)? {
-            Described::Var(at) => self.vars.get(at as usize),
-            Described::Func(_) => None,
-        }
     }
 }
 

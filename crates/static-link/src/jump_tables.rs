@@ -8,7 +8,8 @@ use bpfweld_object::RelocKind;
 use crate::elf;
 use crate::emit::{Emit, put};
 use crate::error::LinkError;
-use crate::input::{Input, Role, Section};
+use crate::input::{Role, Section};
+use crate::inputs::{Input, Parts};
 use crate::lay_out::Piece;
 use crate::names::Names;
 
@@ -22,9 +23,9 @@ pub(crate) fn is_section(section: &Section, names: &Names) -> bool {
 }
 
 /// Tables are their object's own: compilers call the first one of each object the same.
-pub(crate) fn hide(input: &mut Input, names: &Names) {
-    let sections = &input.sections;
-    for symbol in &mut input.symbols {
+pub(crate) fn hide(parts: &mut Parts, names: &Names) {
+    let sections = &parts.sections;
+    for symbol in &mut parts.symbols {
         let home = symbol.section().and_then(|s| sections.get(s as usize));
         if home.is_some_and(|s| is_section(s, names)) {
             symbol.bind = elf::STB_LOCAL;
@@ -33,7 +34,7 @@ pub(crate) fn hide(input: &mut Input, names: &Names) {
     }
 }
 
-impl Emit<'_, '_> {
+impl Emit<'_> {
     /// Has the tables of a piece that was copied lead to where the instructions are now.
     pub(crate) fn move_targets(
         &self,
@@ -43,7 +44,7 @@ impl Emit<'_, '_> {
         piece: &Piece,
         data: &mut [u8],
     ) -> Result<(), LinkError> {
-        for (index, code) in (0u32..).zip(&input.sections) {
+        for (index, code) in (0u32..).zip(input.sections) {
             if !matches!(code.role, Role::Text | Role::Entries) {
                 continue;
             }
@@ -64,7 +65,7 @@ impl Emit<'_, '_> {
                     let old = self.entry(from, at).ok_or_else(|| broken("no jump table"))?;
                     let new = self.new_place(input, index, code, piece.input, reloc.offset, old)?;
                     let new = i64::try_from(new).map_err(|_| broken("a place too far away"))?;
-                    let to = piece.at + (at - piece.start);
+                    let to = piece.at() + (at - piece.start());
                     put(data, to, RelocKind::Abs64, new, self.context.endian)
                         .ok_or_else(|| broken("no jump table"))?;
                     at += ENTRY;
@@ -97,7 +98,7 @@ impl Emit<'_, '_> {
         if old >= code.size || !old.is_multiple_of(INSN_SIZE as u64) {
             return Err(broken("a jump table that leads out of the section"));
         }
-        let called = self.layout.called_at(self.context.inputs, number, index, old);
+        let called = self.layout.called_at(&self.context.inputs, number, index, old);
         match (called, self.layout.spot(number, index, old)) {
             (Some((called, rest)), _) if called.moved => Ok(called.at + rest),
             (Some(_), _) => Err(broken(

@@ -12,7 +12,8 @@ use bpfweld_insn::{CALL, INSN_SIZE, Insn, pseudo};
 use bpfweld_object::{FileReloc, RelocKind};
 
 use crate::elf;
-use crate::input::{Chunk, Core, Datasec, Described, Input, Lists, Role, Section, Shared, Symbol};
+use crate::input::{Chunk, Core, Datasec, Described, Lists, Role, Section, Shared, Symbol};
+use crate::inputs::Input;
 use crate::names::{Name, Names};
 
 /// What has been read in full, in this link.
@@ -95,7 +96,7 @@ impl Shared {
 
 /// What is to be known of variables.
 fn vars(input: &Input) -> impl Iterator<Item = (TypeId, Option<Name>, u32)> {
-    let listed = input.datasecs.iter().flat_map(|d| d.entries.of(&input.entries));
+    let listed = input.datasecs.iter().flat_map(|d| d.entries.of(input.entries));
     let listed = listed.filter_map(|entry| match entry.what {
         Described::Var(at) => {
             let var = input.vars.get(at as usize)?;
@@ -172,7 +173,7 @@ fn are_maps_apart(input: &Input, section: &Section, datasec: &Datasec) -> bool {
 /// Variables have a place, and a size. Of externs there is no place.
 fn have_vars_places(input: &Input) -> bool {
     input.datasecs.iter().all(|datasec| {
-        datasec.entries.of(&input.entries).iter().all(|entry| {
+        datasec.entries.of(input.entries).iter().all(|entry| {
             let Described::Var(at) = entry.what else { return true };
             let Some(var) = input.vars.get(at as usize) else { return false };
             let symbol = var.symbol.and_then(|s| input.symbol(s));

@@ -4,26 +4,50 @@ use crate::hash::HashMap;
 
 use bpfweld_object::sections::classify;
 
-use crate::Context;
 use crate::elf;
 use crate::error::LinkError;
-use crate::input::{Bases, Chunk, Input, Role, Section, Span};
-use crate::names::Name;
+use crate::input::{Bases, Chunk, Role, Section, Span};
+use crate::inputs::{Input, Inputs};
+use crate::names::{Name, Names};
 use crate::plan::{ChunkAt, Plan};
 use crate::symbols::At;
+use crate::{Context, new_id};
 
-/// A stretch of an input in a section of the output.
+/// A stretch of an input in a section of the output. There is one of each section of each input, mostly.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Piece {
     pub(crate) input: u32,
     pub(crate) section: u32,
-    /// In the input's section.
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-    /// In the output's section.
-    pub(crate) at: u64,
+    start: u32,
+    end: u32,
+    at: u32,
+    /// [`STAYS`], or see [`Piece::called`].
+    called: u32,
+}
+
+/// A piece that is in the section that it was in.
+const STAYS: u32 = u32::MAX;
+
+impl Piece {
+    /// Where it begins in the input's section.
+    pub(crate) fn start(&self) -> u64 {
+        self.start.into()
+    }
+
+    /// Where it ends there.
+    pub(crate) fn end(&self) -> u64 {
+        self.end.into()
+    }
+
+    /// Where it begins in the output's section.
+    pub(crate) fn at(&self) -> u64 {
+        self.at.into()
+    }
+
     /// Index into [`Layout::called`], of an entry program that became a function.
-    pub(crate) called: Option<u32>,
+    pub(crate) fn called(&self) -> Option<u32> {
+        Some(self.called).filter(|&called| called != STAYS)
+    }
 }
 
 /// A section of the output.
@@ -78,18 +102,14 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) fn make(
-        context: &mut Context<'_>,
-        plan: &Plan,
-        errors: &mut Vec<LinkError>,
-    ) -> Self {
-        let inputs = context.inputs;
+    pub(crate) fn make(context: &mut Context, plan: &Plan, errors: &mut Vec<LinkError>) -> Self {
+        let inputs = &context.inputs;
         let bases = Bases::new(inputs.iter().map(|i| i.sections.len()));
         let stays = vec![Stays::default(); bases.total()];
         let mut layout = Self { stays, inputs: bases, ..Self::default() };
         let mut by_name = HashMap::default();
-        for (number, input) in (0u32..).zip(inputs) {
-            for (index, section) in (0u32..).zip(&input.sections) {
+        for (number, input) in inputs.numbered() {
+            for (index, section) in (0u32..).zip(input.sections) {
                 let single = section.role == Role::Single;
                 let foreign = single && context.owners.get(&section.name) != Some(&number);
                 if section.role == Role::Dropped || foreign {
@@ -99,7 +119,7 @@ impl Layout {
                     continue;
                 }
                 let pieces =
-                    stretches(input, section, |chunk| plan.fate((number, index, chunk)).stays);
+                    stretches(&input, section, |chunk| plan.fate((number, index, chunk)).stays);
                 if pieces.is_empty() || section.size == 0 {
                     continue;
                 }
@@ -112,16 +132,16 @@ impl Layout {
                     errors.push(LinkError::Section {
                         section: context.names.text(section.name).into_owned(),
                         first: label(inputs, out.first),
-                        second: input.label.clone(),
+                        second: input.label.to_owned(),
                         why,
                     });
                     continue;
                 }
                 let first = out.pieces.len();
                 for (start, end) in pieces {
-                    let piece =
-                        Piece { input: number, section: index, start, end, at: 0, called: None };
-                    out.push(piece, section.align);
+                    if out.push((number, index), (start, end), STAYS, section.align).is_none() {
+                        errors.push(too_large(out, &context.names));
+                    }
                 }
                 let pieces = Span::new(first, out.pieces.len());
                 if let Some(stays) = layout.stays.get_mut(layout.inputs.at(number, index)) {
@@ -132,15 +152,15 @@ impl Layout {
         }
         let text = context.names.add(b".text");
         layout.text = by_name.get(&text).copied();
-        layout.add_called(context, plan);
+        layout.add_called(context, plan, errors);
         layout
     }
 
     /// Entry programs that other code calls go behind the rest of `.text`.
-    fn add_called(&mut self, context: &mut Context<'_>, plan: &Plan) {
-        let inputs = context.inputs;
-        for (number, input) in (0u32..).zip(inputs) {
-            for (index, section) in (0u32..).zip(&input.sections) {
+    fn add_called(&mut self, context: &mut Context, plan: &Plan, errors: &mut Vec<LinkError>) {
+        let Context { inputs, names, taken, types, ids, .. } = context;
+        for (number, input) in inputs.numbered() {
+            for (index, section) in (0u32..).zip(input.sections) {
                 for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                     let fate = plan.fate((number, index, at));
                     if !fate.called {
@@ -153,22 +173,23 @@ impl Layout {
                         symbol.and_then(|s| input.symbol(s)).is_some_and(|s| !s.is_local());
                     let name = match moved {
                         true if global => own,
-                        true => context.own_name(own, ""),
-                        false => context.own_name(own, "__subprog"),
+                        true => names.add_own(taken, own, ""),
+                        false => names.add_own(taken, own, "__subprog"),
                     };
                     let func = symbol.and_then(|s| input.func_of(s));
                     let alone = func.filter(|_| chunk.is_entry).is_some_and(|func| {
-                        let section = context.names.text(section.old_name);
-                        let proto = context.types.ty(context.type_id(func.proto));
+                        let section = names.text(section.old_name);
+                        let proto = types.ty(new_id(ids.as_deref(), func.proto));
                         classify(&section).into_spec().prog_type.verifies_alone(proto)
                     });
-                    let text = self.text_section(context.names.add(b".text"), section, number);
+                    let text = self.text_section(names.add(b".text"), section, number);
                     let Some(out) = self.sections.get_mut(text) else { continue };
                     let id = u32::try_from(self.called.len()).unwrap_or(u32::MAX);
-                    let (start, end) = (chunk.start, chunk.end);
-                    let called = Some(id);
-                    let piece = Piece { input: number, section: index, start, end, at: 0, called };
-                    let piece = out.push(piece, 8);
+                    let range = (chunk.start, chunk.end);
+                    let Some(place) = out.push((number, index), range, id, 8) else {
+                        errors.push(too_large(out, names));
+                        continue;
+                    };
                     self.by_chunk.insert((number, index, at), id);
                     self.called.push(Called {
                         chunk: (number, index, at),
@@ -176,7 +197,7 @@ impl Layout {
                         name,
                         global: alone && !chunk.is_static,
                         moved,
-                        at: piece.at,
+                        at: place,
                     });
                 }
             }
@@ -196,10 +217,10 @@ impl Layout {
     /// Where a place is that stays in its section.
     pub(crate) fn spot(&self, input: u32, section: u32, offset: u64) -> Option<Spot> {
         let (out, pieces) = self.pieces(input, section)?;
-        let behind = pieces.partition_point(|piece| piece.start <= offset);
+        let behind = pieces.partition_point(|piece| piece.start() <= offset);
         let piece = pieces.get(behind.checked_sub(1)?)?;
         // One past the end is a place that C lets a pointer go to.
-        (offset <= piece.end).then_some((out, piece.at + (offset - piece.start)))
+        (offset <= piece.end()).then_some((out, piece.at() + (offset - piece.start())))
     }
 
     fn pieces(&self, input: u32, section: u32) -> Option<(usize, &[Piece])> {
@@ -216,13 +237,13 @@ impl Layout {
     /// Is the section in the output as it was, in one piece?
     pub(crate) fn is_whole(&self, input: u32, section: &Section, index: u32) -> bool {
         let pieces = self.pieces(input, index).map_or(&[][..], |(_, pieces)| pieces);
-        matches!(pieces, [piece] if piece.start == 0 && piece.end == section.size)
+        matches!(pieces, [piece] if piece.start() == 0 && piece.end() == section.size)
     }
 
     /// The function that the entry program at this place became.
     pub(crate) fn called_at(
         &self,
-        inputs: &[Input],
+        inputs: &Inputs,
         input: u32,
         section: u32,
         offset: u64,
@@ -230,7 +251,7 @@ impl Layout {
         if self.called.is_empty() {
             return None;
         }
-        let from = inputs.get(input as usize)?;
+        let from = inputs.get(input)?;
         let found = from.section(section)?;
         let chunk = from.chunk_at(found, offset)?;
         let id = *self.by_chunk.get(&(input, section, chunk))?;
@@ -239,8 +260,8 @@ impl Layout {
     }
 
     /// The function that a symbol's entry program became, where the symbol is gone with it.
-    pub(crate) fn moved(&self, inputs: &[Input], (input, symbol): At) -> Option<&Called> {
-        let symbol = inputs.get(input as usize)?.symbol(symbol)?;
+    pub(crate) fn moved(&self, inputs: &Inputs, (input, symbol): At) -> Option<&Called> {
+        let symbol = inputs.get(input)?.symbol(symbol)?;
         let (called, _) = self.called_at(inputs, input, symbol.section()?, symbol.value)?;
         called.moved.then_some(called)
     }
@@ -318,14 +339,29 @@ impl OutSection {
         Ok(())
     }
 
-    fn push(&mut self, mut piece: Piece, align: u64) -> Piece {
-        piece.at = self.size.next_multiple_of(align.max(1));
-        self.size = piece.at + (piece.end - piece.start);
-        self.pieces.push(piece);
-        piece
+    /// Adds a stretch of a section of an input. Gives its place, which is below 4 GiB, as its end is.
+    fn push(
+        &mut self,
+        (input, section): (u32, u32),
+        (start, end): (u64, u64),
+        called: u32,
+        align: u64,
+    ) -> Option<u64> {
+        let place = self.size.next_multiple_of(align.max(1));
+        let size = place.checked_add(end.checked_sub(start)?)?;
+        u32::try_from(size).ok()?;
+        let [start, end, at] = [start, end, place].map(|n| u32::try_from(n).ok());
+        let (start, end, at) = (start?, end?, at?);
+        self.pieces.push(Piece { input, section, start, end, at, called });
+        self.size = size;
+        Some(place)
     }
 }
 
-fn label(inputs: &[Input], at: u32) -> String {
-    inputs.get(at as usize).map(|i| i.label.clone()).unwrap_or_default()
+fn too_large(out: &OutSection, names: &Names) -> LinkError {
+    LinkError::TooLarge(format!("a section {} of more than 4 GiB", names.text(out.name)))
+}
+
+fn label(inputs: &Inputs, at: u32) -> String {
+    inputs.get(at).map(|i| i.label.to_owned()).unwrap_or_default()
 }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`error`] | [`LinkError`] |
 //! | `input`, `describe` | an object taken apart; what its types say about its symbols |
+//! | `inputs` | all objects |
 //! | `known`, `bounds` | what need not be read in full; what is looked at in any case |
 //! | `names` | names and source lines, each kept once |
 //! | `edit` | bindings by name, renaming, making local |
@@ -41,6 +42,7 @@ mod emit;
 pub mod error;
 mod hash;
 mod input;
+mod inputs;
 mod jump_tables;
 mod known;
 mod lay_out;
@@ -63,9 +65,11 @@ pub use error::{Declaration, LinkError, LinkErrors, ProgramMismatch};
 
 use both::both;
 use edit::Edit;
+use elf::Strtab;
 use emit::Emit;
 use hash::{HashMap, HashSet};
-use input::{Bases, Input, Lists, Role, Shared, Var};
+use input::{Bases, Lists, Role, Shared, Var};
+use inputs::{Input, Inputs, Taken};
 use lay_out::Layout;
 use licence::Licence;
 use names::{Name, Names};
@@ -105,9 +109,11 @@ pub struct Output {
 /// Each object is taken apart when it is added; its bytes are not needed any longer.
 #[derive(Debug)]
 pub struct Linker {
-    inputs: Vec<Input>,
+    inputs: Inputs,
     labels: HashSet<Name>,
     shared: Shared,
+    /// Empty lists.
+    taken: Taken,
     /// Size of all objects together.
     bytes: usize,
     /// Byte order, and the first object.
@@ -122,8 +128,8 @@ impl Default for Linker {
 }
 
 /// What all phases look at.
-pub(crate) struct Context<'a> {
-    pub(crate) inputs: &'a [Input],
+pub(crate) struct Context {
+    pub(crate) inputs: Inputs,
     /// Of these, what is in the output is gone.
     pub(crate) lists: Lists,
     pub(crate) names: Names,
@@ -143,13 +149,10 @@ pub(crate) struct Context<'a> {
     taken: HashSet<Name>,
 }
 
-impl Context<'_> {
+impl Context {
     /// The id that a type of an input has in the output.
     pub(crate) fn type_id(&self, id: TypeId) -> TypeId {
-        match &self.ids {
-            None => id,
-            Some(ids) => ids.get(id.0 as usize).copied().unwrap_or(TypeId::VOID),
-        }
+        new_id(self.ids.as_deref(), id)
     }
 
     /// Is this variable of `.maps` an arena?
@@ -157,21 +160,13 @@ impl Context<'_> {
         map_definition("", &self.types, self.type_id(var.type_id))
             .is_ok_and(|map| map.map_type == ARENA)
     }
+}
 
-    /// This name, if no other symbol has it, else one made from it.
-    pub(crate) fn own_name(&mut self, name: Name, suffix: &str) -> Name {
-        if suffix.is_empty() && self.taken.insert(name) {
-            return name;
-        }
-        let text = format!("{}{suffix}", self.names.text(name));
-        let mut new = self.names.add(text.as_bytes());
-        for number in 2u32.. {
-            if self.taken.insert(new) {
-                break;
-            }
-            new = self.names.add(format!("{text}_{number}").as_bytes());
-        }
-        new
+/// The id that a type of an input has in the output; these are the new ones, where they have changed.
+pub(crate) fn new_id(ids: Option<&[TypeId]>, id: TypeId) -> TypeId {
+    match ids {
+        None => id,
+        Some(ids) => ids.get(id.0 as usize).copied().unwrap_or(TypeId::VOID),
     }
 }
 
@@ -179,9 +174,10 @@ impl Linker {
     /// An empty link.
     pub fn new() -> Self {
         Self {
-            inputs: Vec::new(),
+            inputs: Inputs::default(),
             labels: HashSet::default(),
             shared: Shared::default(),
+            taken: Taken::default(),
             bytes: 0,
             endian: None,
             edits: Vec::new(),
@@ -233,8 +229,9 @@ impl Linker {
         if !self.labels.insert(self.shared.names.add(label.as_bytes())) {
             return Err(LinkError::DuplicateLabel(label.to_owned()));
         }
-        let (mut input, endian) = Input::read(label, bytes, parts?, &mut self.shared)?;
-        jump_tables::hide(&mut input, &self.shared.names);
+        let mut taken = std::mem::take(&mut self.taken);
+        let endian = taken.read(label, bytes, parts?, &mut self.shared)?;
+        jump_tables::hide(&mut taken.parts, &self.shared.names);
         match &self.endian {
             Some((first_endian, first)) if *first_endian != endian => {
                 return Err(LinkError::Endian {
@@ -247,10 +244,10 @@ impl Linker {
             Some(_) => {}
             None => self.endian = Some((endian, label.to_owned())),
         }
-        self.inputs.push(input);
+        let number = self.inputs.add(label, &mut taken);
+        self.taken = taken;
         self.bytes = self.bytes.saturating_add(bytes.len());
-        // Fewer than fit into memory.
-        Ok(InputId(u32::try_from(self.inputs.len() - 1).unwrap_or(u32::MAX)))
+        Ok(InputId(number))
     }
 
     /// Links all objects into one.
@@ -282,7 +279,7 @@ impl Linker {
         let mut errors = Errors { list: Vec::new(), all: options.keep_going };
         let mut notes = Vec::new();
         let (endian, _) = self.endian.take().ok_or(LinkError::NoInput)?;
-        if let Some(root) = options.root.filter(|r| r.0 as usize >= self.inputs.len()) {
+        if let Some(root) = options.root.filter(|r| r.0 as usize >= self.inputs.numbers().len()) {
             return Err(LinkError::ForeignInput(root.0).into());
         }
         let bound = errors.many(|errors| self.edit(errors))?;
@@ -291,7 +288,7 @@ impl Linker {
         let (inputs, size) = (self.inputs, self.bytes);
         let Shared { names, types, known, lists, .. } = self.shared;
         let mut builder = types.into_builder();
-        let untyped = |i: &Input| !i.has_types && i.has_code;
+        let untyped = |i: Input<'_>| !i.has_types && i.has_code;
         let mixed = inputs.iter().any(|i| i.has_types) && inputs.iter().any(untyped);
         let synthesised = match mixed {
             true => Some(builder.synth_proto().map_err(LinkError::Types)?),
@@ -300,10 +297,10 @@ impl Linker {
         let resolved = resolve_forwards(builder).map_err(LinkError::Types)?;
         let is_known = resolved.ids.is_none() && known.has_all(resolved.builder.type_count());
         let mut context = Context {
-            inputs: &inputs,
+            symbols: Bases::new(inputs.iter().map(|i| i.symbols.len())),
+            inputs,
             lists,
             names,
-            symbols: Bases::new(inputs.iter().map(|i| i.symbols.len())),
             endian,
             types: resolved.btf,
             ids: resolved.ids,
@@ -316,7 +313,7 @@ impl Linker {
         // Types that are equal have one id.
         context.licence = errors
             .one(licence::merge(
-                context.inputs,
+                &context.inputs,
                 &mut context.names,
                 &context.lists,
                 endian,
@@ -338,7 +335,6 @@ impl Linker {
         errors.end()?;
         // Every function, map and byte of data that goes in has its place.
         let renamed = symtab::tell_apart(&mut context, &table, &plan);
-        let type_names = [b".BTF", &b".BTF.ext"[..]].map(|name| context.names.add(name));
         let Lists { data, relocs, .. } = &mut context.lists;
         let (data, relocs) = (std::mem::take(data), std::mem::take(relocs));
         let code = Lists { relocs, ..Lists::default() };
@@ -359,10 +355,11 @@ impl Linker {
         let (contents, symtab) = filled?;
         let gathered = gathered.filter(|_| any);
         let own = [any, gathered.as_ref().is_some_and(|g| g.has_records())];
-        drop((table, plan));
-        let mut file = file(&context, &layout, contents, symtab, type_names, own)?;
-        let (strtab, written) =
-            both(|| file.strtab(&context.names), || gathered.map(|g| g.write(&mut out)));
+        drop((table, plan, renamed));
+        context.inputs.keep_code();
+        let mut file = file(&mut context, &layout, contents, symtab, own)?;
+        let write = || gathered.map(|g| g.write(&context, &layout, &mut out));
+        let (strtab, written) = both(|| Strtab::new(&file, &context.names), write);
         let (places, builder) = written.flatten().transpose()?.unwrap_or_default();
         for (section, place) in file.sections.iter_mut().skip(layout.sections.len()).zip(places) {
             (section.offset, section.size) = place;
@@ -371,7 +368,6 @@ impl Linker {
         // What comes next needs none of the inputs, but memory.
         let names = std::mem::take(&mut context.names);
         drop((context, layout));
-        drop(inputs);
         let expected = Expected::of(&file, &names);
         let bytes = elf::write(&file, strtab, out)?;
         let mut shared = Shared::default();
@@ -429,8 +425,8 @@ impl Errors {
 const ARENA: u32 = 33;
 
 /// Of licence and version there is one in the output.
-fn choose_owners(context: &mut Context<'_>, notes: &mut Vec<String>) {
-    for (number, input) in (0u32..).zip(context.inputs) {
+fn choose_owners(context: &mut Context, notes: &mut Vec<String>) {
+    for (number, input) in context.inputs.numbered() {
         for section in input.sections.iter().filter(|s| s.role == Role::Single) {
             let owner = match context.names.bytes(section.name) {
                 b"license" => context.licence.as_ref().map_or(number, |l| l.owner),
@@ -439,7 +435,7 @@ fn choose_owners(context: &mut Context<'_>, notes: &mut Vec<String>) {
             context.owners.entry(section.name).or_insert(owner);
         }
     }
-    let mut versions = context.inputs.iter().filter_map(|i| Some((&i.label, i.version?)));
+    let mut versions = context.inputs.iter().filter_map(|i| Some((i.label, i.version?)));
     if let Some((first, version)) = versions.next()
         && let Some((other, _)) = versions.find(|&(_, v)| v != version)
     {
@@ -447,10 +443,10 @@ fn choose_owners(context: &mut Context<'_>, notes: &mut Vec<String>) {
     }
 }
 
-fn one_arena(context: &Context<'_>) -> Result<(), LinkError> {
+fn one_arena(context: &Context) -> Result<(), LinkError> {
     let mut is_arena: HashMap<TypeId, bool> = HashMap::default();
-    let mut first: Option<(&Input, Name)> = None;
-    for input in context.inputs {
+    let mut first: Option<(Input<'_>, Name)> = None;
+    for input in context.inputs.iter() {
         let defined = |v: &&Var| {
             let in_maps = v.section.is_some_and(|s| context.names.bytes(s) == b".maps");
             in_maps && v.linkage != Linkage::Extern
@@ -464,9 +460,9 @@ fn one_arena(context: &Context<'_>) -> Result<(), LinkError> {
             (Some((other, name)), Some(arena)) if name != arena.name => {
                 let text = |name| context.names.text(name).into_owned();
                 return Err(LinkError::TwoArenas {
-                    first: other.label.clone(),
+                    first: other.label.to_owned(),
                     first_map: text(name),
-                    second: input.label.clone(),
+                    second: input.label.to_owned(),
                     second_map: text(arena.name),
                 });
             }
@@ -477,10 +473,10 @@ fn one_arena(context: &Context<'_>) -> Result<(), LinkError> {
 }
 
 /// Entry programs of objects that are not the root, and that nothing calls.
-fn note_left_out(context: &Context<'_>, plan: &Plan, notes: &mut Vec<String>) {
+fn note_left_out(context: &Context, plan: &Plan, notes: &mut Vec<String>) {
     let Some(root) = context.root else { return };
-    for (number, input) in (0u32..).zip(context.inputs).filter(|&(n, _)| n != root) {
-        for (index, section) in (0u32..).zip(&input.sections) {
+    for (number, input) in context.inputs.numbered().filter(|&(n, _)| n != root) {
+        for (index, section) in (0u32..).zip(input.sections) {
             for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                 let dead = plan.fate((number, index, at)).is_dead();
                 let symbol = input.starting(chunk).first().and_then(|&s| input.symbol(s));
@@ -499,11 +495,10 @@ fn note_left_out(context: &Context<'_>, plan: &Plan, notes: &mut Vec<String>) {
 
 /// Everything put together, but for where sections of types are: that one of them is there, and is called this.
 fn file(
-    context: &Context<'_>,
+    context: &mut Context,
     layout: &Layout,
     contents: Vec<emit::Contents>,
     symtab: Symtab,
-    type_names: [Name; 2],
     has_types: [bool; 2],
 ) -> Result<elf::File, LinkError> {
     let mut sections = Vec::with_capacity(contents.len() + 2);
@@ -525,8 +520,10 @@ fn file(
             size: out.size,
             offset: contents.offset,
             rels: rels?,
+            rel_name: context.names.add(&[b".rel", context.names.bytes(out.name)].concat()),
         });
     }
+    let type_names = [b".BTF", &b".BTF.ext"[..]].map(|name| context.names.add(name));
     for (name, _) in type_names.into_iter().zip(has_types).filter(|&(_, is_there)| is_there) {
         sections.push(elf::Section {
             name,
@@ -537,7 +534,9 @@ fn file(
             size: 0,
             offset: 0,
             rels: Vec::new(),
+            rel_name: Name::EMPTY,
         });
     }
-    Ok(elf::File { endian: context.endian, sections, symbols: symtab.symbols })
+    let tables = [b".symtab", b".strtab"].map(|name| context.names.add(name));
+    Ok(elf::File { endian: context.endian, sections, symbols: symtab.symbols, tables })
 }

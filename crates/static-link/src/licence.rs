@@ -5,7 +5,8 @@ use bpfweld_btf::Endian;
 use bpfweld_insn::{INSN_SIZE, Insn, helper_gpl_only, helper_name};
 
 use crate::error::{Declaration, LinkError};
-use crate::input::{Input, Line, Lists, Symbol};
+use crate::input::{Line, Lists, Symbol};
+use crate::inputs::{Input, Inputs};
 use crate::names::{Name, Names};
 use crate::report::{line_at, line_text};
 
@@ -26,7 +27,7 @@ pub(crate) struct Licence {
 
 /// Merges the licences of all inputs.
 pub(crate) fn merge(
-    inputs: &[Input],
+    inputs: &Inputs,
     names: &mut Names,
     lists: &Lists,
     endian: Endian,
@@ -37,27 +38,26 @@ pub(crate) fn merge(
 }
 
 fn choose(
-    inputs: &[Input],
+    inputs: &Inputs,
     names: &Names,
     lists: &Lists,
     endian: Endian,
     notes: &mut Vec<String>,
 ) -> Result<Option<(u32, String)>, LinkError> {
     let text = |input: &Input| std::str::from_utf8(names.bytes(input.licence?)).ok();
-    let licensed: Vec<(u32, &Input, &str)> =
-        (0u32..).zip(inputs).filter_map(|(at, input)| Some((at, input, text(input)?))).collect();
-    let Some(&(_, first, first_text)) = licensed.first() else { return Ok(None) };
-    let strict: Vec<_> = licensed.iter().filter(|(_, _, l)| rank(l).is_none()).collect();
-    let text = match strict.first() {
-        Some(&&(_, one, text)) => {
-            if let Some((_, other, different)) = strict.iter().find(|(_, _, l)| *l != text) {
+    let licensed = inputs.numbered().filter_map(|(at, input)| Some((at, input, text(&input)?)));
+    let Some((_, first, first_text)) = licensed.clone().next() else { return Ok(None) };
+    let mut strict = licensed.clone().filter(|(_, _, l)| rank(l).is_none());
+    let text = match strict.next() {
+        Some((_, one, text)) => {
+            if let Some((_, other, different)) = strict.find(|(_, _, l)| *l != text) {
                 let why = "neither is compatible with the GPL, and they are not the same";
-                let first = declaration(one, text, None, names);
-                let second = declaration(other, different, None, names);
+                let first = declaration(&one, text, None, names);
+                let second = declaration(&other, different, None, names);
                 return Err(conflict((first, text), (second, different), why.to_owned()));
             }
-            for (_, input, licence) in licensed.iter().filter(|(_, _, l)| rank(l).is_some()) {
-                let Some(call) = gpl_only(input, lists, endian) else { continue };
+            for (_, input, licence) in licensed.clone().filter(|(_, _, l)| rank(l).is_some()) {
+                let Some(call) = gpl_only(&input, lists, endian) else { continue };
                 let function = names.text(call.function);
                 let helper = helper_name(call.helper)
                     .map_or_else(|| format!("#{}", call.helper), str::to_owned);
@@ -65,16 +65,16 @@ fn choose(
                     "with the first the whole is not compatible with the GPL, and `{function}` of \
                      the second calls {helper}, which only such programs may"
                 );
-                let first = declaration(one, text, None, names);
-                let second = declaration(input, licence, call.line, names);
+                let first = declaration(&one, text, None, names);
+                let second = declaration(&input, licence, call.line, names);
                 return Err(conflict((first, text), (second, licence), why));
             }
             text.to_owned()
         }
         None => {
-            let ranks = licensed.iter().filter_map(|(_, _, l)| rank(l));
+            let ranks = licensed.clone().filter_map(|(_, _, l)| rank(l));
             let strictest = ranks.min().unwrap_or(0);
-            let same = licensed.iter().all(|(_, _, l)| *l == first_text);
+            let same = licensed.clone().all(|(_, _, l)| l == first_text);
             match GPL_COMPATIBLE.get(strictest) {
                 Some(text) if strictest < FIRST_DUAL || same => (*text).to_owned(),
                 // What all of them allow.
@@ -82,10 +82,10 @@ fn choose(
             }
         }
     };
-    let same = |(_, _, l): &&(u32, &Input, &str)| *l == text;
-    let fits = |(_, _, l): &&(u32, &Input, &str)| l.len() >= text.len();
-    let owner = licensed.iter().find(same).or_else(|| licensed.iter().find(fits));
-    if let Some((_, input, licence)) = licensed.iter().find(|(_, _, l)| *l != text) {
+    let same = |(_, _, l): &(u32, Input<'_>, &str)| *l == text;
+    let fits = |(_, _, l): &(u32, Input<'_>, &str)| l.len() >= text.len();
+    let owner = licensed.clone().find(same).or_else(|| licensed.clone().find(fits));
+    if let Some((_, input, licence)) = licensed.clone().find(|(_, _, l)| *l != text) {
         notes.push(format!(
             "the licence of the output is {text:?}, as the stricter one; {} has {licence:?}",
             input.label
@@ -97,7 +97,7 @@ fn choose(
             input.label, first.label
         ));
     }
-    Ok(owner.map(|&(owner, _, _)| (owner, text)))
+    Ok(owner.map(|(owner, _, _)| (owner, text)))
 }
 
 /// A call of a helper which the kernel gives to GPL programs only.
@@ -136,7 +136,7 @@ fn declaration(input: &Input, licence: &str, line: Option<Line>, names: &Names) 
     let symbol = input.symbols.iter().find(here);
     let text = symbol.map(|s| format!("char {}[] = {licence:?}", names.text(s.name)));
     let line = line.map(|line| line_text(names, line));
-    Declaration { object: input.label.clone(), text, line }
+    Declaration { object: input.label.to_owned(), text, line }
 }
 
 fn rank(licence: &str) -> Option<usize> {

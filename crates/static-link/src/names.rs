@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 
 use bpfweld_btf::Numbered;
 
+use crate::hash::HashSet;
+
 /// A string of [`Names`]: its number and one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(crate) struct Name(NonZeroU32);
@@ -49,6 +51,22 @@ impl Names {
     /// For messages.
     pub(crate) fn text(&self, name: Name) -> Cow<'_, str> {
         String::from_utf8_lossy(self.bytes(name))
+    }
+
+    /// This name, if it is not taken, else one made from it; it is taken then.
+    pub(crate) fn add_own(&mut self, taken: &mut HashSet<Name>, name: Name, suffix: &str) -> Name {
+        if suffix.is_empty() && taken.insert(name) {
+            return name;
+        }
+        let text = format!("{}{suffix}", self.text(name));
+        let mut new = self.add(text.as_bytes());
+        for number in 2u32.. {
+            if taken.insert(new) {
+                break;
+            }
+            new = self.add(format!("{text}_{number}").as_bytes());
+        }
+        new
     }
 
     pub(crate) fn count(&self) -> usize {

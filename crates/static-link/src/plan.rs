@@ -8,7 +8,8 @@ use bpfweld_object::RelocKind;
 
 use crate::Context;
 use crate::hash::HashSet;
-use crate::input::{Bases, Chunk, Input, Lists, Role, Section};
+use crate::input::{Bases, Chunk, Lists, Role, Section};
+use crate::inputs::Inputs;
 use crate::names::Names;
 use crate::symbols::Table;
 
@@ -95,12 +96,12 @@ pub(crate) fn bare_references(
 }
 
 impl Plan {
-    pub(crate) fn make(context: &Context<'_>, table: &Table) -> Self {
+    pub(crate) fn make(context: &Context, table: &Table) -> Self {
         let mut sum = 0;
         let sections = Bases::new(context.inputs.iter().map(|i| i.sections.len()));
         let mut firsts = Vec::with_capacity(sections.total() + 1);
         firsts.push(0);
-        firsts.extend(context.inputs.iter().flat_map(|i| &i.sections).map(|section| {
+        firsts.extend(context.inputs.iter().flat_map(|i| i.sections).map(|section| {
             sum += section.chunks.len();
             u32::try_from(sum).unwrap_or(u32::MAX)
         }));
@@ -138,8 +139,8 @@ impl Plan {
     }
 
     /// Is what begins at this place part of the output?
-    pub(crate) fn is_alive(&self, inputs: &[Input], input: u32, section: u32, offset: u64) -> bool {
-        let found = inputs.get(input as usize).and_then(|i| Some((i, i.section(section)?)));
+    pub(crate) fn is_alive(&self, inputs: &Inputs, input: u32, section: u32, offset: u64) -> bool {
+        let found = inputs.get(input).and_then(|i| Some((i, i.section(section)?)));
         match found {
             Some((_, s)) if s.role == Role::Dropped => false,
             Some((_, s)) if s.chunks.is_empty() => self.has_section(input, section),
@@ -151,20 +152,20 @@ impl Plan {
     }
 }
 
-struct Walk<'c, 'a> {
-    context: &'c Context<'a>,
+struct Walk<'c> {
+    context: &'c Context,
     table: &'c Table,
     plan: Plan,
     todo: Vec<ChunkAt>,
 }
 
-impl Walk<'_, '_> {
+impl Walk<'_> {
     /// What is part of the output whether something refers to it or not.
     fn roots(&mut self) {
         let context = self.context;
         let strip = context.strip && self.has_entries();
-        for (number, input) in (0u32..).zip(context.inputs) {
-            for (index, section) in (0u32..).zip(&input.sections) {
+        for (number, input) in context.inputs.numbered() {
+            for (index, section) in (0u32..).zip(input.sections) {
                 for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                     if self.is_root(number, section, chunk, strip) {
                         self.want((number, index, at), false);
@@ -184,7 +185,7 @@ impl Walk<'_, '_> {
 
     fn is_root(&self, number: u32, section: &Section, chunk: &Chunk, strip: bool) -> bool {
         let gone = |&s: &u32| self.table.is_removed((number, s));
-        let input = self.context.inputs.get(number as usize);
+        let input = self.context.inputs.get(number);
         let symbols = input.map_or(&[][..], |input| input.starting(chunk));
         if !symbols.is_empty() && symbols.iter().all(gone) {
             return false;
@@ -199,8 +200,8 @@ impl Walk<'_, '_> {
 
     /// Variables of an arena are nothing without the map, which no code has to name.
     fn want_arenas(&mut self) {
-        for (number, input) in (0u32..).zip(self.context.inputs) {
-            for (index, section) in (0u32..).zip(&input.sections) {
+        for (number, input) in self.context.inputs.numbered() {
+            for (index, section) in (0u32..).zip(input.sections) {
                 for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                     let mut vars = input.starting(chunk).iter().filter_map(|&s| input.var_of(s));
                     if section.role == Role::Maps && vars.any(|v| self.context.is_arena(v)) {
@@ -212,7 +213,7 @@ impl Walk<'_, '_> {
     }
 
     fn has_entries(&self) -> bool {
-        self.context.inputs.iter().flat_map(|i| &i.chunks).any(|c| c.is_entry)
+        self.context.inputs.iter().flat_map(|i| i.chunks).any(|c| c.is_entry)
     }
 
     fn run(&mut self) {
@@ -223,7 +224,7 @@ impl Walk<'_, '_> {
     }
 
     fn want(&mut self, at: ChunkAt, from_code: bool) {
-        let section = self.context.inputs.get(at.0 as usize).and_then(|i| i.section(at.1));
+        let section = self.context.inputs.get(at.0).and_then(|i| i.section(at.1));
         if at.2 == WHOLE {
             if self.plan.gone.remove(&(at.0, at.1)) {
                 self.todo.push(at);
@@ -264,12 +265,12 @@ fn is_or_begins(name: &[u8], base: &str) -> bool {
 
 /// What a chunk, or a section in one piece, refers to: the place, and whether code does.
 pub(crate) fn references(
-    context: &Context<'_>,
+    context: &Context,
     table: &Table,
     (number, index, at): ChunkAt,
     mut found: impl FnMut(ChunkAt, bool),
 ) {
-    let Some(input) = context.inputs.get(number as usize) else { return };
+    let Some(input) = context.inputs.get(number) else { return };
     let Some(section) = input.section(index) else { return };
     let (start, end) = match (at, input.chunks_of(section).get(at as usize)) {
         (WHOLE, _) => (0, u64::MAX),
@@ -304,14 +305,14 @@ pub(crate) fn references(
 
 /// What stands behind a symbol.
 fn target(
-    context: &Context<'_>,
+    context: &Context,
     table: &Table,
     number: u32,
     symbol: u32,
     addend: i64,
 ) -> Option<ChunkAt> {
     let (input, at) = table.definition((number, symbol))?;
-    let found = context.inputs.get(input as usize)?;
+    let found = context.inputs.get(input)?;
     let symbol = found.symbol(at)?;
     let index = symbol.section()?;
     let section = found.section(index)?;

@@ -12,7 +12,7 @@ use crate::symbols::Table;
 
 /// Compares each entry program of the output with those that it reaches by calls.
 pub(crate) fn check(
-    context: &Context<'_>,
+    context: &Context,
     table: &Table,
     plan: &Plan,
     notes: &mut Vec<String>,
@@ -66,10 +66,10 @@ pub(crate) fn check(
 }
 
 /// All entry programs of the inputs, with what their section names say.
-fn programs(context: &Context<'_>) -> Vec<(ChunkAt, ProgramSpec)> {
+fn programs(context: &Context) -> Vec<(ChunkAt, ProgramSpec)> {
     let mut found = Vec::new();
-    for (number, input) in (0u32..).zip(context.inputs) {
-        for (index, section) in (0u32..).zip(&input.sections) {
+    for (number, input) in context.inputs.numbered() {
+        for (index, section) in (0u32..).zip(input.sections) {
             let chunks = (0u32..).zip(input.chunks_of(section)).filter(|(_, c)| c.is_entry);
             for (at, _) in chunks {
                 let spec = classify(&context.names.text(section.old_name)).into_spec();
@@ -81,15 +81,15 @@ fn programs(context: &Context<'_>) -> Vec<(ChunkAt, ProgramSpec)> {
 }
 
 /// The symbol that a chunk goes by.
-fn symbol(context: &Context<'_>, (input, section, chunk): ChunkAt) -> Option<u32> {
-    let input = context.inputs.get(input as usize)?;
+fn symbol(context: &Context, (input, section, chunk): ChunkAt) -> Option<u32> {
+    let input = context.inputs.get(input)?;
     let chunk = input.chunks_of(input.section(section)?).get(chunk as usize)?;
     input.starting(chunk).first().copied()
 }
 
 /// `FUNCTION of OBJECT`.
-fn name(context: &Context<'_>, at: ChunkAt) -> String {
-    let Some(input) = context.inputs.get(at.0 as usize) else { return String::new() };
+fn name(context: &Context, at: ChunkAt) -> String {
+    let Some(input) = context.inputs.get(at.0) else { return String::new() };
     let symbol = symbol(context, at).and_then(|s| input.symbol(s));
     let name = symbol.map(|s| context.names.text(s.name)).unwrap_or_default();
     format!("`{name}` of {}", input.label)

@@ -5,7 +5,8 @@ use bpfweld_object::{FileParts, ReadProblem};
 
 use crate::elf::{File, Section};
 use crate::error::LinkError;
-use crate::input::{Input, Shared};
+use crate::input::Shared;
+use crate::inputs::{Input, Taken};
 use crate::names::Names;
 
 /// What an output is to have.
@@ -54,21 +55,23 @@ pub(crate) fn check(
     if symbols != expected.symbols {
         return broken(format!("{symbols} symbols instead of {}", expected.symbols));
     }
-    let input = match Input::take(NAME, bytes, &mut parts, shared) {
-        Ok(input) => input,
+    let mut taken = Taken::default();
+    shared.passes_over_lines = true;
+    match taken.take(NAME, bytes, &mut parts, shared) {
+        Ok(()) => {}
         // Types and symbols alone are for others to link.
         Err(LinkError::Read(error)) if matches!(*error.problem, ReadProblem::Nothing) => {
             return Ok(());
         }
         Err(LinkError::Read(error)) => return Err(LinkError::ReadBack(error.problem)),
         Err(error) => return Err(error),
-    };
-    check_variables(&input, shared)
+    }
+    check_variables(&taken.view(), shared)
 }
 
 fn check_variables(input: &Input, shared: &Shared) -> Result<(), LinkError> {
     let broken = |what: String| Err(LinkError::Output(what));
-    for datasec in &input.datasecs {
+    for datasec in input.datasecs {
         let section = input.section_named(datasec.name).and_then(|s| input.section(s));
         let Some(section) = section else { continue };
         let name = shared.names.text(datasec.name);

@@ -4,13 +4,14 @@ use bpfweld_object::RelocKind;
 
 use crate::Context;
 use crate::error::Declaration;
-use crate::input::{Described, Input, Line, Lists, Section, Symbol};
+use crate::input::{Described, Line, Lists, Section, Symbol};
+use crate::inputs::Input;
 use crate::names::Names;
 use crate::symbols::At;
 
 /// A symbol for a message.
-pub(crate) fn declaration(context: &Context<'_>, (number, at): At) -> Declaration {
-    let Some(input) = context.inputs.get(number as usize) else {
+pub(crate) fn declaration(context: &Context, (number, at): At) -> Declaration {
+    let Some(input) = context.inputs.get(number) else {
         return Declaration { object: String::new(), text: None, line: None };
     };
     let symbol = input.symbol(at);
@@ -22,9 +23,9 @@ pub(crate) fn declaration(context: &Context<'_>, (number, at): At) -> Declaratio
         };
         Some(context.types.c_declaration(context.type_id(id), &name))
     });
-    let line = symbol.and_then(|symbol| line_of(&context.lists, input, symbol, at));
+    let line = symbol.and_then(|symbol| line_of(&context.lists, &input, symbol, at));
     let line = line.map(|line| line_text(&context.names, line));
-    Declaration { object: input.label.clone(), text, line }
+    Declaration { object: input.label.to_owned(), text, line }
 }
 
 /// Of a function its first line, of anything else the first line that uses it.

@@ -6,7 +6,8 @@ use crate::hash::HashMap;
 use crate::Context;
 use crate::elf;
 use crate::error::LinkError;
-use crate::input::{Bases, Input, Role, Symbol};
+use crate::input::{Bases, Role, Symbol};
+use crate::inputs::Input;
 use crate::names::Name;
 use crate::report::declaration;
 
@@ -19,18 +20,19 @@ pub(crate) struct Global {
     pub(crate) name: Name,
     pub(crate) definition: Option<At>,
     strong: bool,
-    /// Most names have one definition and nothing more.
-    others: Option<Box<Others>>,
     /// The strictest of all.
     pub(crate) visibility: u8,
     /// May it stay undefined?
     pub(crate) weak: bool,
 }
 
+/// What has a global name beside its definition.
 #[derive(Debug, Default)]
-struct Others {
-    lost: Vec<At>,
-    wanted: Vec<At>,
+pub(crate) struct Others {
+    /// Definitions that gave way.
+    pub(crate) lost: Vec<At>,
+    /// Undefined symbols.
+    pub(crate) wanted: Vec<At>,
 }
 
 /// What a symbol of an input comes to.
@@ -46,6 +48,8 @@ pub(crate) enum Meaning {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) globals: Vec<Global>,
+    /// By the global names' numbers. Most have one definition and nothing more.
+    others: HashMap<u32, Others>,
     /// The global name of each symbol of all inputs, or what is known of it instead.
     by_symbol: Vec<u32>,
     bases: Bases,
@@ -62,7 +66,7 @@ const LOST: u32 = 1 << 31;
 impl Table {
     /// Resolves every symbol. What is wrong goes into the errors.
     pub(crate) fn resolve(
-        context: &Context<'_>,
+        context: &Context,
         bound: HashMap<At, At>,
         errors: &mut Vec<LinkError>,
     ) -> Self {
@@ -71,10 +75,10 @@ impl Table {
             Self { bound, by_symbol: vec![NONE; bases.total()], bases, ..Self::default() };
         // By the names' numbers.
         let mut by_name = vec![NONE; context.names.count()];
-        for (number, input) in (0u32..).zip(context.inputs) {
-            for (at, symbol) in (0u32..).zip(&input.symbols) {
+        for (number, input) in context.inputs.numbered() {
+            for (at, symbol) in (0u32..).zip(input.symbols) {
                 let here = (number, at);
-                let owner = single_section(input, symbol).map(|name| context.owners.get(&name));
+                let owner = single_section(&input, symbol).map(|name| context.owners.get(&name));
                 if owner.is_some_and(|owner| owner != Some(&number)) {
                     table.set(here, REMOVED);
                     continue;
@@ -91,24 +95,25 @@ impl Table {
                         name: symbol.name,
                         definition: None,
                         strong: false,
-                        others: None,
                         visibility: elf::STV_DEFAULT,
                         weak: true,
                     });
                 }
                 let id = *id;
                 table.set(here, id);
-                if let Some(global) = table.globals.get_mut(id as usize)
-                    && let Some(removed) = global.add(here, symbol)
-                {
-                    match removed {
-                        Outcome::Lost(at) => table.set(at, id | LOST),
-                        Outcome::Clash(first) => errors.push(LinkError::Duplicate {
-                            name: context.names.text(symbol.name).into_owned(),
-                            first: declaration(context, first),
-                            second: declaration(context, here),
-                        }),
+                let Some(global) = table.globals.get_mut(id as usize) else { continue };
+                match global.add(here, symbol) {
+                    Outcome::Defined => {}
+                    Outcome::Wanted => table.others.entry(id).or_default().wanted.push(here),
+                    Outcome::Lost(at) => {
+                        table.others.entry(id).or_default().lost.push(at);
+                        table.set(at, id | LOST);
                     }
+                    Outcome::Clash(first) => errors.push(LinkError::Duplicate {
+                        name: context.names.text(symbol.name).into_owned(),
+                        first: declaration(context, first),
+                        second: declaration(context, here),
+                    }),
                 }
             }
         }
@@ -145,6 +150,18 @@ impl Table {
         self.globals.get(id as usize)
     }
 
+    /// What a global name has beside its definition.
+    pub(crate) fn others(&self, id: u32) -> Option<&Others> {
+        self.others.get(&id)
+    }
+
+    /// All that have something beside their definition, by rising number.
+    pub(crate) fn with_others(&self) -> Vec<(&Global, &Others)> {
+        let mut all: Vec<_> = self.others.iter().collect();
+        all.sort_unstable_by_key(|&(&id, _)| id);
+        all.into_iter().filter_map(|(&id, others)| Some((self.global(id)?, others))).collect()
+    }
+
     /// Where what a symbol stands for is defined.
     pub(crate) fn definition(&self, at: At) -> Option<At> {
         match self.meaning(at) {
@@ -170,27 +187,16 @@ impl Table {
     }
 }
 
+/// What becomes of a symbol, or of what was the definition so far.
 enum Outcome {
+    Defined,
+    Wanted,
     Lost(At),
     Clash(At),
 }
 
 impl Global {
-    /// Definitions that gave way.
-    pub(crate) fn lost(&self) -> &[At] {
-        self.others.as_ref().map_or(&[], |others| &others.lost)
-    }
-
-    /// Undefined symbols of the name.
-    pub(crate) fn wanted(&self) -> &[At] {
-        self.others.as_ref().map_or(&[], |others| &others.wanted)
-    }
-
-    fn others(&mut self) -> &mut Others {
-        self.others.get_or_insert_default()
-    }
-
-    fn add(&mut self, at: At, symbol: &Symbol) -> Option<Outcome> {
+    fn add(&mut self, at: At, symbol: &Symbol) -> Outcome {
         self.visibility = match (self.visibility, symbol.visibility) {
             (0, other) | (other, 0) => other,
             // Internal, hidden, protected: 1, 2, 3.
@@ -199,26 +205,21 @@ impl Global {
         let weak = symbol.bind == elf::STB_WEAK;
         if symbol.is_undefined() {
             self.weak &= weak;
-            self.others().wanted.push(at);
-            return None;
+            return Outcome::Wanted;
         }
         match self.definition {
             None => {
                 self.definition = Some(at);
                 self.strong = !weak;
-                None
+                Outcome::Defined
             }
-            Some(first) if self.strong && !weak => Some(Outcome::Clash(first)),
+            Some(first) if self.strong && !weak => Outcome::Clash(first),
             Some(first) if !self.strong && !weak => {
                 self.definition = Some(at);
                 self.strong = true;
-                self.others().lost.push(first);
-                Some(Outcome::Lost(first))
+                Outcome::Lost(first)
             }
-            Some(_) => {
-                self.others().lost.push(at);
-                Some(Outcome::Lost(at))
-            }
+            Some(_) => Outcome::Lost(at),
         }
     }
 }

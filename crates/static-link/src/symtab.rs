@@ -6,7 +6,8 @@ use crate::hash::{HashMap, HashSet};
 use crate::Context;
 use crate::elf::{self, Place, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_SECTION};
 use crate::emit::{Contents, Target};
-use crate::input::{Bases, Input, Role, Symbol};
+use crate::input::{Bases, Role, Symbol};
+use crate::inputs::Input;
 use crate::lay_out::Layout;
 use crate::names::Name;
 use crate::plan::Plan;
@@ -56,16 +57,12 @@ impl Index {
 
 /// Gives static variables of one name in one section names of their own: whoever makes a C struct of the
 /// section (skeletons) could not tell them apart. The first keeps its name.
-pub(crate) fn tell_apart(
-    context: &mut Context<'_>,
-    table: &Table,
-    plan: &Plan,
-) -> HashMap<At, Name> {
-    let inputs = context.inputs;
+pub(crate) fn tell_apart(context: &mut Context, table: &Table, plan: &Plan) -> HashMap<At, Name> {
+    let inputs = &context.inputs;
     let mut taken: HashSet<(Name, Name)> = HashSet::default();
     let mut statics: Vec<(At, Name, Name)> = Vec::new();
-    for (number, input) in (0u32..).zip(inputs) {
-        for var in &input.vars {
+    for (number, input) in inputs.numbered() {
+        for var in input.vars {
             let Some(section) = var.section else { continue };
             let Some((index, symbol)) = var.symbol.and_then(|s| Some((s, input.symbol(s)?))) else {
                 continue;
@@ -108,7 +105,7 @@ pub(crate) fn tell_apart(
 
 impl Symtab {
     pub(crate) fn make(
-        context: &Context<'_>,
+        context: &Context,
         table: &Table,
         plan: &Plan,
         layout: &Layout,
@@ -142,8 +139,8 @@ impl Symtab {
                 tab.push(context, target, symbol);
             }
         }
-        for (number, input) in (0u32..).zip(context.inputs) {
-            for (at, symbol) in (0u32..).zip(&input.symbols) {
+        for (number, input) in context.inputs.numbered() {
+            for (at, symbol) in (0u32..).zip(input.symbols) {
                 let here = (number, at);
                 let target = Target::Symbol(here);
                 let wanted = tab.number(context, target).is_some();
@@ -154,7 +151,7 @@ impl Symtab {
                     continue;
                 }
                 let name = renamed.get(&here).copied().unwrap_or(symbol.name);
-                let Some((place, value)) = place(plan, layout, number, input, symbol) else {
+                let Some((place, value)) = place(plan, layout, number, &input, symbol) else {
                     continue;
                 };
                 let (bind, size) = (STB_LOCAL, symbol.size);
@@ -167,19 +164,22 @@ impl Symtab {
         for (id, global) in (0u32..).zip(&table.globals) {
             let name = global.name;
             let visibility = global.visibility;
-            let found = |at: At| Some((at.0, context.inputs.get(at.0 as usize)?));
+            let found = |at: At| Some((at.0, context.inputs.get(at.0)?));
             let symbol = match global.definition {
-                Some(at) if layout.moved(context.inputs, at).is_some() => continue,
+                Some(at) if layout.moved(&context.inputs, at).is_some() => continue,
                 Some(at) => {
                     let Some((number, input)) = found(at) else { continue };
                     let Some(symbol) = input.symbol(at.1) else { continue };
-                    let spot = place(plan, layout, number, input, symbol);
+                    let spot = place(plan, layout, number, &input, symbol);
                     let Some((place, value)) = spot else { continue };
                     let (kind, bind, size) = (symbol.kind, symbol.bind, symbol.size);
                     elf::Symbol { name, kind, bind, visibility, place, value, size }
                 }
                 None => {
-                    let symbol = global.wanted().first().and_then(|&at| found(at)?.1.symbol(at.1));
+                    let symbol = table.others(id).and_then(|others| {
+                        let &at = others.wanted.first()?;
+                        found(at)?.1.symbol(at.1)
+                    });
                     let kind = symbol.map_or(0, |s| s.kind);
                     let bind = if global.weak { STB_WEAK } else { STB_GLOBAL };
                     let (place, value, size) = (Place::Undefined, 0, 0);
@@ -193,11 +193,11 @@ impl Symtab {
     }
 
     /// Entry programs that became functions.
-    fn add_called(&mut self, context: &Context<'_>, layout: &Layout, global: bool) {
+    fn add_called(&mut self, context: &Context, layout: &Layout, global: bool) {
         let Some(text) = layout.text() else { return };
         for (id, called) in (0u32..).zip(&layout.called).filter(|(_, c)| c.global == global) {
             let (number, section, chunk) = called.chunk;
-            let input = context.inputs.get(number as usize);
+            let input = context.inputs.get(number);
             let chunk = input.and_then(|i| i.chunks_of(i.section(section)?).get(chunk as usize));
             let symbol = elf::Symbol {
                 name: called.name,
@@ -213,11 +213,11 @@ impl Symtab {
     }
 
     /// The number of the symbol for a target.
-    pub(crate) fn number(&self, context: &Context<'_>, target: Target) -> Option<u32> {
+    pub(crate) fn number(&self, context: &Context, target: Target) -> Option<u32> {
         self.index.get(&context.symbols, target)
     }
 
-    fn push(&mut self, context: &Context<'_>, target: Target, symbol: elf::Symbol) {
+    fn push(&mut self, context: &Context, target: Target, symbol: elf::Symbol) {
         if let Some(slot) = self.index.slot(&context.symbols, target) {
             // Fewer than there are bytes in the inputs.
             *slot = u32::try_from(self.symbols.len()).unwrap_or(NONE);
