@@ -1,16 +1,13 @@
 //! Looking up names in a large blob: the kernel's own has some 130,000 types.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow::{Break, Continue};
 
 use crate::read::Word;
 use crate::rising::Rising;
-use crate::text::{essential_name, mark, until_zero};
-use crate::walk::{self, DECLARED, Record, name, walk};
-use crate::{Btf, Kind, Type, TypeId};
+use crate::text::{essential_name, first_bytes, mark, spread, until_zero};
+use crate::walk::{self, DECLARED, name, walk, walk_groups};
+use crate::{Btf, Kind, Type, TypeId, order};
 
-/// Types of which [`Btf::find_each`] looks at the names together.
-const GROUP: usize = 64;
 /// Names that are passed over together when none of their marks is the one looked for.
 const BLOCK: usize = 16;
 
@@ -90,68 +87,70 @@ impl Btf {
     /// records.
     pub fn find_each(&self, wanted: &[(Kind, &str)]) -> Vec<Option<TypeId>> {
         let mut found = vec![None; wanted.len()];
-        let mut places: HashMap<(Kind, &[u8]), Vec<usize>> = HashMap::new();
-        let mut filter = Filter::default();
-        for (at, (kind, name)) in wanted.iter().enumerate().filter(|(_, (_, n))| !n.is_empty()) {
-            places.entry((*kind, name.as_bytes())).or_default().push(at);
-            filter.add(*kind, name.as_bytes());
-        }
+        let named = wanted.iter().zip(&mut found).filter(|((_, name), _)| !name.is_empty());
+        let mut sorted: Vec<_> =
+            named.map(|(&(kind, name), found)| ((kind as u32, name.as_bytes()), found)).collect();
+        order::sort_by_key(&mut sorted, |(key, _)| *key);
+        let filter = Filter::of(sorted.iter().map(|(key, _)| *key));
+        let mut left = sorted.len();
         let words = self.words();
-        // Names are looked at in groups, see `Names::new`.
-        let mut group = Vec::with_capacity(GROUP);
-        let mut look = |group: &mut Vec<Record>| {
-            for Record { at, info } in group.drain(..) {
+        let start = |group| self.start_of_group(group);
+        walk_groups(words, start, filter.kinds, |places| {
+            for &at in places {
                 let tail = self.tail_at(name(words, at));
                 if !filter.may_have(tail) {
                     continue;
                 }
-                let name = until_zero(tail).unwrap_or(tail);
-                let Some(kind) = Kind::of_info(info) else { continue };
-                for place in places.remove(&(kind, name)).unwrap_or_default() {
-                    if let Some(found) = found.get_mut(place) {
-                        *found = self.at(at).map(|t| t.id());
-                    }
+                let info = words.get(at + 1).map_or(0, |&info| u32::from_ne_bytes(info));
+                let key = (info >> 24 & 0x1f, until_zero(tail).unwrap_or(tail));
+                let first = sorted.partition_point(|(k, _)| *k < key);
+                let same = sorted.iter_mut().skip(first).take_while(|(k, _)| *k == key);
+                let Some(id) = self.at(at).map(|ty| ty.id()) else { continue };
+                for (_, found) in same {
+                    left -= usize::from(found.is_none());
+                    **found = Some(found.map_or(id, |other: TypeId| other.min(id)));
                 }
             }
-            if places.is_empty() { Break(()) } else { Continue(()) }
-        };
-        walk(words, 0, filter.kinds, |record| {
-            group.push(record);
-            if group.len() < GROUP { Continue(()) } else { look(&mut group) }
+            if left == 0 { Break(()) } else { Continue(()) }
         });
-        // What is left of them.
-        let _ = look(&mut group);
         found
     }
 }
 
 /// Tells of most names, quickly, that they are not among those looked for.
-#[derive(Default)]
 struct Filter {
     /// A bit for each kind.
     kinds: u32,
-    /// A bit for each value of ten bits of the mark.
+    /// As many of the first bytes as the shortest name has, with the zero behind it.
+    mask: u64,
+    /// A bit for each value of ten bits made of these.
     bits: [u64; 16],
 }
 
 impl Filter {
-    fn add(&mut self, kind: Kind, name: &[u8]) {
-        self.kinds |= 1 << kind as u32;
-        let (word, bit) = Self::place(name);
-        if let Some(bits) = self.bits.get_mut(word) {
-            *bits |= bit;
+    fn of<'n>(wanted: impl Iterator<Item = (u32, &'n [u8])> + Clone) -> Self {
+        let shortest = wanted.clone().map(|(_, name)| name.len()).min().unwrap_or(0);
+        let mask = u64::MAX >> (8 * 7_usize.saturating_sub(shortest));
+        let mut filter = Self { kinds: 0, mask, bits: [0; 16] };
+        for (kind, name) in wanted {
+            filter.kinds |= 1 << kind;
+            let (word, bit) = filter.place(name);
+            if let Some(bits) = filter.bits.get_mut(word) {
+                *bits |= bit;
+            }
         }
+        filter
     }
 
     #[inline]
     fn may_have(&self, tail: &[u8]) -> bool {
-        let (word, bit) = Self::place(tail);
+        let (word, bit) = self.place(tail);
         self.bits.get(word).is_some_and(|bits| bits & bit != 0)
     }
 
     #[inline]
-    fn place(tail: &[u8]) -> (usize, u64) {
-        let mark = mark(tail);
+    fn place(&self, tail: &[u8]) -> (usize, u64) {
+        let mark = spread(first_bytes(tail) & self.mask);
         ((mark & 15).into(), 1 << (mark >> 4 & 63))
     }
 }

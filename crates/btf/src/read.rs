@@ -15,7 +15,7 @@ use crate::index::{Names, place};
 use crate::rising::Rising;
 use crate::scan::{Highest, Scan};
 use crate::text;
-use crate::walk::{self, record_len, walk};
+use crate::walk::{self, SPARSE, record_len, walk};
 use crate::{BtfError, Endian, Kind, Type, TypeId};
 
 /// A word of a record as it lies in memory, in this machine's byte order.
@@ -387,6 +387,12 @@ impl Btf {
         own.or_else(|| self.base.as_ref()?.find(kind, name).map(|t| self.ty(t.id())))
     }
 
+    /// Where the first record of so many groups of `1 << SPARSE` types starts.
+    #[inline]
+    pub(crate) fn start_of_group(&self, group: usize) -> Option<u32> {
+        self.starts.get(group << SPARSE >> self.shift)
+    }
+
     /// The type of this blob itself whose record is at this place of its words.
     pub(crate) fn at(&self, at: usize) -> Option<Type<'_>> {
         let behind = self.starts.count_to(place(at));
@@ -521,10 +527,18 @@ fn tail<'s>(
     base: &'s Option<Arc<Btf>>,
     offset: u32,
 ) -> &'s [u8] {
-    match (offset.checked_sub(first_str), base) {
-        (None, Some(base)) => base.tail_at(offset),
-        (own, _) => strings.get(own.unwrap_or(0) as usize..).unwrap_or(&[]),
-    }
+    let own = match (offset.checked_sub(first_str), base) {
+        (Some(own), _) => own,
+        (None, Some(base)) => return of_base(base, offset),
+        (None, None) => 0,
+    };
+    strings.get(own as usize..).unwrap_or(&[])
+}
+
+/// Apart, so that the rest goes into loops.
+#[inline(never)]
+fn of_base(base: &Btf, offset: u32) -> &[u8] {
+    base.tail_at(offset)
 }
 
 /// All fields of all records are 32-bit words.

@@ -52,15 +52,26 @@ pub fn essential_name(name: &[u8]) -> &[u8] {
 /// the name, which a zero or its end ends.
 #[inline]
 pub(crate) fn mark(tail: &[u8]) -> u16 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let word = u64::from_le_bytes(tail.first_chunk().copied().unwrap_or_else(|| short(tail)));
+    let word = first_bytes(tail);
     let underscores = zeroes(word ^ UNDERSCORES);
     // Behind the last byte another one may follow.
     let pairs = underscores & (underscores >> 8 | 1 << 63);
     let end = zeroes(word) | pairs;
     // The bytes in front of the first end.
-    let head = word & ((end & end.wrapping_neg()) >> 7).wrapping_sub(1);
-    (head.wrapping_mul(ODD) >> 48) as u16
+    spread(word & ((end & end.wrapping_neg()) >> 7).wrapping_sub(1))
+}
+
+/// The first eight bytes, the first of them lowest; zeros behind the end.
+#[inline]
+pub(crate) fn first_bytes(tail: &[u8]) -> u64 {
+    u64::from_le_bytes(tail.first_chunk().copied().unwrap_or_else(|| short(tail)))
+}
+
+/// Sixteen bits made of all.
+#[inline]
+pub(crate) fn spread(word: u64) -> u16 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    (word.wrapping_mul(ODD) >> 48) as u16
 }
 
 /// What the section ends in: seldom asked for.

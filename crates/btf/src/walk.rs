@@ -133,6 +133,43 @@ fn walk_from(
     (count, at - 1)
 }
 
+/// Groups that are gone over side by side.
+const LANES: usize = 4;
+
+/// Goes over all records, of which every [`GROUP`]th starts where `start` says. `see` gets the places of
+/// those of the wanted kinds (a bit each), of [`LANES`] groups at a time and these in any order, and says
+/// when it is enough.
+///
+/// While the length of one record is waited for, there are others to look at. No branch depends on what is
+/// in a record, which nobody could guess.
+pub(crate) fn walk_groups(
+    words: &[Word],
+    start: impl Fn(usize) -> Option<u32>,
+    kinds: u32,
+    mut see: impl FnMut(&[usize]) -> ControlFlow<()>,
+) {
+    let mut wanted = [0; LANES << SPARSE];
+    for first in (0..).step_by(LANES).take_while(|&first| start(first).is_some()) {
+        let place = |lane| start(first + lane).map_or(words.len(), |at| at as usize);
+        let mut at: [usize; LANES] = std::array::from_fn(place);
+        let mut count = 0;
+        for _ in 0..GROUP {
+            for at in &mut at {
+                // Behind the last one, it is of no kind.
+                let info = words.get(*at + 1).map_or(0, |&info| u32::from_ne_bytes(info));
+                if let Some(place) = wanted.get_mut(count) {
+                    *place = *at;
+                }
+                count += (kinds >> (info >> 24 & 0x1f) & 1) as usize;
+                *at += Shape::of(info).record_len(info);
+            }
+        }
+        if see(wanted.get(..count).unwrap_or(&[])).is_break() {
+            break;
+        }
+    }
+}
+
 /// Calls a function that is not to be made part of a loop.
 #[inline(never)]
 fn apart(see: &mut impl FnMut(Record) -> ControlFlow<()>, record: Record) -> ControlFlow<()> {
