@@ -47,6 +47,12 @@ pub(crate) struct Program {
 pub(crate) const COMMAND: Program =
     Program { manifest: "crates/cli/Cargo.toml", name: "bpfweld", profile: "dist", shared: false };
 
+/// Flags of the compiler: symbols that tell apart the instances of a generic function, by names that are of its types
+/// and not of hashes.
+const NAMES: &str = "-C symbol-mangling-version=v0";
+/// No shared libraries.
+const STATIC: &str = "-C target-feature=+crt-static";
+
 /// The directory for what cargo makes.
 pub(crate) fn target_dir(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from)
@@ -78,7 +84,7 @@ fn cargo(root: &Path, program: &Program, target: &Path, script: Option<&Path>) -
         .arg(target)
         .current_dir(root)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("RUSTFLAGS", if program.shared { "" } else { "-C target-feature=+crt-static" })
+        .env("RUSTFLAGS", [NAMES, if program.shared { "" } else { STATIC }].join(" "))
         .env("CARGO_PROFILE_DIST_DEBUG", "0");
     if let Some(script) = script {
         command.args(["--", "-C"]).arg(format!("link-arg=-T{}", script.display()));
