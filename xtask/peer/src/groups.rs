@@ -382,7 +382,11 @@ fn with_bpfweld(group: &Group, object: &mut Object) -> Result<Data> {
         let data = object.data.iter_mut().find(|d| d.name == section).context("no section")?;
         match data.kind {
             DataKind::Bss => later.push((section, offset, bytes)),
-            _ => data.bytes[offset..offset + bytes.len()].copy_from_slice(&bytes),
+            _ => {
+                let mut filled = data.bytes.to_vec();
+                filled[offset..offset + bytes.len()].copy_from_slice(&bytes);
+                data.bytes = filled.into();
+            }
         }
     }
     let kernel = Kernel::new();
