@@ -1,5 +1,7 @@
 //! Functions of an image as basic blocks: what the passes work on.
 
+use std::num::NonZeroU32;
+
 use bpfweld_insn::flow::{CALLX, JAX, JCOND};
 use bpfweld_insn::{Flow, Insn, JA, JA32, RegUse, Regs, class, pseudo};
 
@@ -15,20 +17,37 @@ pub(super) const MOV64: u8 = 0xbf;
 /// `dst += imm`, 64 bits.
 pub(super) const ADD64_IMM: u8 = 0x07;
 
+/// An index, one of many that are mostly not there: as long as `Option` of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Index(NonZeroU32);
+
+impl Index {
+    /// `None` for the one number that is too large.
+    pub(super) fn new(at: usize) -> Option<Self> {
+        u32::try_from(at).ok()?.checked_add(1).and_then(NonZeroU32::new).map(Self)
+    }
+
+    pub(super) fn get(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
 /// An instruction (a 64-bit immediate load with its second half) and what the image says about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Inst {
     pub(super) insn: Insn,
+    /// What it reads and writes.
+    used: RegUse,
     /// `imm` of the second slot of a 64-bit immediate load.
     pub(super) high: i32,
     /// Index into the image's relocs.
-    pub(super) reloc: Option<u32>,
+    pub(super) reloc: Option<Index>,
     /// Function of the image that is called, or whose address is loaded.
-    pub(super) callee: Option<u32>,
+    pub(super) callee: Option<Index>,
     /// Index into the image's poisoned instructions.
-    pub(super) poisoned: Option<u32>,
+    pub(super) poisoned: Option<Index>,
     /// Index into the image's lines: the record that covers it.
-    pub(super) line: Option<u32>,
+    pub(super) line: Option<Index>,
     /// Function of the image that it comes from.
     pub(super) func: u32,
     /// Does r10 stand for the frame that the body's function had before anything went inline?
@@ -38,25 +57,39 @@ pub(super) struct Inst {
 impl Inst {
     /// One more instruction at the place of this one, made by a pass.
     pub(super) fn beside(&self, insn: Insn) -> Self {
-        Self { insn, high: 0, reloc: None, callee: None, poisoned: None, ..*self }
+        Self { high: 0, reloc: None, callee: None, poisoned: None, ..self.with(insn) }
     }
 
+    /// Another one in its place, of which the image says the same.
+    pub(super) fn with(&self, insn: Insn) -> Self {
+        Self { insn, used: insn.reg_use(), ..*self }
+    }
+
+    /// It, where r10 stands for another frame.
+    pub(super) fn inlined(self) -> Self {
+        Self { own: false, ..self }
+    }
+
+    #[inline]
     pub(super) fn slots(&self) -> usize {
         self.insn.slots()
     }
 
     /// A call of a function of the image: which one.
+    #[inline]
     pub(super) fn bpf_call(&self) -> Option<u32> {
-        self.callee.filter(|_| !self.insn.is_ld_imm64())
+        self.callee.filter(|_| !self.insn.is_ld_imm64()).map(|to| to.get() as u32)
     }
 
     /// Any call: of a helper, a kernel function, a function of the image.
+    #[inline]
     pub(super) fn is_call(&self) -> bool {
         self.insn.code == bpfweld_insn::CALL
     }
 
+    #[inline]
     pub(super) fn reg_use(&self) -> RegUse {
-        self.insn.reg_use()
+        self.used
     }
 }
 
@@ -175,14 +208,14 @@ pub(super) fn listing(image: &Image, f: usize) -> Option<Vec<Inst>> {
             true => insns.get(at + 1)?.imm,
             false => 0,
         };
-        let index = |i: usize| i as u32;
         out.push(Inst {
             insn,
+            used: insn.reg_use(),
             high,
-            reloc: reloc.map(index),
+            reloc: reloc.and_then(Index::new),
             callee,
-            poisoned: poisoned.map(index),
-            line: line.map(index),
+            poisoned: poisoned.and_then(Index::new),
+            line: line.and_then(Index::new),
             func: f as u32,
             own: true,
         });
@@ -201,9 +234,8 @@ fn follow<T>(all: &[T], next: &mut usize, at: impl Fn(&T) -> u32, place: u32) ->
 }
 
 /// The function that starts at a slot.
-fn starting(image: &Image, slot: i64) -> Option<u32> {
-    let at = image.functions.binary_search_by_key(&slot, |f| i64::from(f.start)).ok()?;
-    u32::try_from(at).ok()
+fn starting(image: &Image, slot: i64) -> Option<Index> {
+    Index::new(image.functions.binary_search_by_key(&slot, |f| i64::from(f.start)).ok()?)
 }
 
 /// The blocks of a function, or why it has to stay as it is.
@@ -306,7 +338,7 @@ pub(super) fn flatten(body: &Body, long_jumps: bool) -> Result<Vec<Inst>, Why> {
             }
             End::Branch { test, taken, next } => match inverse(test.insn) {
                 Some(insn) if !follows(next) && follows(taken) => {
-                    out.push((Inst { insn, ..test }, Some(next)));
+                    out.push((test.with(insn), Some(next)));
                 }
                 _ => {
                     out.push((test, Some(taken)));
@@ -368,20 +400,20 @@ fn place_jumps(
         };
         let distance = places[starts[to]] - places[i + 1];
         let imm = i32::try_from(distance).map_err(|_| Why::JumpRange)?;
-        let long = Inst { insn: Insn { code: JA32, imm, ..Insn::default() }, ..inst };
+        let long = inst.with(Insn { code: JA32, imm, ..Insn::default() });
         match (far[i], inst.insn.code == JA, inverse(inst.insn)) {
             (false, ..) => {
                 // In range, or it would be far.
                 let off = distance as i16;
-                insts.push(Inst { insn: Insn { off, ..inst.insn }, ..inst });
+                insts.push(inst.with(Insn { off, ..inst.insn }));
             }
             (true, true, _) => insts.push(long),
             (true, false, Some(insn)) => {
-                insts.push(Inst { insn: Insn { off: 1, ..insn }, ..inst });
+                insts.push(inst.with(Insn { off: 1, ..insn }));
                 insts.push(inst.beside(long.insn));
             }
             (true, false, None) => {
-                insts.push(Inst { insn: Insn { off: 1, ..inst.insn }, ..inst });
+                insts.push(inst.with(Insn { off: 1, ..inst.insn }));
                 insts.push(inst.beside(Insn { code: JA, off: 1, ..Insn::default() }));
                 insts.push(inst.beside(long.insn));
             }

@@ -10,7 +10,7 @@
 use bpfweld_insn::class;
 
 use super::code::{ADD64_IMM, Body, End, FP, Inst, MOV64};
-use super::order::{Backwards, Waiting};
+use super::order::Waiting;
 
 /// Visits of a block before the answer is "loose": an address that moves down in a loop.
 const MAX_VISITS: u8 = 40;
@@ -62,6 +62,9 @@ type State = [Class; 11];
 /// What a body's own code uses of its frame. `calls` says whether a function of the image that is called
 /// with addresses in these argument registers (bit n: register n) keeps to what lies above them.
 pub(super) fn extent(body: &Body, calls: &dyn Fn(u32, u16) -> bool) -> Extent {
+    if !body.insts().any(|inst| inst.own && inst.reg_use().reads.has(FP)) {
+        return Extent::default();
+    }
     let mut state = [Class::Other; 11];
     state[usize::from(FP)] = Class::Frame(0);
     run(body, state, calls)
@@ -85,7 +88,7 @@ fn run(body: &Body, entry: State, calls: &dyn Fn(u32, u16) -> bool) -> Extent {
     let mut known: Vec<Option<State>> = vec![None; body.blocks.len()];
     let mut visits = vec![0u8; body.blocks.len()];
     known[0] = Some(entry);
-    let mut waiting = Waiting::at_entry(&Backwards::of(body));
+    let mut waiting = Waiting::at_entry(body);
     while let Some(at) = waiting.next() {
         let Some(mut state) = known[at] else { continue };
         visits[at] += 1;

@@ -70,58 +70,65 @@ pub(super) fn inline<'b>(
     let live = live_in(caller);
     // What each call needs, found before the first is replaced: replacing changes no register that the
     // caller reads.
-    let mut saved = 0;
-    let mut out: Vec<Block> = caller
-        .blocks
-        .iter()
-        .map(|b| Block { insts: Vec::with_capacity(b.insts.len()), end: b.end })
-        .collect();
-    let mut jobs: Vec<(BlockId, usize, Site)> = Vec::new();
+    let mut jobs: Vec<Job<'b>> = Vec::new();
+    // Where each block of the caller will be.
+    let mut starts: Vec<BlockId> = Vec::with_capacity(caller.blocks.len());
+    let mut count = 0;
     for (id, block) in caller.blocks.iter().enumerate() {
+        let first = jobs.len();
         let mut now = live_out(block, &live);
-        let mut sites = Vec::new();
+        starts.push(count);
+        count += 1;
         for (at, inst) in block.insts.iter().enumerate().rev() {
             if let Some(callee) = callee_of(inst) {
                 let kept = Regs(now.0 & Regs::CALLEE_SAVED.0);
-                sites.push((id, at, Site::new(callee, kept, &block.insts[..at])));
+                let site = Site::new(callee, kept, &block.insts[..at]);
+                jobs.push(Job { place: (id, at), callee, site });
+                count += callee.blocks.len() + 1;
             }
             now = before(inst, now);
         }
-        jobs.extend(sites.into_iter().rev());
+        jobs[first..].reverse();
     }
-    for (_, _, site) in &jobs {
-        saved = saved.max(site.saved.len() as u32 * SLOT as u32);
-    }
+    let saved = jobs.iter().map(|job| job.site.saved.len() as u32 * SLOT as u32).max().unwrap_or(0);
     let shift = (frame + saved) as i32;
     let mut jobs = jobs.into_iter().peekable();
+    let mut out: Vec<Block> = Vec::with_capacity(count);
     for (id, block) in caller.blocks.iter().enumerate() {
-        let mut place = id;
+        let mut insts = Vec::with_capacity(block.insts.len());
         for (at, inst) in block.insts.iter().enumerate() {
-            let here = jobs.next_if(|job| (job.0, job.1) == (id, at));
-            let Some(((_, _, site), callee)) = here.zip(callee_of(inst)) else {
-                out[place].insts.push(*inst);
+            let Some(Job { callee, site, .. }) = jobs.next_if(|job| job.place == (id, at)) else {
+                insts.push(*inst);
                 continue;
             };
             let slot = |i: usize| (-(frame as i32) - SLOT * (i as i32 + 1)) as i16;
             for (i, &reg) in site.saved.iter().enumerate() {
                 let store = Insn::new(STORE64, FP, reg, slot(i), 0);
-                out[place].insts.push(Inst { own: false, ..inst.beside(store) });
+                insts.push(inst.beside(store).inlined());
             }
-            let first = out.len();
+            let first = out.len() + 1;
             let behind = first + callee.blocks.len();
-            out[place].end = End::Goto(first);
+            out.push(Block { insts: std::mem::take(&mut insts), end: End::Goto(first) });
             out.extend(callee.blocks.iter().map(|b| site.block(b, shift, first, behind)));
-            let fills = site.saved.iter().enumerate().map(|(i, &reg)| {
-                let load = Insn::new(LOAD64, reg, FP, slot(i), 0);
-                Inst { own: false, ..inst.beside(load) }
-            });
             // Reached by jumps of the callee; the rest of the caller's block follows here.
-            out.push(Block { insts: fills.collect(), end: block.end });
-            place = behind;
+            insts.extend(site.saved.iter().enumerate().map(|(i, &reg)| {
+                let load = Insn::new(LOAD64, reg, FP, slot(i), 0);
+                inst.beside(load).inlined()
+            }));
         }
-        out[place].end = block.end;
+        let mut end = block.end;
+        end.retarget(|to| starts[to]);
+        out.push(Block { insts, end });
     }
     (Body { blocks: out }, saved)
+}
+
+/// A call that is to be replaced.
+struct Job<'b> {
+    /// Block of the caller, and index there.
+    place: (BlockId, usize),
+    callee: &'b Body,
+    site: Site,
 }
 
 /// What becomes of the registers at one call.
@@ -235,15 +242,14 @@ impl Site {
     }
 
     /// Registers renamed, accesses to the frame shifted.
-    fn rename(&self, mut inst: Inst, shift: i32) -> Inst {
+    fn rename(&self, inst: Inst, shift: i32) -> Inst {
         let name = |r: u8| self.names.get(usize::from(r)).copied().unwrap_or(r);
-        let is_call = inst.is_call();
-        let insn = &mut inst.insn;
+        let mut insn = inst.insn;
         // In a call and in a 64-bit immediate load, `src` says of what kind it is.
-        if !is_call {
-            *insn = insn.with_dst(name(insn.dst()));
+        if !inst.is_call() {
+            insn = insn.with_dst(name(insn.dst()));
             if !insn.is_ld_imm64() {
-                *insn = insn.with_src(name(insn.src()));
+                insn = insn.with_src(name(insn.src()));
             }
         }
         let base = match insn.class() {
@@ -255,8 +261,7 @@ impl Site {
             // Both are far from the ends of the range: frames have 512 bytes.
             insn.off = insn.off.saturating_sub(shift as i16);
         }
-        inst.own = false;
-        inst
+        if insn == inst.insn { inst.inlined() } else { inst.with(insn).inlined() }
     }
 }
 

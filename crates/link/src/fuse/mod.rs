@@ -33,7 +33,7 @@ use bpfweld_insn::{JA32, pseudo};
 use bpfweld_object::ProgramType;
 
 use crate::image::{Image, ImageFunction, ImageLine, ImageReloc, ImageSet, ImageTarget, Poisoned};
-use code::{Body, Inst, TAIL_CALL};
+use code::{Body, Index, Inst, TAIL_CALL};
 use frame::Extent;
 pub use report::{FuseReport, FusedCall, ImageReport, KeptCall, Origin, Region, Why};
 
@@ -173,7 +173,7 @@ impl<'i> Program<'i> {
         for inst in listings.iter().flatten() {
             match (inst.bpf_call(), inst.callee) {
                 (Some(to), _) => calls[to as usize] += 1,
-                (None, Some(to)) => callbacks[to as usize] = true,
+                (None, Some(to)) => callbacks[to.get()] = true,
                 (None, None) => {}
             }
         }
@@ -189,7 +189,7 @@ impl<'i> Program<'i> {
         }
         let long_jumps = image.insns.iter().any(|i| i.code == JA32);
         let jumps = |inst: &Inst| {
-            let reloc = inst.reloc.and_then(|at| image.relocs.get(at as usize));
+            let reloc = inst.reloc.and_then(|at| image.relocs.get(at.get()));
             reloc.is_some_and(|r| matches!(r.target, ImageTarget::JumpTable(_)))
         };
         let blocks = |l: &Vec<Inst>| match l.iter().any(jumps) {
@@ -494,7 +494,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
         let mut work: Vec<usize> = unreferenced.chain([0]).collect();
         while let Some(f) = work.pop() {
             if !std::mem::replace(&mut needed[f], true) {
-                work.extend(self.code(f).iter().filter_map(|i| i.callee).map(|to| to as usize));
+                work.extend(self.code(f).iter().filter_map(|i| i.callee).map(Index::get));
             }
         }
         let mut starts = vec![0u32; count];
@@ -522,7 +522,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
                 if let Some(covering) = inst.line
                     && (line != Some(covering) || at == start)
                 {
-                    new.lines.push(ImageLine { insn: at, ..old.lines[covering as usize] });
+                    new.lines.push(ImageLine { insn: at, ..old.lines[covering.get()] });
                     line = Some(covering);
                 }
                 let slots = inst.slots() as u32;
@@ -554,17 +554,17 @@ fn put(new: &mut Image, old: &Image, inst: &Inst, starts: &[u32], at: u32) {
     let mut insn = inst.insn;
     if let Some(callee) = inst.callee {
         // Programs have at most a million instructions.
-        insn.imm = starts[callee as usize] as i32 - at as i32 - 1;
+        insn.imm = starts[callee.get()] as i32 - at as i32 - 1;
         debug_assert!(insn.is_bpf_call() || insn.src() == pseudo::FUNC);
     }
     new.insns.push(insn);
     if insn.is_ld_imm64() {
         new.insns.push(bpfweld_insn::Insn { imm: inst.high, ..Default::default() });
     }
-    if let Some(reloc) = inst.reloc.and_then(|i| old.relocs.get(i as usize)) {
+    if let Some(reloc) = inst.reloc.and_then(|i| old.relocs.get(i.get())) {
         new.relocs.push(ImageReloc { insn: at, target: reloc.target.clone() });
     }
-    if let Some(poisoned) = inst.poisoned.and_then(|i| old.poisoned.get(i as usize)) {
+    if let Some(poisoned) = inst.poisoned.and_then(|i| old.poisoned.get(i.get())) {
         new.poisoned.push(Poisoned { insn: at, reason: poisoned.reason.clone() });
     }
 }

@@ -1,107 +1,59 @@
 //! In which order the blocks of a body are looked at, so that most need it once only; which registers are
 //! live.
+//!
+//! Most blocks have lower numbers than those that they go on to: as compilers write them, and as
+//! [`compact`](super::tidy) leaves them, but where blocks go round in a circle.
 
 use bpfweld_insn::Regs;
 
 use super::code::{Block, BlockId, Body, Inst};
 
-/// The blocks, each behind those that it goes on to, but where blocks go round in a circle.
-pub(super) struct Backwards {
-    /// All blocks.
-    pub(super) order: Vec<BlockId>,
-    /// Are there circles?
-    pub(super) circles: bool,
+/// Does a block go on to itself or to one before it? If none does, all is known of what comes before a block
+/// when its turn comes, and, from the back, of what comes behind it.
+pub(super) fn goes_back(body: &Body) -> bool {
+    body.blocks.iter().enumerate().any(|(id, b)| b.end.successors().any(|to| to <= id))
 }
 
-impl Backwards {
-    pub(super) fn of(body: &Body) -> Self {
-        #[derive(Clone, Copy, PartialEq)]
-        enum Seen {
-            Not,
-            OnPath,
-            Done,
-        }
-        let count = body.blocks.len();
-        let mut found = Self { order: Vec::with_capacity(count), circles: false };
-        let mut seen = vec![Seen::Not; count];
-        let mut path = Vec::with_capacity(count);
-        for root in 0..count {
-            if seen[root] != Seen::Not {
-                continue;
-            }
-            seen[root] = Seen::OnPath;
-            path.push((root, 0));
-            while let Some((at, turn)) = path.last_mut() {
-                let Some(to) = body.blocks[*at].end.successors().nth(*turn) else {
-                    seen[*at] = Seen::Done;
-                    found.order.push(*at);
-                    path.pop();
-                    continue;
-                };
-                *turn += 1;
-                match seen[to] {
-                    Seen::Not => {
-                        seen[to] = Seen::OnPath;
-                        path.push((to, 0));
-                    }
-                    Seen::OnPath => found.circles = true,
-                    Seen::Done => {}
-                }
-            }
-        }
-        found
-    }
-
-    /// Registers that are read before they are written, at the start of each block.
-    pub(super) fn live_in(&self, body: &Body) -> Vec<Regs> {
-        let mut live = vec![Regs::NONE; body.blocks.len()];
-        loop {
-            let mut changed = false;
-            for &id in &self.order {
-                let block = &body.blocks[id];
-                let now = block
-                    .insts
-                    .iter()
-                    .rev()
-                    .fold(live_out(block, &live), |now, inst| before(inst, now));
-                changed |= now != live[id];
-                live[id] = now;
-            }
-            if !(changed && self.circles) {
-                return live;
+/// The blocks that are reached, each before those that it goes on to, but where they go round in a circle.
+pub(super) fn forwards(body: &Body) -> Vec<BlockId> {
+    let mut order = Vec::with_capacity(body.blocks.len());
+    let mut seen = vec![false; body.blocks.len()];
+    let mut path = vec![(0, body.blocks[0].end.successors())];
+    seen[0] = true;
+    while let Some((at, more)) = path.last_mut() {
+        match more.next() {
+            Some(to) if std::mem::replace(&mut seen[to], true) => {}
+            Some(to) => path.push((to, body.blocks[to].end.successors())),
+            None => {
+                order.push(*at);
+                path.pop();
             }
         }
     }
+    order.reverse();
+    order
 }
 
-/// Blocks that wait to be looked at, the entry first: those that most others come behind before the others,
-/// so that what is found out about a block rarely has to be taken back.
+/// Blocks that wait to be looked at, the entry first, those with lower numbers before the others, so that what
+/// is found out about a block rarely has to be taken back.
 pub(super) struct Waiting {
-    order: Vec<BlockId>,
-    rank: Vec<usize>,
-    /// By rank; none that waits is before `next`.
     waits: Vec<bool>,
-    next: usize,
+    /// None that waits is before this.
+    next: BlockId,
 }
 
 impl Waiting {
     /// The entry waits.
-    pub(super) fn at_entry(backwards: &Backwards) -> Self {
-        let order: Vec<BlockId> = backwards.order.iter().rev().copied().collect();
-        let mut rank = vec![0; order.len()];
-        for (at, &id) in order.iter().enumerate() {
-            rank[id] = at;
-        }
-        let mut waiting = Self { next: order.len(), waits: vec![false; order.len()], order, rank };
+    pub(super) fn at_entry(body: &Body) -> Self {
+        let mut waiting = Self { next: 0, waits: vec![false; body.blocks.len()] };
         waiting.add(0);
         waiting
     }
 
     /// Has a block wait, again if need be.
     pub(super) fn add(&mut self, id: BlockId) {
-        let rank = self.rank[id];
-        self.waits[rank] = true;
-        self.next = self.next.min(rank);
+        self.waits[id] = true;
+        self.next = self.next.min(id);
     }
 }
 
@@ -112,13 +64,26 @@ impl Iterator for Waiting {
         let more = self.waits.get(self.next..)?.iter().position(|&waits| waits)?;
         self.next += more;
         self.waits[self.next] = false;
-        self.order.get(self.next).copied()
+        Some(self.next)
     }
 }
 
 /// Registers that are read before they are written, at the start of each block.
 pub(super) fn live_in(body: &Body) -> Vec<Regs> {
-    Backwards::of(body).live_in(body)
+    let again = goes_back(body);
+    let mut live = vec![Regs::NONE; body.blocks.len()];
+    loop {
+        let mut changed = false;
+        for (id, block) in body.blocks.iter().enumerate().rev() {
+            let behind = live_out(block, &live);
+            let now = block.insts.iter().rev().fold(behind, |now, inst| before(inst, now));
+            changed |= now != live[id];
+            live[id] = now;
+        }
+        if !(changed && again) {
+            return live;
+        }
+    }
 }
 
 /// Registers that are live before a block's end.

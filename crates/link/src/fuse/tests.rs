@@ -289,16 +289,8 @@ fn a_program_that_gets_too_long_keeps_calls_or_jumps_far() {
 #[test]
 fn far_blocks_are_jumped_to_by_long_jumps_or_not_at_all() {
     // Two blocks of which either is longer than a jump, for each kind of condition.
-    let at = |insn| Inst {
-        insn,
-        high: 0,
-        reloc: None,
-        callee: None,
-        poisoned: None,
-        line: Some(0),
-        func: 0,
-        own: true,
-    };
+    let like = code::listing(&image(&[&[exit()]]), 0).unwrap()[0];
+    let at = |insn| like.with(insn);
     for (code, slots) in [(0x15, 2), (0x45, 3), (0x1d, 2), (0x4e, 3)] {
         let far = vec![at(mov(0, 1)); 40_000];
         let end = code::End::Exit(at(exit()));

@@ -1,24 +1,28 @@
 //! Clean-up behind fusing: what a compiler would not have written, had it seen the functions together.
 //!
 //! Each pass keeps what the program does:
-//! * [`rewrite`]: a register is replaced by another, or a load by a copy, where both hold the same value
-//!   ([`super::values`] says why they do). Done for the context pointer and the packet's bounds only: of
-//!   two equal numbers the verifier may know more about one, of these it knows the same. The bounds are
-//!   read-only to programs and change only when a helper moves the packet.
+//! * [`forward`] goes over the blocks in their order, with what is known of the registers there
+//!   ([`super::values`] says why it is).
+//!   1. A register is replaced by another, or a load by a copy, where both hold the same value. Done for
+//!      the context pointer and the packet's bounds only: of two equal numbers the verifier may know more
+//!      about one, of these it knows the same. The bounds are read-only to programs and change only when a
+//!      helper moves the packet.
+//!   2. What makes a constant that its register holds already goes, and so does a test whose outcome is known.
+//!   3. An edge into a block that others lead to as well, whose test has a known outcome for who comes that
+//!      way, goes where the test would have sent it, with a copy of what the block does before.
 //! * [`keep`]: the packet's bounds are copied to registers that nothing uses, from where the above takes them.
-//! * [`thread`]: an edge into a block whose test has a known outcome for who comes that way goes where the
-//!   test would have sent it, with a copy of what the block does before.
 //! * [`sink`]: a constant that is needed on one side of a branch only is made there.
 //! * [`unite`]: blocks that make the same constants and go to the same place become one.
 //! * [`sweep`]: instructions whose result nobody reads and that do nothing else.
-//! * [`compact`]: blocks that nothing reaches go; one that only one other goes to is joined with it.
+//! * [`compact`]: blocks that nothing reaches go; one that only one other goes to is joined with it; the
+//!   others get into their order.
 
 use bpfweld_insn::{Insn, Regs, class};
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::code::{Block, BlockId, Body, End, FP, Inst, MOV64};
-use super::order::{Backwards, Waiting, before, live_out};
-use super::values::{Around, Bounds, Known, Number, Numbers, State, Value};
+use super::order::{Waiting, before, forwards, goes_back, live_in, live_out};
+use super::values::{Arrivals, Bounds, Known, Number, Numbers, State, Value};
 
 /// Rounds of all passes: what one pass finds can make work for another. Most bodies need two.
 const ROUNDS: usize = 4;
@@ -31,141 +35,249 @@ const MAX_HOPS: usize = 16;
 pub(super) fn tidy(body: &mut Body, bounds: Bounds) {
     let mut numbers = Numbers::new(bounds);
     compact(body);
+    let (mut live, _) = sweep(body);
     keep(body, &mut numbers);
-    // Is there nothing more to sink and to unite, unless the others find something?
-    let mut settled = false;
     for round in 0..ROUNDS {
-        let backwards = Backwards::of(body);
-        let mut live = backwards.live_in(body);
-        let mut known = numbers.analyse(body, &backwards);
-        let rewritten = rewrite(body, &mut numbers, &known, &live);
-        // In the first round there may be something to sweep that was there before.
-        if rewritten != Rewritten::Nothing || round == 0 {
-            live = sweep(body, &backwards);
-        }
-        // Another register in an instruction makes no work for another round.
-        let mut changed = round == 0;
-        if rewritten == Rewritten::Tests {
-            changed = true;
-            known = numbers.analyse(body, &backwards);
-        }
-        changed |= thread(body, &mut numbers, &known, (&backwards, &live));
-        changed |= compact(body);
-        if settled && !changed {
+        let done = forward(body, &mut numbers, &live, round > 0);
+        if done == Done::Nothing {
             break;
         }
-        let live = sweep(body, &Backwards::of(body));
-        settled = !sink(body, &live);
-        settled &= !unite(body);
-        changed |= !settled;
-        if !changed {
+        let mut more = done == Done::Ways;
+        let mut again = more;
+        for last in (0..ROUNDS).rev() {
+            if more {
+                compact(body);
+            }
+            (live, more) = sweep(body);
+            if last > 0 {
+                more |= sink(body, &live);
+                more |= unite(body);
+            }
+            if !more {
+                break;
+            }
+            again = true;
+        }
+        if !again {
             break;
         }
-        settled &= !compact(body);
     }
 }
 
-/// What [`rewrite`] has changed.
+/// What going over the blocks has changed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Rewritten {
+enum Done {
     Nothing,
     Instructions,
-    /// Some tests are no more: from then on more may be known.
-    Tests,
+    /// Blocks go on elsewhere: then there may be more to be found.
+    Ways,
 }
 
-/// Copies and loads of what another register holds; tests whose outcome is known.
-fn rewrite(
-    body: &mut Body,
-    numbers: &mut Numbers,
-    known: &[Option<Around>],
-    live: &[Regs],
-) -> Rewritten {
-    let mut done = Rewritten::Nothing;
-    for (id, around) in known.iter().enumerate() {
-        let Some(around) = around else { continue };
-        let mut regs = around.start.regs;
-        let block = &mut body.blocks[id];
-        let mut kept = 0;
-        for at in 0..block.insts.len() {
-            let inst = block.insts[at];
-            let new = rewritten(numbers, (id, at), &inst, &mut regs);
-            if new != Some(inst) {
-                done = done.max(Rewritten::Instructions);
-            }
-            if let Some(new) = new {
-                block.insts[kept] = new;
+/// Goes over the blocks in their order, each with what is known where it begins. `sunk`: constants are where
+/// they are needed.
+fn forward(body: &mut Body, numbers: &mut Numbers, live: &[Regs], sunk: bool) -> Done {
+    let arrivals = arrivals(body);
+    let looping = in_loops(body);
+    // Where blocks go round, what is known of the first of them takes into account what comes round.
+    let around = goes_back(body).then(|| numbers.analyse(body));
+    let known = numbers.arrivals(body);
+    let (copied, done) = (Vec::new(), Done::Nothing);
+    let mut pass = Pass { body, numbers, live, sunk, arrivals, looping, known, copied, done };
+    for id in 0..live.len() {
+        // What no way leads to any more needs none.
+        let Some(known) = pass.known.known[id] else { continue };
+        let around = around.as_ref().filter(|_| pass.looping[id]).and_then(|a| a.known[id]);
+        pass.block(id, around.unwrap_or(known));
+    }
+    pass.done
+}
+
+/// One way over the blocks.
+struct Pass<'b> {
+    body: &'b mut Body,
+    numbers: &'b mut Numbers,
+    /// Registers that are read before they are written, at the start of each block.
+    live: &'b [Regs],
+    sunk: bool,
+    /// From how many places a block was reached at first.
+    arrivals: Vec<usize>,
+    /// Which blocks are part of a circle.
+    looping: Vec<bool>,
+    known: Arrivals,
+    /// Kept for its room.
+    copied: Vec<Inst>,
+    done: Done,
+}
+
+impl Pass<'_> {
+    /// A block, and where it goes on.
+    fn block(&mut self, id: BlockId, known: Known) {
+        let Known { mut regs, facts } = known;
+        let mut insts = std::mem::take(&mut self.body.blocks[id].insts);
+        let (mut kept, mut changed) = (0, false);
+        for at in 0..insts.len() {
+            let mut inst = insts[at];
+            if self.rewrite((id, at), &mut inst, &mut regs) {
+                changed |= inst.insn != insts[at].insn;
+                insts[kept] = inst;
                 kept += 1;
             }
         }
-        block.insts.truncate(kept);
-        if let End::Branch { mut test, taken, next } = block.end {
-            let behind = live[taken].or(live[next]);
-            let there = Known { regs, facts: around.start.facts };
-            block.end = match numbers.decide(test.insn, &there, behind) {
-                Some(holds) => {
-                    done = Rewritten::Tests;
-                    End::Goto(if holds { taken } else { next })
-                }
-                None => {
-                    test.insn = test.insn.with_dst(home(numbers, test.insn.dst(), &regs));
-                    if test.insn.code & 8 != 0 {
-                        test.insn = test.insn.with_src(home(numbers, test.insn.src(), &regs));
-                    }
-                    let end = End::Branch { test, taken, next };
-                    if end != block.end {
-                        done = done.max(Rewritten::Instructions);
-                    }
-                    end
-                }
-            };
+        if changed || kept < insts.len() {
+            self.done = self.done.max(Done::Instructions);
+        }
+        insts.truncate(kept);
+        self.body.blocks[id].insts = insts;
+        let end = self.ending(id, &Known { regs, facts });
+        let mut ways = [None; 2];
+        for (way, edge) in ways.iter_mut().zip(self.numbers.edges(&end, &regs)) {
+            let Some((to, fact)) = edge else { continue };
+            let known = Known { regs, facts: self.numbers.learn(facts, fact) };
+            *way = Some((to, self.follow(to, known)));
+        }
+        let elsewhere = |to| ways.iter().flatten().find(|way| way.0 == to).map_or(to, |way| way.1);
+        self.body.blocks[id].end.retarget(elsewhere);
+        if ways.iter().flatten().any(|(from, to)| from != to) {
+            self.done = Done::Ways;
         }
     }
-    done
+
+    /// An instruction at a place (block, index) with the registers that are best, and what is known behind it.
+    /// Does it do anything?
+    fn rewrite(
+        &mut self,
+        (block, at): (BlockId, usize),
+        inst: &mut Inst,
+        regs: &mut State,
+    ) -> bool {
+        let numbers = &mut *self.numbers;
+        let insn = inst.insn;
+        let dst = usize::from(insn.dst().min(FP));
+        let copies = is_copy(inst);
+        if copies || insn.class() == class::LDX {
+            // So that the copy that it was taken from may fall away.
+            let best = home(numbers, insn.src(), regs);
+            if best != insn.src() {
+                *inst = inst.with(insn.with_src(best));
+            }
+        }
+        if numbers.is_bound(inst, regs) {
+            let before = *regs;
+            numbers.step(block, at, inst, regs);
+            let same = (0..10).find(|&r| before[r] == regs[dst]);
+            if let Some(same) = same {
+                *inst = inst.beside(Insn::new(MOV64, insn.dst(), same as u8, 0, 0));
+            }
+            return same != Some(dst);
+        }
+        let before = regs[dst];
+        numbers.step(block, at, inst, regs);
+        if before != regs[dst] {
+            return true;
+        }
+        let idle = match insn.class() {
+            // A constant in a register that calls overwrite may be needed here and not before.
+            _ if is_constant(inst) => self.sunk || Regs::CALLEE_SAVED.has(insn.dst()),
+            class::ALU | class::ALU64 if numbers.constant(before).is_some() => {
+                inst.poisoned.is_none()
+            }
+            _ => copies && is_kind(numbers, before),
+        };
+        !idle
+    }
+
+    /// Has a block end without a test whose outcome is known, or with the registers that are best.
+    fn ending(&mut self, id: BlockId, known: &Known) -> End {
+        let old = self.body.blocks[id].end;
+        let End::Branch { test, taken, next } = old else { return old };
+        let new = match self.decide(test.insn, (taken, next), known) {
+            Some(holds) => {
+                self.done = Done::Ways;
+                End::Goto(if holds { taken } else { next })
+            }
+            None => {
+                let of = |reg| home(self.numbers, reg, &known.regs);
+                let mut insn = test.insn.with_dst(of(test.insn.dst()));
+                if insn.code & 8 != 0 {
+                    insn = insn.with_src(of(insn.src()));
+                }
+                if insn == test.insn {
+                    return old;
+                }
+                self.done = self.done.max(Done::Instructions);
+                End::Branch { test: test.with(insn), taken, next }
+            }
+        };
+        self.body.blocks[id].end = new;
+        new
+    }
+
+    fn decide(&mut self, test: Insn, to: (BlockId, BlockId), known: &Known) -> Option<bool> {
+        self.numbers.decide(test, known, self.live[to.0].or(self.live[to.1]))
+    }
+
+    /// Where an edge to a block leads in the end: past tests whose outcome is known, with a copy of what is
+    /// done on the way.
+    fn follow(&mut self, first: BlockId, mut known: Known) -> BlockId {
+        let mut to = first;
+        let mut copied = std::mem::take(&mut self.copied);
+        copied.clear();
+        // What only this edge leads to is decided when its turn comes.
+        for _ in 0..if self.arrivals[first] > 1 { MAX_HOPS } else { 0 } {
+            let block = &self.body.blocks[to];
+            if let (true, End::Goto(next)) = (block.insts.is_empty(), block.end) {
+                to = next;
+                continue;
+            }
+            let End::Branch { test, taken, next } = block.end else { break };
+            // Through a loop a test would be decided once for each turn.
+            if self.looping[to] || block.insts.len() > MAX_COPIED {
+                break;
+            }
+            if block.insts.iter().any(|inst| inst.is_call() || inst.insn.class() == class::STX) {
+                break;
+            }
+            let mut there = known;
+            let before = copied.len();
+            for at in 0..block.insts.len() {
+                let mut inst = self.body.blocks[to].insts[at];
+                if self.rewrite((to, at), &mut inst, &mut there.regs) {
+                    copied.push(inst);
+                }
+            }
+            let Some(holds) = self.decide(test.insn, (taken, next), &there) else {
+                copied.truncate(before);
+                break;
+            };
+            known = there;
+            to = if holds { taken } else { next };
+        }
+        self.numbers.arrive(&mut self.known, to, known);
+        let way = match copied.is_empty() {
+            true => to,
+            false => {
+                self.body.blocks.push(Block { insts: copied.clone(), end: End::Goto(to) });
+                self.body.blocks.len() - 1
+            }
+        };
+        self.copied = copied;
+        way
+    }
 }
 
-/// What becomes of the instruction at a place (block, index), and of the registers behind it; `None` if it
-/// does nothing.
-fn rewritten(
-    numbers: &mut Numbers,
-    (block, at): (BlockId, usize),
-    inst: &Inst,
-    regs: &mut State,
-) -> Option<Inst> {
-    let dst = usize::from(inst.insn.dst().min(FP));
-    let new = better(numbers, inst, regs);
-    if numbers.is_bound(inst, regs) {
-        let before = *regs;
-        numbers.step(block, at, inst, regs);
-        return match (0..10).find(|&r| before[r] == regs[dst]) {
-            Some(same) if same == dst => None,
-            Some(same) => {
-                let copy = Insn::new(MOV64, inst.insn.dst(), same as u8, 0, 0);
-                Some(inst.beside(copy))
-            }
-            None => Some(new),
-        };
+/// To each block, how many edges lead; to the first, one comes from outside.
+fn arrivals(body: &Body) -> Vec<usize> {
+    let mut arrivals = vec![0; body.blocks.len()];
+    arrivals[0] = 1;
+    for to in body.blocks.iter().flat_map(|b| b.end.successors()) {
+        arrivals[to] += 1;
     }
-    let before = regs[dst];
-    numbers.step(block, at, inst, regs);
-    let idle =
-        before == regs[dst] && (is_constant(&new) || is_copy(&new) && is_kind(numbers, before));
-    (!idle).then_some(new)
+    arrivals
 }
 
 /// The context pointer, or one of the packet's bounds?
 fn is_kind(numbers: &Numbers, number: Number) -> bool {
     matches!(numbers.value(number), Some(Value::Entry(1) | Value::Bound(..)))
-}
-
-/// An instruction with its source taken from the register of r6 to r9 that holds the same, so that the
-/// copy it was taken from may fall away.
-fn better(numbers: &Numbers, inst: &Inst, regs: &State) -> Inst {
-    let mut inst = *inst;
-    if inst.insn.class() == class::LDX || is_copy(&inst) {
-        inst.insn = inst.insn.with_src(home(numbers, inst.insn.src(), regs));
-    }
-    inst
 }
 
 /// The register of r6 to r9 that holds the same as this one; this one if there is none.
@@ -224,7 +336,7 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
 fn holders_of_context(body: &Body) -> Vec<Option<Regs>> {
     let mut holders = vec![None; body.blocks.len()];
     holders[0] = Some(Regs::one(1));
-    let mut waiting = Waiting::at_entry(&Backwards::of(body));
+    let mut waiting = Waiting::at_entry(body);
     while let Some(at) = waiting.next() {
         let Some(start) = holders[at] else { continue };
         let block = &body.blocks[at];
@@ -253,90 +365,11 @@ fn is_copy(inst: &Inst) -> bool {
     inst.insn.code == MOV64 && inst.insn.off == 0
 }
 
-/// Edges go past tests whose outcome is known for who comes that way.
-fn thread(
-    body: &mut Body,
-    numbers: &mut Numbers,
-    known: &[Option<Around>],
-    (backwards, live): (&Backwards, &[Regs]),
-) -> bool {
-    // Through a loop a test would be decided once for each turn.
-    let looping = in_loops(body, backwards);
-    // What no edge leads to any more needs no other edges.
-    let mut reached = vec![false; known.len()];
-    reached[0] = true;
-    let mut changed = false;
-    for &id in backwards.order.iter().rev() {
-        let Some(around) = known[id].as_ref().filter(|_| reached[id]) else { continue };
-        let mut end = body.blocks[id].end;
-        let found = numbers.edges(&end, &around.end).map(|edge| {
-            let (to, fact) = edge?;
-            let mut arriving =
-                Known { regs: around.end, facts: numbers.learn(around.start.facts, fact) };
-            numbers.forget(id, &mut arriving.regs, live[to]);
-            Some((to, destination(body, numbers, (&looping, live), to, arriving)))
-        });
-        for (_, to) in found.iter().flatten() {
-            match (reached.get_mut(*to), body.blocks[*to].end) {
-                (Some(reached), _) => *reached = true,
-                // One that was made here.
-                (None, End::Goto(next)) => reached[next] = true,
-                (None, _) => {}
-            }
-        }
-        let new = |old: BlockId| found.iter().flatten().find(|f| f.0 == old).map_or(old, |f| f.1);
-        end.retarget(new);
-        changed |= end != body.blocks[id].end;
-        body.blocks[id].end = end;
-    }
-    changed
-}
-
-/// Where an edge to a block leads in the end: past tests whose outcome is known, with a copy of what is done
-/// on the way.
-fn destination(
-    body: &mut Body,
-    numbers: &mut Numbers,
-    (looping, live): (&[bool], &[Regs]),
-    mut to: BlockId,
-    mut known: Known,
-) -> BlockId {
-    let mut copied = Vec::new();
-    for _ in 0..MAX_HOPS {
-        let block = &body.blocks[to];
-        if let (true, End::Goto(next)) = (block.insts.is_empty(), block.end) {
-            to = next;
-            continue;
-        }
-        let End::Branch { test, taken, next } = block.end else { break };
-        // A block that was made here is not known to the analysis.
-        if looping.get(to).copied().unwrap_or(true) || block.insts.len() > MAX_COPIED {
-            break;
-        }
-        if block.insts.iter().any(|inst| inst.is_call() || inst.insn.class() == class::STX) {
-            break;
-        }
-        for (at, inst) in block.insts.iter().enumerate() {
-            numbers.step(to, at, inst, &mut known.regs);
-        }
-        let behind = [taken, next].map(|b| live.get(b).copied().unwrap_or(Regs(u16::MAX)));
-        let behind = behind[0].or(behind[1]);
-        let Some(holds) = numbers.decide(test.insn, &known, behind) else { break };
-        copied.extend_from_slice(&block.insts);
-        to = if holds { taken } else { next };
-    }
-    if copied.is_empty() {
-        return to;
-    }
-    body.blocks.push(Block { insts: copied, end: End::Goto(to) });
-    body.blocks.len() - 1
-}
-
 /// Which blocks are part of a cycle.
-fn in_loops(body: &Body, backwards: &Backwards) -> Vec<bool> {
+fn in_loops(body: &Body) -> Vec<bool> {
     let count = body.blocks.len();
     let mut looping = vec![false; count];
-    if !backwards.circles {
+    if !goes_back(body) {
         return looping;
     }
     // Strongly connected components, iteratively (Tarjan).
@@ -456,17 +489,18 @@ fn is_constant(inst: &Inst) -> bool {
 }
 
 /// Drops instructions whose result nobody reads. Registers that are read before they are written, at the start
-/// of each block.
-fn sweep(body: &mut Body, backwards: &Backwards) -> Vec<Regs> {
+/// of each block; is there a block now without any instructions?
+fn sweep(body: &mut Body) -> (Vec<Regs>, bool) {
+    let again = goes_back(body);
+    let mut emptied = false;
     loop {
         // Where nothing goes round, all is known of what comes behind a block when its turn comes.
-        let mut live = match backwards.circles {
-            true => backwards.live_in(body),
+        let mut live = match again {
+            true => live_in(body),
             false => vec![Regs::NONE; body.blocks.len()],
         };
         let mut changed = false;
-        for &id in &backwards.order {
-            let block = &mut body.blocks[id];
+        for (id, block) in body.blocks.iter_mut().enumerate().rev() {
             let mut now = live_out(block, &live);
             // What stays is moved to the back.
             let mut kept = block.insts.len();
@@ -482,11 +516,12 @@ fn sweep(body: &mut Body, backwards: &Backwards) -> Vec<Regs> {
                 }
             }
             changed |= kept > 0;
+            emptied |= kept > 0 && kept == block.insts.len();
             block.insts.drain(..kept);
             live[id] = now;
         }
-        if !(changed && backwards.circles) {
-            return live;
+        if !(changed && again) {
+            return (live, emptied);
         }
     }
 }
@@ -503,90 +538,64 @@ fn is_idle(inst: &Inst, live: Regs) -> bool {
     pure && inst.poisoned.is_none() && (nothing || !live.has(insn.dst()))
 }
 
-/// Drops what is not reached, joins what runs on.
+/// Drops what is not reached, joins what runs on, puts the rest in its order. Is it another body now, but for
+/// the order?
 fn compact(body: &mut Body) -> bool {
     let mut changed = false;
-    for block in &mut body.blocks {
-        if let End::Branch { taken, next, .. } = block.end
+    for id in 0..body.blocks.len() {
+        let mut end = body.blocks[id].end;
+        end.retarget(|mut to| {
+            // Past blocks without code.
+            for _ in 0..MAX_HOPS {
+                match &body.blocks[to] {
+                    Block { insts, end: End::Goto(next) } if insts.is_empty() => to = *next,
+                    _ => break,
+                }
+                changed = true;
+            }
+            to
+        });
+        if let End::Branch { taken, next, .. } = end
             && taken == next
         {
-            block.end = End::Goto(next);
+            end = End::Goto(next);
             changed = true;
         }
+        body.blocks[id].end = end;
     }
-    // Past blocks without code.
-    let ends: Vec<Option<BlockId>> = body
-        .blocks
-        .iter()
-        .map(|b| match b.end {
-            End::Goto(to) if b.insts.is_empty() => Some(to),
-            _ => None,
-        })
-        .collect();
-    let follow = |mut to: BlockId| {
-        for _ in 0..MAX_HOPS {
-            match ends[to] {
-                Some(next) => to = next,
-                None => break,
-            }
-        }
-        to
-    };
-    for block in &mut body.blocks {
-        block.end.retarget(|to| {
-            let last = follow(to);
-            changed |= last != to;
-            last
-        });
-    }
-    let mut reached = vec![false; body.blocks.len()];
-    let mut work = vec![0];
-    while let Some(at) = work.pop() {
-        if !std::mem::replace(&mut reached[at], true) {
-            work.extend(body.blocks[at].end.successors());
-        }
-    }
+    let order = forwards(body);
+    changed |= order.len() < body.blocks.len();
     let mut arrivals = vec![0usize; body.blocks.len()];
     arrivals[0] = 1;
-    for (_, block) in body.blocks.iter().enumerate().filter(|(id, _)| reached[*id]) {
-        for to in block.end.successors() {
-            arrivals[to] += 1;
-        }
-    }
-    for id in 0..body.blocks.len() {
-        if !reached[id] {
-            continue;
-        }
-        while let End::Goto(to) = body.blocks[id].end
-            && arrivals[to] == 1
-            && to != id
-            && to != 0
-        {
-            let tail = std::mem::replace(
-                &mut body.blocks[to],
-                Block { insts: Vec::new(), end: End::Goto(to) },
-            );
-            reached[to] = false;
-            body.blocks[id].insts.extend(tail.insts);
-            body.blocks[id].end = tail.end;
-        }
-    }
-    if reached.iter().all(|&reached| reached) {
-        return changed;
+    for to in order.iter().flat_map(|&id| body.blocks[id].end.successors()) {
+        arrivals[to] += 1;
     }
     let mut names = vec![0; body.blocks.len()];
-    let mut count = 0;
-    for (id, name) in names.iter_mut().enumerate() {
-        *name = count;
-        count += usize::from(reached[id]);
+    let mut blocks: Vec<Block> = Vec::with_capacity(order.len());
+    for id in order {
+        // Not if it was joined with one before.
+        let Some(mut block) = take(body, id) else { continue };
+        while let End::Goto(to) = block.end
+            && arrivals[to] == 1
+            && let Some(behind) = take(body, to)
+        {
+            block.insts.extend_from_slice(&behind.insts);
+            block.end = behind.end;
+            changed = true;
+        }
+        names[id] = blocks.len();
+        blocks.push(block);
     }
-    let mut id = 0;
-    body.blocks.retain(|_| {
-        id += 1;
-        reached[id - 1]
-    });
-    for block in &mut body.blocks {
+    for block in &mut blocks {
         block.end.retarget(|to| names[to]);
     }
-    true
+    body.blocks = blocks;
+    changed
+}
+
+/// A block, if it was not taken before.
+fn take(body: &mut Body, id: BlockId) -> Option<Block> {
+    const TAKEN: Block = Block { insts: Vec::new(), end: End::Goto(BlockId::MAX) };
+    let block = std::mem::replace(&mut body.blocks[id], TAKEN);
+    (block.end != TAKEN.end).then_some(block)
 }

@@ -10,7 +10,7 @@ use bpfweld_insn::{Insn, Regs, class};
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::code::{Body, End, FP, Inst};
-use super::order::{Backwards, Waiting};
+use super::order::Waiting;
 
 /// A value number. Most say themselves what they stand for; others are an index into [`Numbers`]' table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -124,13 +124,12 @@ struct Learned {
     count: usize,
 }
 
-/// What is known of a block.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Around {
-    /// At its start.
-    pub(super) start: Known,
-    /// Before its end; the facts are those of its start.
-    pub(super) end: State,
+/// What is known at the start of each block, as far as ways there were followed.
+pub(super) struct Arrivals {
+    /// `None` for a block that nothing leads to yet.
+    pub(super) known: Vec<Option<Known>>,
+    /// Registers that got a join's number in a block keep it: so going round ends.
+    joined: Vec<[bool; PARTS]>,
 }
 
 /// Values and their numbers.
@@ -143,9 +142,6 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// Stands for the end of a block where else there is the index of an instruction.
-    const END: u32 = (1 << 28) - 1;
-
     pub(super) fn new(bounds: Bounds) -> Self {
         /// Of a short program.
         const USUAL: usize = 224;
@@ -189,14 +185,6 @@ impl Numbers {
         })
     }
 
-    /// Registers whose value nobody reads any more have another one: what made it may be gone. At the end of
-    /// a block.
-    pub(super) fn forget(&mut self, block: usize, regs: &mut State, live: Regs) {
-        for reg in (0..FP).filter(|&reg| !live.has(reg)) {
-            regs[usize::from(reg)] = self.number(Value::Outcome(block as u32, Self::END, reg));
-        }
-    }
-
     pub(super) fn constant(&self, number: Number) -> Option<u64> {
         match self.value(number)? {
             Value::Const(c) => Some(c),
@@ -209,30 +197,33 @@ impl Numbers {
         Known { regs, facts: Facts::NONE }
     }
 
-    /// What is known of each block; `None` for one that is not reached.
-    pub(super) fn analyse(&mut self, body: &Body, backwards: &Backwards) -> Vec<Option<Around>> {
-        let mut known: Vec<Option<Around>> = vec![None; body.blocks.len()];
-        // Registers that got a join's number in a block keep it: so this ends.
-        let mut joined = vec![[false; PARTS]; body.blocks.len()];
-        let start = self.entry();
-        known[0] = Some(Around { end: start.regs, start });
-        let mut waiting = Waiting::at_entry(backwards);
+    /// What is known at the start of each block; `None` for one that is not reached.
+    pub(super) fn analyse(&mut self, body: &Body) -> Arrivals {
+        let mut arrivals = self.arrivals(body);
+        let mut waiting = Waiting::at_entry(body);
         while let Some(at) = waiting.next() {
-            let Some(around) = &mut known[at] else { continue };
-            let Known { mut regs, facts } = around.start;
+            let Some(Known { mut regs, facts }) = arrivals.known[at] else { continue };
             let block = &body.blocks[at];
             for (i, inst) in block.insts.iter().enumerate() {
                 self.step(at, i, inst, &mut regs);
             }
-            around.end = regs;
             for (to, fact) in self.edges(&block.end, &regs).into_iter().flatten() {
                 let arriving = Known { regs, facts: self.learn(facts, fact) };
-                if self.merge(to, &mut known[to], &mut joined[to], arriving) {
+                if self.arrive(&mut arrivals, to, arriving) {
                     waiting.add(to);
                 }
             }
         }
-        known
+        arrivals
+    }
+
+    /// What is known before any block was looked at.
+    pub(super) fn arrivals(&mut self, body: &Body) -> Arrivals {
+        let count = body.blocks.len();
+        let mut arrivals =
+            Arrivals { known: vec![None; count], joined: vec![[false; PARTS]; count] };
+        arrivals.known[0] = Some(self.entry());
+        arrivals
     }
 
     /// Where a block may go on, and what is then known.
@@ -257,19 +248,14 @@ impl Numbers {
         }
     }
 
-    fn merge(
-        &mut self,
-        at: usize,
-        known: &mut Option<Around>,
-        joined: &mut [bool; PARTS],
-        arriving: Known,
-    ) -> bool {
-        let Some(Around { start: old, .. }) = known else {
-            *known = Some(Around { end: arriving.regs, start: arriving });
+    /// Adds what is known where one more way leads to a block. Is less known of the block than before?
+    pub(super) fn arrive(&mut self, arrivals: &mut Arrivals, at: usize, arriving: Known) -> bool {
+        let Some(old) = &mut arrivals.known[at] else {
+            arrivals.known[at] = Some(arriving);
             return true;
         };
         let mut changed = false;
-        for (reg, joined) in joined.iter_mut().enumerate() {
+        for (reg, joined) in arrivals.joined[at].iter_mut().enumerate() {
             if old.regs[reg] != arriving.regs[reg] && !*joined {
                 *joined = true;
                 old.regs[reg] = self.number(Value::Join(at as u32, reg as u8));
