@@ -9,7 +9,7 @@ use crate::names::Names;
 
 /// Checks all of an object.
 pub(crate) fn check(input: &Input, names: &Names) -> Result<(), ReadProblem> {
-    for symbol in input.symbols {
+    for symbol in input.symbols() {
         let Some(home) = symbol.section().and_then(|s| input.section(s)) else { continue };
         if !is_inside(home, symbol.value, symbol.size) {
             let (name, section) = (names.text(symbol.name), names.text(home.old_name));
@@ -20,7 +20,7 @@ pub(crate) fn check(input: &Input, names: &Names) -> Result<(), ReadProblem> {
             return Err(ReadProblem::Section { section: section.into_owned(), problem });
         }
     }
-    for datasec in input.datasecs {
+    for datasec in input.datasecs() {
         for (entry, var) in input.defined_vars(datasec) {
             let symbol = var.symbol.and_then(|s| input.symbol(s));
             let (home, offset) = match symbol {

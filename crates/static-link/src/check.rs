@@ -50,7 +50,7 @@ struct Check<'c> {
 fn called(context: &Context) -> HashSet<At> {
     let mut called = HashSet::default();
     for (number, input) in context.inputs.numbered() {
-        for section in input.sections {
+        for section in input.sections() {
             let relocs = context.lists.relocs_of(section).iter();
             called.extend(relocs.filter(|r| r.kind == RelocKind::Call).map(|r| (number, r.symbol)));
         }
@@ -115,7 +115,7 @@ impl<'c> Check<'c> {
         let input = self.context.inputs.get(input)?;
         Some(match input.described(symbol)? {
             Described::Func(at) => {
-                let func = input.funcs.get(at as usize)?;
+                let func = input.funcs().get(at as usize)?;
                 // No compiler says so of a name that others see: it is the type that a link made up.
                 let global = input.symbol(symbol).is_some_and(|s| !s.is_local());
                 if global && func.linkage == Linkage::Static {
@@ -123,7 +123,7 @@ impl<'c> Check<'c> {
                 }
                 Kindred::Func(func)
             }
-            Described::Var(at) => Kindred::Var(input.vars.get(at as usize)?),
+            Described::Var(at) => Kindred::Var(input.vars().get(at as usize)?),
         })
     }
 

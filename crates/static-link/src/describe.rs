@@ -339,7 +339,7 @@ impl Taken {
     pub(crate) fn mark_entries(&mut self, data: &[u8], lists: &Lists, endian: Endian) {
         let entries = |s: &&Section| s.role == Role::Entries;
         let input = self.view();
-        let mut chunks = input.sections.iter().filter(entries).flat_map(|s| input.chunks_of(s));
+        let mut chunks = input.sections().iter().filter(entries).flat_map(|s| input.chunks_of(s));
         let uses = match chunks.any(|c| c.is_static) {
             true => uses(&input, data, lists, endian),
             false => Uses::default(),
@@ -363,12 +363,12 @@ fn uses(input: &Input<'_>, data: &[u8], lists: &Lists, endian: Endian) -> Uses {
         let offset = symbol.value.checked_add_signed(addend)?;
         Some(section.chunks.range().start + input.chunk_at(section, offset)? as usize)
     };
-    for section in input.sections {
+    for section in input.sections() {
         for reloc in lists.relocs_of(section).iter().filter(|_| section.role == Role::Maps) {
             uses.slots.extend(place(reloc.symbol, reloc.addend));
         }
         for own in section.chunks.range().filter(|_| section.is_code()) {
-            let Some(&Chunk { start, end, .. }) = input.chunks.get(own) else { continue };
+            let Some(&Chunk { start, end, .. }) = input.chunks().get(own) else { continue };
             let calls = |k| matches!(k, RelocKind::Call | RelocKind::LoadImm64);
             let relocs = lists.relocs_in(section, start, end).iter().filter(|r| calls(r.kind));
             let by_reloc = relocs.filter_map(|r| place(r.symbol, r.addend));

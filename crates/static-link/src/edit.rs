@@ -80,7 +80,7 @@ impl Linker {
         let mut defined: HashMap<Name, usize> = HashMap::default();
         let mut wanted: HashSet<Name> = HashSet::default();
         for (number, input) in self.inputs.numbered() {
-            for (at, symbol) in (0u32..).zip(input.symbols).filter(|(_, s)| !s.is_local()) {
+            for (at, symbol) in (0u32..).zip(input.symbols()).filter(|(_, s)| !s.is_local()) {
                 match symbol.is_undefined() {
                     true if !bound.contains_key(&(number, at)) => {
                         wanted.insert(symbol.name);
@@ -93,7 +93,7 @@ impl Linker {
         for number in self.inputs.numbers().filter(|&n| n != root.0) {
             let input = self.inputs.get(number).into_iter();
             let entries =
-                input.flat_map(|i| i.chunks.iter().filter(|c| c.is_entry).map(move |c| (i, c)));
+                input.flat_map(|i| i.chunks().iter().filter(|c| c.is_entry).map(move |c| (i, c)));
             let entries: Vec<u32> =
                 entries.flat_map(|(input, chunk)| input.starting(chunk)).copied().collect();
             let symbols = self.inputs.symbols_mut(number);
@@ -124,7 +124,7 @@ impl Linker {
         let wanted = self.shared.names.find(name);
         let symbol = find(&caller, |s| Some(s.name) == wanted && s.is_undefined() && !s.is_local());
         let symbol = symbol.ok_or_else(|| {
-            let names = caller.symbols.iter().filter(|s| s.is_undefined());
+            let names = caller.symbols().iter().filter(|s| s.is_undefined());
             self.unknown(&caller, "extern", name, names)
         })?;
         let function = match function {
@@ -134,7 +134,7 @@ impl Linker {
         let new = (to, function);
         match bound.insert((from, symbol), new) {
             Some(old) if old != new => Err(LinkError::BoundTwice {
-                object: caller.label.to_owned(),
+                object: caller.label().to_owned(),
                 name: name.to_owned(),
                 first: self.describe(old),
                 second: self.describe(new),
@@ -146,7 +146,7 @@ impl Linker {
     fn describe(&self, (input, symbol): At) -> String {
         let input = self.inputs.get(input);
         let symbol = input.and_then(|i| i.symbol(symbol));
-        let label = input.map_or("", |i| i.label);
+        let label = input.map_or("", |i| i.label());
         format!("{} of {label}", symbol.map(|s| self.shared.names.text(s.name)).unwrap_or_default())
     }
 
@@ -156,13 +156,13 @@ impl Linker {
         // A static function may share its name with a visible one, which is meant.
         let found = find(target, |s| named(s) && !s.is_local()).or_else(|| find(target, named));
         found.ok_or_else(|| {
-            let functions = target.symbols.iter().filter(|s| is_function(target, s));
+            let functions = target.symbols().iter().filter(|s| is_function(target, s));
             self.unknown(target, "function", name, functions)
         })
     }
 
     fn default_function(&self, target: &Input, name: &str) -> Result<u32, LinkError> {
-        let entries = target.chunks.iter().filter(|c| c.is_entry);
+        let entries = target.chunks().iter().filter(|c| c.is_entry);
         let entries: Vec<u32> =
             entries.filter_map(|c| target.starting(c).first().copied()).collect();
         match *entries {
@@ -170,7 +170,7 @@ impl Linker {
             _ => self.function(target, name).map_err(|error| match entries.is_empty() {
                 true => error,
                 false => LinkError::WhichFunction {
-                    object: target.label.to_owned(),
+                    object: target.label().to_owned(),
                     name: name.to_owned(),
                     functions: entries
                         .iter()
@@ -199,7 +199,7 @@ impl Linker {
         near.dedup_by(|a, b| a.1 == b.1);
         near.truncate(3);
         LinkError::Unknown {
-            object: input.label.to_owned(),
+            object: input.label().to_owned(),
             what,
             name: name.to_owned(),
             near: near.into_iter().map(|(_, n)| n).collect(),
@@ -239,7 +239,7 @@ impl Linker {
 
     fn apply_prefix(&mut self, of: u32, prefix: &str) -> Result<(), LinkError> {
         // Licences are joined, not told apart.
-        let sections = self.input(of)?.sections.iter();
+        let sections = self.input(of)?.sections().iter();
         let single: Vec<bool> = sections.map(|s| s.role == Role::Single).collect();
         let names = &mut self.shared.names;
         for symbol in self.inputs.symbols_mut(of) {
@@ -254,7 +254,7 @@ impl Linker {
 
     fn no_symbol(&self, of: Option<u32>, name: &str) -> LinkError {
         let all: Vec<_> = chosen(&self.inputs, of).filter_map(|n| self.inputs.get(n)).collect();
-        let symbols = all.iter().flat_map(|i| i.symbols).filter(|s| has_name(s));
+        let symbols = all.iter().flat_map(|i| i.symbols()).filter(|s| has_name(s));
         match all.first() {
             None => LinkError::ForeignInput(of.unwrap_or(0)),
             Some(first) => match self.unknown(first, "symbol", name, symbols) {
@@ -290,7 +290,7 @@ fn is_function(input: &Input, symbol: &Symbol) -> bool {
 }
 
 fn find(input: &Input, is: impl Fn(&Symbol) -> bool) -> Option<u32> {
-    (0u32..).zip(input.symbols).find(|(_, s)| is(s)).map(|(at, _)| at)
+    (0u32..).zip(input.symbols()).find(|(_, s)| is(s)).map(|(at, _)| at)
 }
 
 /// Shell patterns: `*` and `?`.

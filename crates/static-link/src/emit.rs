@@ -312,7 +312,7 @@ impl Emit<'_> {
         what: &str,
     ) -> LinkError {
         LinkError::Reference {
-            object: input.label.to_owned(),
+            object: input.label().to_owned(),
             section: self.context.names.text(section.old_name).into_owned(),
             offset,
             what: what.to_owned(),

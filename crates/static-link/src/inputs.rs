@@ -75,23 +75,13 @@ struct Own {
     entries: Span,
 }
 
-/// One object of a link.
+/// One object of a link, or one that is to be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Input<'a> {
-    /// What messages call it.
-    pub(crate) label: &'a str,
     facts: &'a Facts,
-    // As in [`Parts`].
-    pub(crate) sections: &'a [Section],
-    pub(crate) symbols: &'a [Symbol],
-    pub(crate) chunks: &'a [Chunk],
-    pub(crate) starting: &'a [u32],
-    infos: &'a [Info],
-    pub(crate) funcs: &'a [Func],
-    pub(crate) vars: &'a [Var],
-    pub(crate) tags: &'a [Tag],
-    pub(crate) datasecs: &'a [Datasec],
-    pub(crate) entries: &'a [Entry],
+    parts: &'a Parts,
+    /// Where all parts are not its own: labels, and which are.
+    own: Option<(&'a str, &'a Own)>,
 }
 
 impl Deref for Input<'_> {
@@ -105,23 +95,7 @@ impl Deref for Input<'_> {
 impl Taken {
     /// The object, which has no label yet.
     pub(crate) fn view(&self) -> Input<'_> {
-        let Parts { sections, symbols, chunks, starting, infos, .. } = &self.parts;
-        let Parts { funcs, vars, tags, datasecs, entries, .. } = &self.parts;
-        let facts = &self.facts;
-        Input {
-            label: "",
-            facts,
-            sections,
-            symbols,
-            chunks,
-            starting,
-            infos,
-            funcs,
-            vars,
-            tags,
-            datasecs,
-            entries,
-        }
+        Input { facts: &self.facts, parts: &self.parts, own: None }
     }
 }
 
@@ -154,7 +128,6 @@ impl Inputs {
         0..u32::try_from(self.list.len()).unwrap_or(u32::MAX)
     }
 
-    #[inline]
     pub(crate) fn get(&self, number: u32) -> Option<Input<'_>> {
         self.list.get(number as usize).map(|own| self.view(own))
     }
@@ -168,23 +141,8 @@ impl Inputs {
         self.numbers().zip(self.iter())
     }
 
-    #[inline]
     fn view<'a>(&'a self, own: &'a Own) -> Input<'a> {
-        let parts = &self.parts;
-        Input {
-            label: self.labels.get(own.label.range()).unwrap_or_default(),
-            facts: &own.facts,
-            sections: own.sections.of(&parts.sections),
-            symbols: own.symbols.of(&parts.symbols),
-            chunks: own.chunks.of(&parts.chunks),
-            starting: own.starting.of(&parts.starting),
-            infos: own.infos.of(&parts.infos),
-            funcs: own.funcs.of(&parts.funcs),
-            vars: own.vars.of(&parts.vars),
-            tags: own.tags.of(&parts.tags),
-            datasecs: own.datasecs.of(&parts.datasecs),
-            entries: own.entries.of(&parts.entries),
-        }
+        Input { facts: &own.facts, parts: &self.parts, own: Some((&self.labels, own)) }
     }
 
     /// An object's symbols, to change them.
@@ -201,17 +159,66 @@ impl Inputs {
 }
 
 impl<'a> Input<'a> {
+    /// What messages call it.
+    pub(crate) fn label(&self) -> &'a str {
+        self.own.and_then(|(labels, own)| labels.get(own.label.range())).unwrap_or_default()
+    }
+
+    fn part<T>(&self, all: &'a [T], part: impl FnOnce(&Own) -> Span) -> &'a [T] {
+        self.own.map_or(all, |(_, own)| part(own).of(all))
+    }
+
+    pub(crate) fn sections(&self) -> &'a [Section] {
+        self.part(&self.parts.sections, |own| own.sections)
+    }
+
+    pub(crate) fn symbols(&self) -> &'a [Symbol] {
+        self.part(&self.parts.symbols, |own| own.symbols)
+    }
+
+    pub(crate) fn chunks(&self) -> &'a [Chunk] {
+        self.part(&self.parts.chunks, |own| own.chunks)
+    }
+
+    fn all_starting(&self) -> &'a [u32] {
+        self.part(&self.parts.starting, |own| own.starting)
+    }
+
+    fn infos(&self) -> &'a [Info] {
+        self.part(&self.parts.infos, |own| own.infos)
+    }
+
+    pub(crate) fn funcs(&self) -> &'a [Func] {
+        self.part(&self.parts.funcs, |own| own.funcs)
+    }
+
+    pub(crate) fn vars(&self) -> &'a [Var] {
+        self.part(&self.parts.vars, |own| own.vars)
+    }
+
+    pub(crate) fn tags(&self) -> &'a [Tag] {
+        self.part(&self.parts.tags, |own| own.tags)
+    }
+
+    pub(crate) fn datasecs(&self) -> &'a [Datasec] {
+        self.part(&self.parts.datasecs, |own| own.datasecs)
+    }
+
+    pub(crate) fn entries(&self) -> &'a [Entry] {
+        self.part(&self.parts.entries, |own| own.entries)
+    }
+
     pub(crate) fn symbol(&self, at: u32) -> Option<&'a Symbol> {
-        self.symbols.get(at as usize)
+        self.symbols().get(at as usize)
     }
 
     pub(crate) fn section(&self, at: u32) -> Option<&'a Section> {
-        self.sections.get(at as usize)
+        self.sections().get(at as usize)
     }
 
     /// The number of the section that has this name in the output.
     pub(crate) fn section_named(&self, name: Name) -> Option<u32> {
-        let mut sections = (0u32..).zip(self.sections);
+        let mut sections = (0u32..).zip(self.sections());
         sections.find(|(_, s)| s.role != Role::Dropped && s.name == name).map(|(index, _)| index)
     }
 
@@ -220,18 +227,18 @@ impl<'a> Input<'a> {
         &self,
         datasec: &Datasec,
     ) -> impl Iterator<Item = (&'a Entry, &'a Var)> + use<'a> {
-        let vars = self.vars;
+        let vars = self.vars();
         let var_of = move |entry: &Entry| match entry.what {
             Described::Var(at) => vars.get(at as usize),
             Described::Func(_) => None,
         };
-        let entries = datasec.entries.of(self.entries).iter();
+        let entries = datasec.entries.of(self.entries()).iter();
         let vars = entries.filter_map(move |entry| Some((entry, var_of(entry)?)));
         vars.filter(|(_, var)| var.linkage != Linkage::Extern)
     }
 
     pub(crate) fn chunks_of(&self, section: &Section) -> &'a [Chunk] {
-        section.chunks.of(self.chunks)
+        section.chunks.of(self.chunks())
     }
 
     /// What begins there.
@@ -241,12 +248,12 @@ impl<'a> Input<'a> {
     }
 
     pub(crate) fn info(&self, section: &Section) -> Info {
-        self.infos.get(section.info as usize).copied().unwrap_or_default()
+        self.infos().get(section.info as usize).copied().unwrap_or_default()
     }
 
     /// Symbols at the start of a chunk.
     pub(crate) fn starting(&self, chunk: &Chunk) -> &'a [u32] {
-        chunk.symbols.of(self.starting)
+        chunk.symbols.of(self.all_starting())
     }
 
     /// The chunk of a section that an offset is in.
@@ -263,7 +270,7 @@ impl<'a> Input<'a> {
     /// The FUNC of a symbol.
     pub(crate) fn func_of(&self, symbol: u32) -> Option<&'a Func> {
         match self.described(symbol)? {
-            Described::Func(at) => self.funcs.get(at as usize),
+            Described::Func(at) => self.funcs().get(at as usize),
             Described::Var(_) => None,
         }
     }
@@ -271,7 +278,7 @@ impl<'a> Input<'a> {
     /// The VAR of a symbol.
     pub(crate) fn var_of(&self, symbol: u32) -> Option<&'a Var> {
         match self.described(symbol)? {
-            Described::Var(at) => self.vars.get(at as usize),
+            Described::Var(at) => self.vars().get(at as usize),
             Described::Func(_) => None,
         }
     }

@@ -44,7 +44,7 @@ impl Emit<'_> {
         piece: &Piece,
         data: &mut [u8],
     ) -> Result<(), LinkError> {
-        for (index, code) in (0u32..).zip(input.sections) {
+        for (index, code) in (0u32..).zip(input.sections()) {
             if !matches!(code.role, Role::Text | Role::Entries) {
                 continue;
             }

@@ -57,7 +57,7 @@ impl Known {
     /// Remembers an object that was read in full; the builder now has so many types.
     pub(crate) fn learn(&mut self, input: &Input, types: u32) {
         self.types = types;
-        self.protos.extend(input.funcs.iter().map(|f| f.proto));
+        self.protos.extend(input.funcs().iter().map(|f| f.proto));
         self.vars.extend(vars(input));
     }
 }
@@ -74,19 +74,20 @@ impl Shared {
     ) -> Option<bool> {
         let (known, lists) = (&self.known, &self.lists);
         let code = |s: &&Section| s.is_code();
-        let bytes: usize = input.sections.iter().map(|s| s.data.len()).sum();
+        let bytes: usize = input.sections().iter().map(|s| s.data.len()).sum();
         let kept = |s: &Section| matches!(s.role, Role::Maps | Role::Data) && s.size > 0;
-        let has_parts = input.has_code || input.sections.iter().any(kept);
+        let has_parts = input.has_code || input.sections().iter().any(kept);
         // A tag may be on a member that is not there.
-        let is_plain = has_parts && input.has_types && input.tags.is_empty() && bytes <= MAX_BYTES;
+        let is_plain =
+            has_parts && input.has_types && input.tags().is_empty() && bytes <= MAX_BYTES;
         let is_plain = is_plain
             && known.types == types
-            && input.funcs.iter().all(|f| known.protos.contains(&f.proto))
+            && input.funcs().iter().all(|f| known.protos.contains(&f.proto))
             && vars(input).all(|var| known.vars.contains(&var))
-            && input.symbols.iter().all(is_plain_symbol)
+            && input.symbols().iter().all(is_plain_symbol)
             && are_plain_sections(input, &self.names)
             && have_vars_places(input);
-        let mut code = input.sections.iter().filter(code).filter(|_| is_plain);
+        let mut code = input.sections().iter().filter(code).filter(|_| is_plain);
         let bare = code.try_fold(false, |bare, section| {
             Some(bare | is_plain_code(section.data.of(data), lists, input, section, endian)?)
         });
@@ -96,15 +97,15 @@ impl Shared {
 
 /// What is to be known of variables.
 fn vars(input: &Input) -> impl Iterator<Item = (TypeId, Option<Name>, u32)> {
-    let listed = input.datasecs.iter().flat_map(|d| d.entries.of(input.entries));
+    let listed = input.datasecs().iter().flat_map(|d| d.entries.of(input.entries()));
     let listed = listed.filter_map(|entry| match entry.what {
         Described::Var(at) => {
-            let var = input.vars.get(at as usize)?;
+            let var = input.vars().get(at as usize)?;
             Some((var.type_id, var.section, entry.size))
         }
         Described::Func(_) => None,
     });
-    let others = input.vars.iter().filter(|v| v.section.is_none());
+    let others = input.vars().iter().filter(|v| v.section.is_none());
     listed.chain(others.map(|v| (v.type_id, None, 0)))
 }
 
@@ -118,8 +119,8 @@ fn is_plain_symbol(symbol: &Symbol) -> bool {
 }
 
 fn are_plain_sections(input: &Input, names: &Names) -> bool {
-    let kept = input.sections.get(1..).unwrap_or_default();
-    let lists = input.datasecs.len();
+    let kept = input.sections().get(1..).unwrap_or_default();
+    let lists = input.datasecs().len();
     if kept.len() > MAX_PARTS || lists > MAX_PARTS {
         return false;
     }
@@ -127,16 +128,16 @@ fn are_plain_sections(input: &Input, names: &Names) -> bool {
         kept.get(at + 1..).unwrap_or_default().iter().all(|s| s.old_name != name)
     };
     let listed_once = |at: usize, name: Name| {
-        input.datasecs.get(at + 1..).unwrap_or_default().iter().all(|d| d.name != name)
+        input.datasecs().get(at + 1..).unwrap_or_default().iter().all(|d| d.name != name)
     };
-    input.datasecs.iter().enumerate().all(|(at, d)| listed_once(at, d.name))
+    input.datasecs().iter().enumerate().all(|(at, d)| listed_once(at, d.name))
         && kept.iter().enumerate().all(|(at, section)| {
             once(at, section.old_name)
                 && match section.role {
                     Role::Text | Role::Entries | Role::Single => true,
                     // Slots of maps are filled by relocations.
                     Role::Maps => {
-                        let mut listed = input.datasecs.iter().filter(|d| d.name == section.name);
+                        let mut listed = input.datasecs().iter().filter(|d| d.name == section.name);
                         section.relocs.is_empty()
                             && listed.next().is_some_and(|d| are_maps_apart(input, section, d))
                     }
@@ -172,10 +173,10 @@ fn are_maps_apart(input: &Input, section: &Section, datasec: &Datasec) -> bool {
 
 /// Variables have a place, and a size. Of externs there is no place.
 fn have_vars_places(input: &Input) -> bool {
-    input.datasecs.iter().all(|datasec| {
-        datasec.entries.of(input.entries).iter().all(|entry| {
+    input.datasecs().iter().all(|datasec| {
+        datasec.entries.of(input.entries()).iter().all(|entry| {
             let Described::Var(at) = entry.what else { return true };
-            let Some(var) = input.vars.get(at as usize) else { return false };
+            let Some(var) = input.vars().get(at as usize) else { return false };
             let symbol = var.symbol.and_then(|s| input.symbol(s));
             var.linkage == Linkage::Extern
                 || entry.size > 0 && symbol.is_some_and(|s| s.section().is_some())

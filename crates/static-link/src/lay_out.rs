@@ -104,12 +104,12 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn make(context: &mut Context, plan: &Plan, errors: &mut Vec<LinkError>) -> Self {
         let inputs = &context.inputs;
-        let bases = Bases::new(inputs.iter().map(|i| i.sections.len()));
+        let bases = Bases::new(inputs.iter().map(|i| i.sections().len()));
         let stays = vec![Stays::default(); bases.total()];
         let mut layout = Self { stays, inputs: bases, ..Self::default() };
         let mut by_name = HashMap::default();
         for (number, input) in inputs.numbered() {
-            for (index, section) in (0u32..).zip(input.sections) {
+            for (index, section) in (0u32..).zip(input.sections()) {
                 let single = section.role == Role::Single;
                 let foreign = single && context.owners.get(&section.name) != Some(&number);
                 if section.role == Role::Dropped || foreign {
@@ -132,7 +132,7 @@ impl Layout {
                     errors.push(LinkError::Section {
                         section: context.names.text(section.name).into_owned(),
                         first: label(inputs, out.first),
-                        second: input.label.to_owned(),
+                        second: input.label().to_owned(),
                         why,
                     });
                     continue;
@@ -160,7 +160,7 @@ impl Layout {
     fn add_called(&mut self, context: &mut Context, plan: &Plan, errors: &mut Vec<LinkError>) {
         let Context { inputs, names, taken, types, ids, .. } = context;
         for (number, input) in inputs.numbered() {
-            for (index, section) in (0u32..).zip(input.sections) {
+            for (index, section) in (0u32..).zip(input.sections()) {
                 for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                     let fate = plan.fate((number, index, at));
                     if !fate.called {
@@ -363,5 +363,5 @@ fn too_large(out: &OutSection, names: &Names) -> LinkError {
 }
 
 fn label(inputs: &Inputs, at: u32) -> String {
-    inputs.get(at).map(|i| i.label.to_owned()).unwrap_or_default()
+    inputs.get(at).map(|i| i.label().to_owned()).unwrap_or_default()
 }

@@ -297,7 +297,7 @@ impl Linker {
         let resolved = resolve_forwards(builder).map_err(LinkError::Types)?;
         let is_known = resolved.ids.is_none() && known.has_all(resolved.builder.type_count());
         let mut context = Context {
-            symbols: Bases::new(inputs.iter().map(|i| i.symbols.len())),
+            symbols: Bases::new(inputs.iter().map(|i| i.symbols().len())),
             inputs,
             lists,
             names,
@@ -427,7 +427,7 @@ const ARENA: u32 = 33;
 /// Of licence and version there is one in the output.
 fn choose_owners(context: &mut Context, notes: &mut Vec<String>) {
     for (number, input) in context.inputs.numbered() {
-        for section in input.sections.iter().filter(|s| s.role == Role::Single) {
+        for section in input.sections().iter().filter(|s| s.role == Role::Single) {
             let owner = match context.names.bytes(section.name) {
                 b"license" => context.licence.as_ref().map_or(number, |l| l.owner),
                 _ => number,
@@ -435,7 +435,7 @@ fn choose_owners(context: &mut Context, notes: &mut Vec<String>) {
             context.owners.entry(section.name).or_insert(owner);
         }
     }
-    let mut versions = context.inputs.iter().filter_map(|i| Some((i.label, i.version?)));
+    let mut versions = context.inputs.iter().filter_map(|i| Some((i.label(), i.version?)));
     if let Some((first, version)) = versions.next()
         && let Some((other, _)) = versions.find(|&(_, v)| v != version)
     {
@@ -451,7 +451,7 @@ fn one_arena(context: &Context) -> Result<(), LinkError> {
             let in_maps = v.section.is_some_and(|s| context.names.bytes(s) == b".maps");
             in_maps && v.linkage != Linkage::Extern
         };
-        let mut maps = input.vars.iter().filter(defined);
+        let mut maps = input.vars().iter().filter(defined);
         let arena = maps.find(|v| {
             *is_arena.entry(context.type_id(v.type_id)).or_insert_with(|| context.is_arena(v))
         });
@@ -460,9 +460,9 @@ fn one_arena(context: &Context) -> Result<(), LinkError> {
             (Some((other, name)), Some(arena)) if name != arena.name => {
                 let text = |name| context.names.text(name).into_owned();
                 return Err(LinkError::TwoArenas {
-                    first: other.label.to_owned(),
+                    first: other.label().to_owned(),
                     first_map: text(name),
-                    second: input.label.to_owned(),
+                    second: input.label().to_owned(),
                     second_map: text(arena.name),
                 });
             }
@@ -476,7 +476,7 @@ fn one_arena(context: &Context) -> Result<(), LinkError> {
 fn note_left_out(context: &Context, plan: &Plan, notes: &mut Vec<String>) {
     let Some(root) = context.root else { return };
     for (number, input) in context.inputs.numbered().filter(|&(n, _)| n != root) {
-        for (index, section) in (0u32..).zip(input.sections) {
+        for (index, section) in (0u32..).zip(input.sections()) {
             for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                 let dead = plan.fate((number, index, at)).is_dead();
                 let symbol = input.starting(chunk).first().and_then(|&s| input.symbol(s));
@@ -484,8 +484,8 @@ fn note_left_out(context: &Context, plan: &Plan, notes: &mut Vec<String>) {
                     notes.push(format!(
                         "{} of {} is left out: nothing calls it, and {} is not the root",
                         context.names.text(symbol.name),
-                        input.label,
-                        input.label
+                        input.label(),
+                        input.label()
                     ));
                 }
             }

@@ -88,13 +88,14 @@ fn choose(
     if let Some((_, input, licence)) = licensed.clone().find(|(_, _, l)| *l != text) {
         notes.push(format!(
             "the licence of the output is {text:?}, as the stricter one; {} has {licence:?}",
-            input.label
+            input.label()
         ));
     }
     if let Some(input) = inputs.iter().find(|i| i.has_code && i.licence.is_none()) {
         notes.push(format!(
             "{} has no licence; the output has {text:?}, that of {}",
-            input.label, first.label
+            input.label(),
+            first.label()
         ));
     }
     Ok(owner.map(|(owner, _, _)| (owner, text)))
@@ -109,7 +110,7 @@ struct GplCall {
 }
 
 fn gpl_only(input: &Input, lists: &Lists, endian: Endian) -> Option<GplCall> {
-    let code = input.sections.iter().filter(|s| s.is_code());
+    let code = input.sections().iter().filter(|s| s.is_code());
     let mut chunks = code.flat_map(|s| input.chunks_of(s).iter().map(move |c| (s, c)));
     chunks.find_map(|(section, chunk)| {
         let symbol = input.symbol(*input.starting(chunk).first()?)?;
@@ -133,10 +134,10 @@ fn declaration(input: &Input, licence: &str, line: Option<Line>, names: &Names) 
         let section = s.section().and_then(|s| input.section(s));
         !s.names_section() && section.is_some_and(|s| names.bytes(s.name) == b"license")
     };
-    let symbol = input.symbols.iter().find(here);
+    let symbol = input.symbols().iter().find(here);
     let text = symbol.map(|s| format!("char {}[] = {licence:?}", names.text(s.name)));
     let line = line.map(|line| line_text(names, line));
-    Declaration { object: input.label.to_owned(), text, line }
+    Declaration { object: input.label().to_owned(), text, line }
 }
 
 fn rank(licence: &str) -> Option<usize> {

@@ -98,10 +98,10 @@ pub(crate) fn bare_references(
 impl Plan {
     pub(crate) fn make(context: &Context, table: &Table) -> Self {
         let mut sum = 0;
-        let sections = Bases::new(context.inputs.iter().map(|i| i.sections.len()));
+        let sections = Bases::new(context.inputs.iter().map(|i| i.sections().len()));
         let mut firsts = Vec::with_capacity(sections.total() + 1);
         firsts.push(0);
-        firsts.extend(context.inputs.iter().flat_map(|i| i.sections).map(|section| {
+        firsts.extend(context.inputs.iter().flat_map(|i| i.sections()).map(|section| {
             sum += section.chunks.len();
             u32::try_from(sum).unwrap_or(u32::MAX)
         }));
@@ -165,7 +165,7 @@ impl Walk<'_> {
         let context = self.context;
         let strip = context.strip && self.has_entries();
         for (number, input) in context.inputs.numbered() {
-            for (index, section) in (0u32..).zip(input.sections) {
+            for (index, section) in (0u32..).zip(input.sections()) {
                 for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                     if self.is_root(number, section, chunk, strip) {
                         self.want((number, index, at), false);
@@ -201,7 +201,7 @@ impl Walk<'_> {
     /// Variables of an arena are nothing without the map, which no code has to name.
     fn want_arenas(&mut self) {
         for (number, input) in self.context.inputs.numbered() {
-            for (index, section) in (0u32..).zip(input.sections) {
+            for (index, section) in (0u32..).zip(input.sections()) {
                 for (at, chunk) in (0u32..).zip(input.chunks_of(section)) {
                     let mut vars = input.starting(chunk).iter().filter_map(|&s| input.var_of(s));
                     if section.role == Role::Maps && vars.any(|v| self.context.is_arena(v)) {
@@ -213,7 +213,7 @@ impl Walk<'_> {
     }
 
     fn has_entries(&self) -> bool {
-        self.context.inputs.iter().flat_map(|i| i.chunks).any(|c| c.is_entry)
+        self.context.inputs.iter().flat_map(|i| i.chunks()).any(|c| c.is_entry)
     }
 
     fn run(&mut self) {

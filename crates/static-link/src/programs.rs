@@ -69,7 +69,7 @@ pub(crate) fn check(
 fn programs(context: &Context) -> Vec<(ChunkAt, ProgramSpec)> {
     let mut found = Vec::new();
     for (number, input) in context.inputs.numbered() {
-        for (index, section) in (0u32..).zip(input.sections) {
+        for (index, section) in (0u32..).zip(input.sections()) {
             let chunks = (0u32..).zip(input.chunks_of(section)).filter(|(_, c)| c.is_entry);
             for (at, _) in chunks {
                 let spec = classify(&context.names.text(section.old_name)).into_spec();
@@ -92,5 +92,5 @@ fn name(context: &Context, at: ChunkAt) -> String {
     let Some(input) = context.inputs.get(at.0) else { return String::new() };
     let symbol = symbol(context, at).and_then(|s| input.symbol(s));
     let name = symbol.map(|s| context.names.text(s.name)).unwrap_or_default();
-    format!("`{name}` of {}", input.label)
+    format!("`{name}` of {}", input.label())
 }

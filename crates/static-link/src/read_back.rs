@@ -71,7 +71,7 @@ pub(crate) fn check(
 
 fn check_variables(input: &Input, shared: &Shared) -> Result<(), LinkError> {
     let broken = |what: String| Err(LinkError::Output(what));
-    for datasec in input.datasecs {
+    for datasec in input.datasecs() {
         let section = input.section_named(datasec.name).and_then(|s| input.section(s));
         let Some(section) = section else { continue };
         let name = shared.names.text(datasec.name);

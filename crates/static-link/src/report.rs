@@ -18,14 +18,14 @@ pub(crate) fn declaration(context: &Context, (number, at): At) -> Declaration {
     let name = symbol.map(|s| context.names.text(s.name)).unwrap_or_default();
     let text = input.described(at).and_then(|described| {
         let id = match described {
-            Described::Func(f) => input.funcs.get(f as usize)?.proto,
-            Described::Var(v) => input.vars.get(v as usize)?.type_id,
+            Described::Func(f) => input.funcs().get(f as usize)?.proto,
+            Described::Var(v) => input.vars().get(v as usize)?.type_id,
         };
         Some(context.types.c_declaration(context.type_id(id), &name))
     });
     let line = symbol.and_then(|symbol| line_of(&context.lists, &input, symbol, at));
     let line = line.map(|line| line_text(&context.names, line));
-    Declaration { object: input.label.to_owned(), text, line }
+    Declaration { object: input.label().to_owned(), text, line }
 }
 
 /// Of a function its first line, of anything else the first line that uses it.
@@ -36,7 +36,7 @@ fn line_of(lists: &Lists, input: &Input, symbol: &Symbol, at: u32) -> Option<Lin
         let first = lines.partition_point(|l| u64::from(l.offset) < symbol.value);
         return lines.get(first).copied();
     }
-    input.sections.iter().find_map(|section| use_in(lists, input, section, at))
+    input.sections().iter().find_map(|section| use_in(lists, input, section, at))
 }
 
 fn use_in(lists: &Lists, input: &Input, section: &Section, symbol: u32) -> Option<Line> {

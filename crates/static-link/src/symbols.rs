@@ -70,13 +70,13 @@ impl Table {
         bound: HashMap<At, At>,
         errors: &mut Vec<LinkError>,
     ) -> Self {
-        let bases = Bases::new(context.inputs.iter().map(|i| i.symbols.len()));
+        let bases = Bases::new(context.inputs.iter().map(|i| i.symbols().len()));
         let mut table =
             Self { bound, by_symbol: vec![NONE; bases.total()], bases, ..Self::default() };
         // By the names' numbers.
         let mut by_name = vec![NONE; context.names.count()];
         for (number, input) in context.inputs.numbered() {
-            for (at, symbol) in (0u32..).zip(input.symbols) {
+            for (at, symbol) in (0u32..).zip(input.symbols()) {
                 let here = (number, at);
                 let owner = single_section(&input, symbol).map(|name| context.owners.get(&name));
                 if owner.is_some_and(|owner| owner != Some(&number)) {

@@ -62,7 +62,7 @@ pub(crate) fn tell_apart(context: &mut Context, table: &Table, plan: &Plan) -> H
     let mut taken: HashSet<(Name, Name)> = HashSet::default();
     let mut statics: Vec<(At, Name, Name)> = Vec::new();
     for (number, input) in inputs.numbered() {
-        for var in input.vars {
+        for var in input.vars() {
             let Some(section) = var.section else { continue };
             let Some((index, symbol)) = var.symbol.and_then(|s| Some((s, input.symbol(s)?))) else {
                 continue;
@@ -140,7 +140,7 @@ impl Symtab {
             }
         }
         for (number, input) in context.inputs.numbered() {
-            for (at, symbol) in (0u32..).zip(input.symbols) {
+            for (at, symbol) in (0u32..).zip(input.symbols()) {
                 let here = (number, at);
                 let target = Target::Symbol(here);
                 let wanted = tab.number(context, target).is_some();

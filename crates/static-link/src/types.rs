@@ -117,12 +117,12 @@ impl<'c> Types<'c> {
     ) -> Self {
         let made = Made {
             builder,
-            funcs: Ids::new(context.inputs.iter().map(|i| i.funcs.len())),
+            funcs: Ids::new(context.inputs.iter().map(|i| i.funcs().len())),
             strings: vec![0; context.names.count()],
             called: HashMap::default(),
             chunks: HashMap::default(),
         };
-        let vars = Ids::new(context.inputs.iter().map(|i| i.vars.len()));
+        let vars = Ids::new(context.inputs.iter().map(|i| i.vars().len()));
         let shared = HashSet::default();
         Self { context, table, plan, layout, made, renamed, synthesised, vars, shared }
     }
@@ -142,7 +142,7 @@ impl<'c> Types<'c> {
         let mut externs: HashMap<Name, TypeId> = HashMap::default();
         let inputs = &self.context.inputs;
         for (number, input) in inputs.numbered() {
-            for (at, func) in (0u32..).zip(input.funcs) {
+            for (at, func) in (0u32..).zip(input.funcs()) {
                 if func.linkage == Linkage::Extern {
                     let undefined = func.symbol.is_none_or(|s| self.stays_undefined((number, s)));
                     if undefined {
@@ -200,7 +200,7 @@ impl<'c> Types<'c> {
     /// The kernel wants all functions of a program to have a type, or none.
     fn add_synthesised(&mut self, number: u32, input: &Input) {
         let Some(proto) = self.synthesised else { return };
-        for (index, section) in (0u32..).zip(input.sections) {
+        for (index, section) in (0u32..).zip(input.sections()) {
             if !matches!(section.role, Role::Text | Role::Entries) {
                 continue;
             }
@@ -229,7 +229,7 @@ impl<'c> Types<'c> {
     }
 
     fn add_func(&mut self, input: &Input, func: &Func, name: Name, linkage: Linkage) -> TypeId {
-        let tags = func.tags.of(input.tags);
+        let tags = func.tags.of(input.tags());
         self.add_named(name, self.context.type_id(func.proto), linkage, tags)
     }
 
@@ -251,7 +251,7 @@ impl<'c> Types<'c> {
         let mut externs: HashMap<Name, TypeId> = HashMap::default();
         let inputs = &self.context.inputs;
         for (number, input) in inputs.numbered() {
-            for (at, var) in (0u32..).zip(input.vars) {
+            for (at, var) in (0u32..).zip(input.vars()) {
                 let name = self.name_of(number, var.symbol, var.name);
                 if var.linkage == Linkage::Extern {
                     let undefined = var.symbol.is_none_or(|s| self.stays_undefined((number, s)));
@@ -280,7 +280,7 @@ impl<'c> Types<'c> {
     fn add_var(&mut self, input: &Input, var: &Var, name: Name, linkage: Linkage) -> TypeId {
         let name = self.made.string(&self.context.names, name);
         let id = self.made.builder.append_var(name, self.context.type_id(var.type_id), linkage);
-        self.add_tags(id, var.tags.of(input.tags));
+        self.add_tags(id, var.tags.of(input.tags()));
         id
     }
 
@@ -304,13 +304,13 @@ impl<'c> Types<'c> {
         let mut listed: HashMap<TypeId, Name> = HashMap::default();
         let inputs = &self.context.inputs;
         for (number, input) in inputs.numbered() {
-            for datasec in input.datasecs {
+            for datasec in input.datasecs() {
                 // Of a section that has only what no variable names, there is one without variables.
                 let list = entries.entry(datasec.name).or_insert_with(|| {
                     order.push(datasec.name);
                     Vec::new()
                 });
-                for entry in datasec.entries.of(input.entries) {
+                for entry in datasec.entries.of(input.entries()) {
                     let found = self.entry(number, &input, datasec.name, entry);
                     let Some((type_id, offset)) = found else { continue };
                     let shared = self.shared.contains(&type_id);
@@ -350,7 +350,7 @@ impl<'c> Types<'c> {
             Described::Var(at) => at,
         };
         let id = self.vars.get(number, at)?;
-        let var = input.vars.get(at as usize)?;
+        let var = input.vars().get(at as usize)?;
         let symbol = var.symbol.and_then(|s| input.symbol(s));
         let place = match symbol {
             Some(symbol) => symbol.section().map(|section| (section, symbol.value)),
