@@ -14,6 +14,10 @@ use crate::file::FileParts;
 
 /// Bytes of files that are handed over at once; the last file of them may go beyond.
 const BATCH: usize = 32 << 10;
+/// The same when there are many files: a thread that has to be woken up takes its time.
+const LARGE_BATCH: usize = 128 << 10;
+/// So many batches have been read before they become as large.
+const SMALL_BATCHES: usize = 16;
 /// Room for files of which the size need not be asked for.
 const ROOM: usize = 8 << 10;
 /// Batches of many files; those that are being read and taken are two.
@@ -23,7 +27,7 @@ const FIRST: usize = 64 << 10;
 
 /// Reads files, takes them apart and hands over each, in order: its place in `paths`, its contents and its parts.
 /// Beyond the first 64 KiB, another thread does the next ones meanwhile. At most four are in memory, or four times
-/// 32 KiB of smaller ones.
+/// 32 KiB of smaller ones, 128 KiB if there are many.
 ///
 /// # Errors
 ///
@@ -50,7 +54,7 @@ where
     };
     let (mut rest, mut batch, mut seen) = (paths.iter(), Batch::new(), 0);
     while rest.len() > 0 && seen < FIRST {
-        batch.fill(&mut rest);
+        batch.fill(&mut rest, BATCH);
         seen = seen.saturating_add(batch.bytes.len());
         take_all(&mut batch)?;
     }
@@ -64,7 +68,7 @@ where
         let fill = move || fill_all(others, &to_fill, &full);
         if thread::Builder::new().spawn_scoped(scope, fill).is_err() {
             while rest.len() > 0 {
-                batch.fill(&mut rest);
+                batch.fill(&mut rest, BATCH);
                 take_all(&mut batch)?;
             }
             return Ok(());
@@ -86,10 +90,11 @@ fn fill_all<P: AsRef<Path>>(
     to_fill: &Receiver<Batch>,
     full: &SyncSender<Batch>,
 ) {
+    let mut sizes = iter::repeat_n(BATCH, SMALL_BATCHES).chain(iter::repeat(LARGE_BATCH));
     while rest.len() > 0
-        && let Ok(mut batch) = to_fill.recv()
+        && let (Ok(mut batch), Some(size)) = (to_fill.recv(), sizes.next())
     {
-        batch.fill(&mut rest);
+        batch.fill(&mut rest, size);
         let is_last = batch.failed.is_some();
         if full.send(batch).is_err() || is_last {
             return;
@@ -109,18 +114,19 @@ struct Batch {
 }
 
 impl Batch {
-    /// With room for all files but large ones. It is made where it is dropped, in one piece, so the system gets
-    /// the memory back.
+    /// With room for all files of a small batch but large ones. It is made where it is dropped, in one piece, so
+    /// the system gets the memory back.
     fn new() -> Self {
         let bytes = Vec::with_capacity(BATCH + ROOM);
         Self { bytes, ends: Vec::new(), files: Vec::new(), failed: None }
     }
 
-    /// Reads files in place of those that are there.
-    fn fill<P: AsRef<Path>>(&mut self, rest: &mut slice::Iter<'_, P>) {
+    /// Reads files in place of those that are there, until there are so many bytes.
+    fn fill<P: AsRef<Path>>(&mut self, rest: &mut slice::Iter<'_, P>, size: usize) {
         self.bytes.clear();
+        self.bytes.reserve(size + ROOM);
         self.ends.clear();
-        while self.bytes.len() < BATCH
+        while self.bytes.len() < size
             && let Some(path) = rest.next()
         {
             let start = self.bytes.len();
