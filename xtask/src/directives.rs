@@ -1,4 +1,4 @@
-//! Build directives: what a C source under `cases/` says about how to compile it.
+//! Build directives: what a source under `cases/` says about how to compile it.
 //!
 //! A directive is a line that begins with `//@`. Those that this module does not know belong to the
 //! case runner (`crates/cli/tests/cases`); [`KNOWN_TO_RUNNER`] names them, so that a misspelt one is

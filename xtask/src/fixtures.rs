@@ -1,4 +1,4 @@
-//! `cargo xtask fixtures`: compiles every `cases/CASE/*.c` to the object beside it.
+//! `cargo xtask fixtures`: compiles every `cases/CASE/*.c` and `*.rs` to the object beside it.
 //!
 //! The objects are committed, so that nothing but a Rust toolchain is needed to run the tests. For
 //! that the output depends on the source, its directives and the compiler alone: paths are relative
@@ -31,7 +31,7 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// One C source.
+/// One source, in C or Rust.
 struct Source {
     case: String,
     stem: String,
@@ -93,12 +93,14 @@ fn find_sources(root: &Path, filter: Option<&str>) -> Result<Vec<Source>> {
     for case in fs::read_dir(root.join("cases")).context("cases/")? {
         let case = case?;
         let name = case.file_name().to_string_lossy().into_owned();
-        if !case.file_type()?.is_dir() || filter.is_some_and(|f| !name.contains(f)) {
+        // What sources include is none.
+        let is_case = case.file_type()?.is_dir() && name != "include";
+        if !is_case || filter.is_some_and(|f| !name.contains(f)) {
             continue;
         }
         for file in fs::read_dir(case.path())? {
             let path = file?.path();
-            if path.extension().is_none_or(|e| e != "c") {
+            if path.extension().is_none_or(|e| e != "c" && e != "rs") {
                 continue;
             }
             let text = fs::read_to_string(&path)?;
@@ -147,18 +149,11 @@ fn build_one(root: &Path, tools: &Tools, source: &Source, object: &Path) -> Resu
     let scratch = tempfile::tempdir()?;
     let fresh = scratch.path().join("object.o");
     let build = &source.build;
-    let mut clang = Command::new(&tools.clang);
-    clang
-        .current_dir(root)
-        .args(["-target", &build.target, &format!("-mcpu={}", build.cpu)])
-        .args(&build.cflags)
-        // File names in line info become relative to the workspace, wherever that lies.
-        .args(["-ffile-compilation-dir=.", "-Icases/include", "-nostdinc"])
-        .args(["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", "-c"])
-        .arg(&source.path)
-        .arg("-o")
-        .arg(&fresh);
-    call(&mut clang)?;
+    let mut compiler = match source.path.extension().is_some_and(|e| e == "rs") {
+        true => rustc(root, scratch.path(), build)?,
+        false => clang(tools, build),
+    };
+    call(compiler.current_dir(root).arg(&source.path).arg("-o").arg(&fresh))?;
     call(Command::new(&tools.strip).arg("-g").arg(&fresh))?;
     if build.strip_btf {
         let sections = [".BTF", ".BTF.ext", ".rel.BTF", ".rel.BTF.ext"];
@@ -181,6 +176,47 @@ fn build_one(root: &Path, tools: &Tools, source: &Source, object: &Path) -> Resu
         fs::write(object, elf)?;
     }
     Ok(())
+}
+
+/// The compiler of C. File names in line info become relative to the workspace, wherever that lies.
+fn clang(tools: &Tools, build: &Build) -> Command {
+    let mut clang = Command::new(&tools.clang);
+    clang
+        .args(["-target", &build.target, &format!("-mcpu={}", build.cpu)])
+        .args(&build.cflags)
+        .args(["-ffile-compilation-dir=.", "-Icases/include", "-nostdinc"])
+        .args(["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", "-c"]);
+    clang
+}
+
+/// The toolchain's own compiler of Rust, by which this is built: it has code for BPF, but makes bitcode of it unless
+/// told otherwise, and comes without `core`, in place of which the sources have `include/weld.rs`.
+fn rustc(root: &Path, scratch: &Path, build: &Build) -> Result<Command> {
+    const TARGET: &str = "bpfel-unknown-none";
+    let rustc = || {
+        let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        // Unstable options of a compiler that is pinned.
+        rustc.env("RUSTC_BOOTSTRAP", "1").arg("-Zunstable-options");
+        rustc
+    };
+    let output = rustc().args(["--print", "target-spec-json", "--target", TARGET]).output();
+    let output = output.context("rustc cannot be run")?;
+    let mut spec: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    spec["obj-is-bitcode"] = false.into();
+    let target = scratch.join("bpf.json");
+    fs::write(&target, spec.to_string())?;
+    let mut rustc = rustc();
+    rustc
+        .args(["--edition", "2024", "--crate-type", "lib", "--emit", "obj", "--target"])
+        .arg(target)
+        .arg("-Zcrate-attr=feature(no_core, lang_items, auto_traits)")
+        .arg("-Zcrate-attr=allow(internal_features, dead_code, unused_imports, non_camel_case_types)")
+        .args(["-D", "warnings", "-C", "opt-level=2", "-C", "debuginfo=2"])
+        // Addresses in tables of jumps, not differences.
+        .args(["-C", "relocation-model=static", "-C", &format!("target-cpu={}", build.cpu)])
+        .arg(format!("--remap-path-prefix={}=.", root.display()));
+    Ok(rustc)
 }
 
 fn call(command: &mut Command) -> Result<()> {
@@ -212,7 +248,8 @@ fn compare(root: &Path, sources: &[Source], out: &Path) -> Result<()> {
         for file in fs::read_dir(cases.join(case))? {
             let path = file?.path();
             let is_object = path.extension().is_some_and(|e| e == "o");
-            if is_object && !path.with_extension("c").exists() {
+            let has_source = ["c", "rs"].iter().any(|e| path.with_extension(e).exists());
+            if is_object && !has_source {
                 let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
                 differ.push(format!("{name}: has no source"));
             }

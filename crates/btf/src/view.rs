@@ -286,6 +286,16 @@ impl<'a> Type<'a> {
         self.kind() == Kind::FuncProto && matches!(returns, Kind::Int | Kind::Enum | Kind::Enum64)
     }
 
+    /// May the verifier look at a function of this prototype by itself, as it does with global ones? It has to return
+    /// a number, and to take nothing but numbers and pointers.
+    pub fn may_be_global(&self) -> bool {
+        let passes = |id| {
+            let kind = self.btf.resolve(id).kind();
+            matches!(kind, Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Ptr)
+        };
+        self.returns_number() && self.params().all(|param| passes(param.type_id))
+    }
+
     /// Values of an enumeration of either width; nothing for all others.
     pub fn enumerators(&self) -> impl ExactSizeIterator<Item = Enumerator<'a>> + use<'a> {
         let ty = *self;

@@ -130,7 +130,7 @@ impl<'l> Types<'l> {
             // In its own object it is what its author made it, but for what no kernel takes.
             own_linkage == Some(Linkage::Global)
                 && visible
-                && signature.as_ref().is_some_and(|s| s.proto.returns_number())
+                && signature.as_ref().is_some_and(|s| s.proto.may_be_global())
                 && !self.linked.options.static_functions
         };
         let warning = (tails && !global).then(|| {

@@ -85,7 +85,7 @@ pub(crate) fn read_all(cases: &Path) -> Vec<Run> {
         let case = dir.file_name().unwrap().to_string_lossy().into_owned();
         let before = runs.len();
         for file in files {
-            let is_source = file.extension().is_some_and(|e| e == "c");
+            let is_source = file.extension().is_some_and(|e| e == "c" || e == "rs");
             if is_source || file.file_name().is_some_and(|n| n == "case") {
                 let text = fs::read_to_string(&file).unwrap();
                 runs.extend(read(&case, &file, &text));

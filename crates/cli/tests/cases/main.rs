@@ -147,5 +147,5 @@ fn add_trials(
 
 fn has_sources(case: &Path) -> bool {
     let files = case.read_dir().expect("a case is a directory");
-    files.flatten().any(|file| file.path().extension().is_some_and(|e| e == "c"))
+    files.flatten().any(|file| file.path().extension().is_some_and(|e| e == "c" || e == "rs"))
 }
