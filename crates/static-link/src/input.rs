@@ -439,27 +439,20 @@ impl Taken {
         let broken = |problem| {
             LinkError::Read(ReadError { object: label.to_owned(), problem: Box::new(problem) })
         };
-        if let Some(section) = file.sections().find(|s| !is_aligned(s)) {
-            let problem = format!(
-                "its alignment of {} bytes is no power of two up to {MAX_ALIGN}",
-                section.align
-            );
-            let section = String::from_utf8_lossy(section.name).into_owned();
-            return Err(broken(ReadProblem::Section { section, problem }));
-        }
         // The first one needs it in any case, and the memory for it before that for its types.
         let read = shared.known.is_empty();
         if read {
             Object::parse(label, bytes)?.check()?;
         }
-        let homes = self.take_sections(file, relocs_before, shared);
+        let homes = self.take_sections(file, relocs_before, shared).map_err(broken)?;
         let symbols = file.symbols().map(|s| symbol(&s, &homes, &mut shared.names));
         self.parts.symbols.extend(symbols);
-        let read_licence = self.read_licence(file, &mut shared.names);
-        if let Some(section) = find(file, b".BTF") {
+        let [licence, version, btf, ext] =
+            contents(file, [b"license", b"version", b".BTF", b".BTF.ext"]);
+        let read_licence = self.read_licence(licence, version, file.endian(), &mut shared.names);
+        if let Some(btf) = btf {
             self.facts.has_types = true;
-            let ext = find(file, b".BTF.ext").map(|s| s.data);
-            if let Err(error) = self.parts.add_types(section.data, ext, shared) {
+            if let Err(error) = self.parts.add_types(btf, ext, shared) {
                 // Who reads all of it says it better.
                 Object::parse(label, bytes)?.check()?;
                 return Err(broken(ReadProblem::Btf { section: ".BTF", error }));
@@ -489,10 +482,8 @@ impl Taken {
         file: ObjectFile<'_>,
         relocs_before: usize,
         shared: &mut Shared,
-    ) -> Vec<u32> {
+    ) -> Result<Vec<u32>, ReadProblem> {
         let mut homes = vec![0; file.sections().len()];
-        let kept = file.sections().filter(|s| role(s) != Role::Dropped).count();
-        self.parts.sections.reserve_exact(kept + 1);
         let none = Span::default();
         let (relocs, chunks) = (none, none);
         let (shape, home) = shared.shape(Shape::NOTHING);
@@ -510,6 +501,13 @@ impl Taken {
             if role == Role::Dropped {
                 continue;
             }
+            let align = from.align.max(1);
+            if !align.is_power_of_two() || align > MAX_ALIGN {
+                let problem =
+                    format!("its alignment of {align} bytes is no power of two up to {MAX_ALIGN}");
+                let section = String::from_utf8_lossy(from.name).into_owned();
+                return Err(ReadProblem::Section { section, problem });
+            }
             *home = u32::try_from(self.parts.sections.len()).unwrap_or(0);
             let relocs = Span::new(from.relocs.start, from.relocs.end).behind(relocs_before);
             let data = Span::new(from.start, from.start + from.data.len());
@@ -521,7 +519,7 @@ impl Taken {
                 role,
                 kind: from.kind,
                 flags: from.flags & !elf::SHF_GROUP,
-                align: from.align.max(1),
+                align,
                 entry_size: from.entry_size,
             });
             self.parts.sections.push(Section {
@@ -534,20 +532,26 @@ impl Taken {
                 info: u32::MAX,
             });
         }
-        homes
+        Ok(homes)
     }
 
     /// `false` when something is wrong with licence or version.
-    fn read_licence(&mut self, file: ObjectFile<'_>, names: &mut Names) -> bool {
+    fn read_licence(
+        &mut self,
+        licence: Option<&[u8]>,
+        version: Option<&[u8]>,
+        endian: Endian,
+        names: &mut Names,
+    ) -> bool {
         let mut fine = true;
-        if let Some(section) = find(file, b"license") {
-            let text = section.data.split(|&b| b == 0).next().unwrap_or_default();
+        if let Some(data) = licence {
+            let text = data.split(|&b| b == 0).next().unwrap_or_default();
             fine &= std::str::from_utf8(text).is_ok();
             self.facts.licence = Some(names.add(text));
         }
-        if let Some(section) = find(file, b"version") {
-            match <[u8; 4]>::try_from(section.data) {
-                Ok(bytes) => self.facts.version = Some(elf::get(bytes, file.endian())),
+        if let Some(data) = version {
+            match <[u8; 4]>::try_from(data) {
+                Ok(bytes) => self.facts.version = Some(elf::get(bytes, endian)),
                 Err(_) => fine = false,
             }
         }
@@ -576,18 +580,18 @@ impl Shape {
     };
 }
 
-/// The first section of a name that has contents.
-fn find<'a>(file: ObjectFile<'a>, name: &[u8]) -> Option<FileSection<'a>> {
-    file.sections().find(|s| s.name == name && !s.data.is_empty())
+/// The contents of the first section of each name that has any.
+fn contents<'a, const N: usize>(file: ObjectFile<'a>, names: [&[u8]; N]) -> [Option<&'a [u8]>; N] {
+    let mut found = [None; N];
+    for section in file.sections().filter(|s| !s.data.is_empty()) {
+        let slots = names.iter().zip(&mut found).filter(|(name, _)| **name == section.name);
+        slots.for_each(|(_, slot)| *slot = slot.or(Some(section.data)));
+    }
+    found
 }
 
 /// Largest alignment of a section, in bytes: what lies between sections is written out.
 const MAX_ALIGN: u64 = 1 << 16;
-
-fn is_aligned(section: &FileSection<'_>) -> bool {
-    let align = section.align.max(1);
-    role(section) == Role::Dropped || align.is_power_of_two() && align <= MAX_ALIGN
-}
 
 fn role(section: &FileSection<'_>) -> Role {
     let name = section.name;

@@ -1,13 +1,15 @@
 //! The symbol table of the output: sections that something refers to, then local symbols and global
 //! names, each in the order of the inputs.
 
+use std::cell::OnceCell;
+
 use crate::hash::{HashMap, HashSet};
 
 use crate::Context;
 use crate::elf::{self, Place, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_SECTION};
 use crate::emit::{Contents, Target};
 use crate::input::{Bases, Role, Symbol};
-use crate::inputs::Input;
+use crate::inputs::{Input, Inputs};
 use crate::lay_out::Layout;
 use crate::names::Name;
 use crate::plan::Plan;
@@ -58,49 +60,63 @@ impl Index {
 /// Gives static variables of one name in one section names of their own: whoever makes a C struct of the
 /// section (skeletons) could not tell them apart. The first keeps its name.
 pub(crate) fn tell_apart(context: &mut Context, table: &Table, plan: &Plan) -> HashMap<At, Name> {
-    let inputs = &context.inputs;
-    let mut taken: HashSet<(Name, Name)> = HashSet::default();
-    let mut statics: Vec<(At, Name, Name)> = Vec::new();
-    for (number, input) in inputs.numbered() {
-        for var in input.vars() {
-            let Some(section) = var.section else { continue };
-            let Some((index, symbol)) = var.symbol.and_then(|s| Some((s, input.symbol(s)?))) else {
-                continue;
-            };
-            let Some(home) = symbol.section() else { continue };
-            let here = (number, index);
-            if table.is_removed(here) || !plan.is_alive(inputs, number, home, symbol.value) {
-                continue;
-            }
-            match symbol.is_local() {
-                true => statics.push((here, section, symbol.name)),
-                false => {
-                    taken.insert((section, symbol.name));
-                }
-            }
-        }
-    }
-    let mut renamed = HashMap::default();
+    let Context { inputs, names, .. } = context;
+    let statics: Vec<_> = variables(inputs, table, plan, Symbol::is_local).collect();
     // Names that are there count before new ones are made.
-    let all: HashSet<(Name, Name)> = statics.iter().map(|&(_, s, n)| (s, n)).collect();
+    let all: HashSet<(Name, Name)> = statics.iter().map(|&(_, name)| name).collect();
+    let mut is_of_static = vec![false; names.count()];
+    for &(_, name) in &all {
+        is_of_static.get_mut(name.number()).into_iter().for_each(|is| *is = true);
+    }
+    let rival = |s: &Symbol| !s.is_local() && is_of_static.get(s.name.number()) == Some(&true);
+    let mut taken: HashSet<(Name, Name)> =
+        variables(inputs, table, plan, rival).map(|(_, name)| name).collect();
+    // Asked for when a name that was to be new is not.
+    let visible: OnceCell<HashSet<(Name, Name)>> = OnceCell::new();
+    let is_visible = |name: &(Name, Name)| {
+        let all = || variables(inputs, table, plan, |s| !s.is_local());
+        visible.get_or_init(|| all().map(|(_, name)| name).collect()).contains(name)
+    };
+    let mut renamed = HashMap::default();
     // Numbers are given out once, so that many of one name do not take long.
     let mut next: HashMap<(Name, Name), u32> = HashMap::default();
-    for (here, section, name) in statics {
+    for (here, (section, name)) in statics {
         if taken.insert((section, name)) {
             continue;
         }
         let next = next.entry((section, name)).or_insert(2);
         for number in *next.. {
             *next = number.saturating_add(1);
-            let text = format!("{}_{number}", context.names.text(name));
-            let new = context.names.add(text.as_bytes());
-            if !all.contains(&(section, new)) && taken.insert((section, new)) {
-                renamed.insert(here, new);
+            let text = format!("{}_{number}", names.text(name));
+            let new = (section, names.add(text.as_bytes()));
+            let is_known = new.1.number() < is_of_static.len();
+            if !(is_known && (all.contains(&new) || is_visible(&new))) && taken.insert(new) {
+                renamed.insert(here, new.1);
                 break;
             }
         }
     }
     renamed
+}
+
+/// Variables of the output with such symbols: these, and their sections and names.
+fn variables<'c>(
+    inputs: &'c Inputs,
+    table: &'c Table,
+    plan: &'c Plan,
+    is: impl Fn(&Symbol) -> bool,
+) -> impl Iterator<Item = (At, (Name, Name))> {
+    let all = inputs
+        .numbered()
+        .flat_map(|(number, input)| input.vars().iter().map(move |var| (number, input, var)));
+    all.filter_map(move |(number, input, var)| {
+        let (section, index) = var.section.zip(var.symbol)?;
+        let symbol = input.symbol(index).filter(|symbol| is(symbol))?;
+        let here = (number, index);
+        let is_there = !table.is_removed(here)
+            && plan.is_alive(inputs, number, symbol.section()?, symbol.value);
+        is_there.then_some((here, (section, symbol.name)))
+    })
 }
 
 impl Symtab {
