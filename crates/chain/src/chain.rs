@@ -15,7 +15,7 @@ use crate::error::ChainError;
 use crate::host::{Chains, Lock, look};
 use crate::member::{NewMember, Opened};
 use crate::recover::recover;
-use crate::state::{Entry, Files, Found, State, file, pin_names};
+use crate::state::{Entry, Files, Found, Previous, State, file, pin_names};
 use crate::swap::{Attachment, Swapped};
 
 use dispatcher::Replacement;
@@ -196,14 +196,28 @@ impl<'h> Chain<'h> {
 
     /// What there is to go back to stays, should the next change be taken back for the sake of others.
     pub(crate) fn keep_previous(&mut self) -> Result<(), ChainError> {
+        let previous = self.previous()?;
         self.files.keep_previous(self.host.sys())?;
-        self.found.older = self.found.previous.take().or(self.found.older.take());
+        self.found.older = previous.or(self.found.older.take());
+        self.found.previous = Previous::default();
         Ok(())
     }
 
     /// Is there a generation before?
     pub(crate) fn has_previous(&self) -> bool {
-        self.found.previous.is_some() || self.found.older.is_some()
+        let there = match &self.found.previous {
+            Previous::Read(state) => state.is_some(),
+            Previous::Covered => self.files.previous().exists(),
+        };
+        there || self.found.older.is_some()
+    }
+
+    /// The generation before.
+    fn previous(&self) -> Result<Option<State>, ChainError> {
+        match &self.found.previous {
+            Previous::Read(state) => Ok(state.clone()),
+            Previous::Covered => self.files.read_previous(self.host.sys()),
+        }
     }
 
     pub(crate) fn files(&self) -> &Files {
@@ -308,7 +322,7 @@ impl<'h> Chain<'h> {
     pub fn rollback(&mut self, options: &Options) -> Result<Change, ChainError> {
         self.change(options, |chain| {
             let none = || ChainError::NoPrevious { interface: chain.interface.name.clone() };
-            let previous = chain.found.previous.clone().ok_or_else(none)?;
+            let previous = chain.previous()?.ok_or_else(none)?;
             Ok(Proposal {
                 members: chain.stored(&previous)?,
                 next_id: chain.state.next_id.max(previous.next_id),
@@ -461,6 +475,7 @@ impl<'h> Chain<'h> {
         if state.counters {
             state.counters_pin = Some(COUNTERS_MAP.to_owned());
         }
+        state.grows = state.needs_all_of(&self.state);
         let replacements = self.replace_functions(&built, &state)?;
         let built = Some(built);
         Ok(Prepared { state, built, members, replacements, mode, takes_over: None, warnings })
@@ -521,21 +536,23 @@ impl<'h> Chain<'h> {
         match &prepared.built {
             Some(built) => {
                 // From here on, `next` is what runs: should this fail, whoever comes next finds it.
-                self.files.commit(sys)?;
                 built.new_pins.keep();
+                self.files.step_back(sys)?;
                 self.moved_on(&prepared.state)?;
+                self.files.step_up(sys)?;
             }
             None => self.refresh()?,
         }
         Ok(Some(self.outcome(&prepared)))
     }
 
-    /// The state that was just committed is the chain's. Nobody else writes state files meanwhile, so they
+    /// The state that runs from now on is the chain's. Nobody else writes state files meanwhile, so they
     /// are not read again.
     fn moved_on(&mut self, state: &State) -> Result<(), ChainError> {
         let found = &mut self.found;
         let current = found.current.replace(state.clone());
-        let gone = current.and_then(|current| found.previous.replace(current));
+        let gone = current
+            .map(|current| std::mem::replace(&mut found.previous, Previous::Read(Some(current))));
         (found.next, found.orphan) = (None, None);
         self.state = state.clone();
         match self.interface.program() {
@@ -543,9 +560,11 @@ impl<'h> Chain<'h> {
             (XdpMode::Unspecified, _) => self.interface = look(self.host.sys(), &self.interface)?,
             (mode, _) => self.interface.set_program(mode, state.program),
         }
-        match gone.is_none_or(|gone| self.found.needs_all_of(&gone)) {
-            true => Ok(()),
-            false => self.files.sweep(self.host.sys(), &self.found),
+        match gone {
+            Some(Previous::Read(Some(gone))) if !self.found.needs_all_of(&gone) => {
+                self.files.sweep(self.host.sys(), &self.found)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -557,6 +576,7 @@ impl<'h> Chain<'h> {
             files.sweep(sys, &Found::default())?;
         }
         files.make(sys)?;
+        files.begin(sys, state)?;
         for member in &prepared.members {
             if member.is_new {
                 files.store(sys, &member.opened.entry.object, &member.opened.bytes)?;
@@ -583,7 +603,7 @@ impl<'h> Chain<'h> {
             self.clear_slots(prepared, built, root)?;
         }
         self.pin_replacements(prepared)?;
-        files.write_next(sys, state)?;
+        files.ready(sys)?;
         let attachment = self.attachment();
         let (program, _) = built.program(&self.interface.name)?;
         let new = program.fd().as_fd();
@@ -624,7 +644,8 @@ impl<'h> Chain<'h> {
 
     fn take_off(&self, prepared: &Prepared) -> Result<Swapped, ChainError> {
         let sys = self.host.sys();
-        self.files.write_next(sys, &prepared.state)?;
+        self.files.begin(sys, &prepared.state)?;
+        self.files.ready(sys)?;
         let swapped = match self.state.program {
             0 => Ok(Swapped::Done),
             old => self.attachment().replace(old, None, self.state.mode.into()),

@@ -35,6 +35,8 @@ pub(crate) fn recover(
     let (_, runs) = interface.program();
     let mut notices = Vec::new();
     let mut found = files.read(sys)?;
+    // Only then may there be what none of the states needs: a change sweeps before it comes to its end.
+    let broken_off = found.next.is_some() || found.older.is_some() || files.is_begun();
     if found.all().next().is_none() && is_orphan(host, files, interface, runs) {
         let name = &interface.name;
         notices.push(format!(
@@ -66,7 +68,8 @@ pub(crate) fn recover(
     if let Some(next) = found.next.take() {
         // A change was broken off. What the kernel runs says on which side of its one step.
         if next.program == runs && !next.members.is_empty() {
-            files.commit(sys)?;
+            files.step_back(sys)?;
+            files.step_up(sys)?;
             Attachment { host, files, interface }.hold(next.program);
             // `current` may have been moved on by then.
             found = files.read(sys)?;
@@ -102,6 +105,8 @@ pub(crate) fn recover(
         host.forget(files)?;
         return Ok((Found::default(), notices));
     }
-    files.sweep(sys, &found)?;
+    if broken_off {
+        files.sweep(sys, &found)?;
+    }
     Ok((found, notices))
 }

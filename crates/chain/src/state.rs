@@ -59,6 +59,9 @@ pub(crate) struct State {
     /// Map file of the counters, once there is one.
     #[serde(default)]
     pub(crate) counters_pin: Option<String>,
+    /// Does it need all that the generation before needed? Then that one need not be read to know.
+    #[serde(default)]
+    pub(crate) grows: bool,
     /// In the order in which they run.
     pub(crate) members: Vec<Arc<Entry>>,
 }
@@ -179,8 +182,14 @@ impl State {
             counters: false,
             next_id: 1,
             counters_pin: None,
+            grows: false,
             members: Vec::new(),
         }
+    }
+
+    /// Does it need all that another one needs, and is nothing to be swept when that goes?
+    pub(crate) fn needs_all_of(&self, gone: &Self) -> bool {
+        needs_all_of(std::iter::once(self), gone)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
@@ -254,32 +263,63 @@ pub(crate) struct Files {
     pub(crate) pins: PathBuf,
 }
 
+/// Is everything that one generation needs needed by some of these, and nothing to be swept when it goes?
+fn needs_all_of<'s>(states: impl Iterator<Item = &'s State> + Clone, gone: &State) -> bool {
+    let members = || states.clone().flat_map(|s| &s.members);
+    let needed = |old: &Arc<Entry>| members().any(|m| (m.id, &m.object) == (old.id, &old.object));
+    let counters = gone.counters_pin.is_none() || states.clone().any(|s| s.counters_pin.is_some());
+    // Links of those that replace functions go with the generation.
+    let links = members().any(|m| m.adopted.is_some_and(|a| a.replaces));
+    counters && !links && gone.members.iter().all(needed)
+}
+
 /// What each state file holds, if it is there.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) current: Option<State>,
     pub(crate) next: Option<State>,
-    pub(crate) previous: Option<State>,
+    pub(crate) previous: Previous,
     pub(crate) older: Option<State>,
     /// The program on the interface, where it is a chain whose state is lost.
     pub(crate) orphan: Option<u32>,
 }
 
+/// The generation before the one that runs.
+#[derive(Debug)]
+pub(crate) enum Previous {
+    /// As its file says; `None` without one.
+    Read(Option<State>),
+    /// Not read: all that it needs is needed by the one that runs ([`State::grows`]).
+    Covered,
+}
+
+impl Default for Previous {
+    fn default() -> Self {
+        Self::Read(None)
+    }
+}
+
+impl Previous {
+    /// As far as it was read.
+    pub(crate) fn known(&self) -> Option<&State> {
+        match self {
+            Self::Read(state) => state.as_ref(),
+            Self::Covered => None,
+        }
+    }
+}
+
 impl Found {
-    /// The states there are.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &State> {
-        [&self.current, &self.next, &self.previous, &self.older].into_iter().flatten()
+    /// The states there are, but for one that is covered by another.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &State> + Clone {
+        let found =
+            [self.current.as_ref(), self.next.as_ref(), self.previous.known(), self.older.as_ref()];
+        found.into_iter().flatten()
     }
 
     /// Is everything that a generation needed needed by those there are, and nothing to be swept when it goes?
     pub(crate) fn needs_all_of(&self, gone: &State) -> bool {
-        let members = || self.all().flat_map(|s| &s.members);
-        let needed =
-            |old: &Arc<Entry>| members().any(|m| (m.id, &m.object) == (old.id, &old.object));
-        let counters = gone.counters_pin.is_none() || self.all().any(|s| s.counters_pin.is_some());
-        // Links of those that replace functions go with the generation.
-        let links = members().any(|m| m.adopted.is_some_and(|a| a.replaces));
-        counters && !links && gone.members.iter().all(needed)
+        needs_all_of(self.all(), gone)
     }
 }
 
@@ -336,32 +376,52 @@ impl Files {
         self.maps().join(id.to_string())
     }
 
-    /// All state files.
+    /// All state files, but for `previous` where `current` covers it.
     pub(crate) fn read(&self, sys: &dyn Sys) -> Result<Found, ChainError> {
-        Ok(Found {
-            current: read(sys, &self.current())?,
-            next: read(sys, &self.next())?,
-            previous: read(sys, &self.previous())?,
-            older: read(sys, &self.older())?,
-            orphan: None,
-        })
+        let current: Option<State> = read(sys, &self.current())?;
+        let next = read(sys, &self.next())?;
+        let previous = match &current {
+            Some(current) if current.grows && next.is_none() => Previous::Covered,
+            _ => Previous::Read(self.read_previous(sys)?),
+        };
+        Ok(Found { current, next, previous, older: read(sys, &self.older())?, orphan: None })
     }
 
-    /// Writes `next`: first under another name, so that it is whole or not there.
-    pub(crate) fn write_next(&self, sys: &dyn Sys, state: &State) -> Result<(), ChainError> {
+    /// The generation before the one that runs.
+    pub(crate) fn read_previous(&self, sys: &dyn Sys) -> Result<Option<State>, ChainError> {
+        read(sys, &self.previous())
+    }
+
+    /// Writes what is to become `next` under another name: while that is there, there may be more that only
+    /// the change needs.
+    pub(crate) fn begin(&self, sys: &dyn Sys, state: &State) -> Result<(), ChainError> {
         let mut text = serde_json::to_vec(state)
             .map_err(|e| ChainError::State { path: self.next(), problem: e.to_string() })?;
         text.push(b'\n');
         let work = self.unfinished();
-        sys.write_file(&work, &text).map_err(file("write", &work))?;
+        sys.write_file(&work, &text).map_err(file("write", &work))
+    }
+
+    /// What was begun becomes `next`, which so is whole or not there.
+    pub(crate) fn ready(&self, sys: &dyn Sys) -> Result<(), ChainError> {
+        let work = self.unfinished();
         sys.rename(&work, &self.next()).map_err(file("rename", &work))
     }
 
-    /// `next` becomes `current`, and that `previous`.
-    pub(crate) fn commit(&self, sys: &dyn Sys) -> Result<(), ChainError> {
-        let (current, next, previous) = (self.current(), self.next(), self.previous());
-        rename_if_there(sys, &current, &previous)?;
-        sys.rename(&next, &current).map_err(file("rename", &next))
+    /// Was a change begun and not made ready?
+    pub(crate) fn is_begun(&self) -> bool {
+        self.unfinished().exists()
+    }
+
+    /// `current` becomes `previous`.
+    pub(crate) fn step_back(&self, sys: &dyn Sys) -> Result<(), ChainError> {
+        rename_if_there(sys, &self.current(), &self.previous()).map(drop)
+    }
+
+    /// `next` becomes `current`: from then on, nothing needs to be put straight.
+    pub(crate) fn step_up(&self, sys: &dyn Sys) -> Result<(), ChainError> {
+        let next = self.next();
+        sys.rename(&next, &self.current()).map_err(file("rename", &next))
     }
 
     /// Keeps `previous` as `older`.
@@ -409,7 +469,7 @@ impl Files {
     /// only in a generation that is gone. Nothing but directories without a state: all of it.
     pub(crate) fn sweep(&self, sys: &dyn Sys, found: &Found) -> Result<(), ChainError> {
         let work = self.unfinished();
-        if work.exists() {
+        if self.is_begun() {
             sys.remove_file(&work).map_err(file("remove", &work))?;
         }
         let members = || found.all().flat_map(|s| &s.members);
@@ -541,13 +601,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = Files { state: dir.path().into(), pins: dir.path().join("pins") };
         let sys = &bpfweld::kernel::RealSys as &dyn Sys;
-        files.write_next(sys, &state()).unwrap();
-        files.commit(sys).unwrap();
-        files.write_next(sys, &State { generation: 2, ..state() }).unwrap();
-        files.commit(sys).unwrap();
+        let write = |state: &State| {
+            files.begin(sys, state).unwrap();
+            files.ready(sys).unwrap();
+            files.step_back(sys).unwrap();
+            files.step_up(sys).unwrap();
+        };
+        write(&state());
+        write(&State { generation: 2, ..state() });
         let found = files.read(sys).unwrap();
+        assert_eq!((found.previous.known(), found.next), (Some(&state()), None));
         assert_eq!(found.current.unwrap().generation, 2);
-        assert_eq!((found.previous, found.next), (Some(state()), None));
+        write(&State { grows: true, ..state() });
+        let found = files.read(sys).unwrap();
+        assert!(found.current.is_some() && found.previous.known().is_none());
+        assert_eq!(files.read_previous(sys).unwrap().unwrap().generation, 2);
     }
 
     #[test]

@@ -92,7 +92,8 @@ impl Chain<'_> {
                 names.find(|name| !taken(name)).unwrap_or_default()
             }
         };
-        let before = self.found.previous.iter().flat_map(|s| &s.members).map(|m| m.slot);
+        let before =
+            self.found.previous.known().into_iter().flat_map(|s| &s.members).map(|m| m.slot);
         let now = self.state.members.iter().map(|m| m.slot);
         let soon = to.members.iter().map(|m| m.opened.entry.slot);
         let used: BTreeSet<u32> = before.chain(now).chain(soon).collect();
