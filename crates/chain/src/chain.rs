@@ -103,6 +103,8 @@ pub struct Chain<'h> {
     state: State,
     notices: Vec<String>,
     lock: Lock,
+    /// Was the interface looked at just now?
+    fresh: bool,
 }
 
 /// A change that is built and verified.
@@ -126,7 +128,9 @@ impl<'h> Chain<'h> {
         let files = host.files_of(interface.index);
         let (found, notices) = recover(host, &files, &interface)?;
         let state = current(host, &interface, &found);
-        Ok(Self { host, interface, files, found, state, notices, lock })
+        // Where something was put straight, it may run another program by now.
+        let fresh = notices.is_empty();
+        Ok(Self { host, interface, files, found, state, notices, lock, fresh })
     }
 
     /// The interface, as it was when the chain was opened or last changed.
@@ -397,9 +401,12 @@ impl<'h> Chain<'h> {
         Err(ChainError::Foreign { interface: self.interface.name.clone(), program })
     }
 
-    /// Looks again at what is there. The state is as it was found, under the lock, as long as the interface
-    /// runs the same.
+    /// Looks again at what is there, but for the first time: whoever came in between makes the swap be lost. The
+    /// state is as it was found, under the lock, as long as the interface runs the same.
     fn refresh(&mut self) -> Result<(), ChainError> {
+        if std::mem::take(&mut self.fresh) {
+            return Ok(());
+        }
         let now = look(self.host.sys(), &self.interface)?;
         let before = std::mem::replace(&mut self.interface, now);
         let now = &self.interface;
@@ -514,6 +521,7 @@ impl<'h> Chain<'h> {
     /// Carries a change out; `None` when somebody else was faster.
     pub(crate) fn commit(&mut self, prepared: Prepared) -> Result<Option<Change>, ChainError> {
         let sys = self.host.sys();
+        self.fresh = false;
         let swapped = match &prepared.built {
             None => self.take_off(&prepared)?,
             Some(built) => {

@@ -12,7 +12,7 @@
 //!      way, goes where the test would have sent it, with a copy of what the block does before.
 //! * [`keep`]: the packet's bounds are copied to registers that nothing uses, from where the above takes them.
 //! * [`sink`]: a constant that is needed on one side of a branch only is made there.
-//! * [`unite`]: blocks that make the same constants and go to the same place become one.
+//! * [`unite`]: blocks that only return become one.
 //! * [`sweep`]: instructions whose result nobody reads and that do nothing else.
 //! * [`compact`]: blocks that nothing reaches go; one that only one other goes to is joined with it; the
 //!   others get into their order.
@@ -461,26 +461,21 @@ fn sink(body: &mut Body, live: &[Regs]) -> bool {
     body.blocks.len() > blocks
 }
 
-/// Blocks of nothing but constants that are the same: verdicts of several members.
+/// Blocks that do nothing but return. What makes a verdict before stays apart: where a member ends the chain, the
+/// verifier so comes to an end first, and has less to keep in mind, than where it goes on.
 fn unite(body: &mut Body) -> bool {
-    let mut seen: HashMap<(Vec<Insn>, Option<BlockId>), BlockId> = HashMap::new();
-    let mut names: Vec<BlockId> = (0..body.blocks.len()).collect();
-    for (id, block) in body.blocks.iter().enumerate().skip(1) {
-        let next = match block.end {
-            End::Goto(to) => Some(to),
-            End::Exit(_) => None,
-            End::Branch { .. } => continue,
-        };
-        if !block.insts.iter().all(is_constant) || block.insts.is_empty() && next.is_some() {
-            continue;
-        }
-        let code = block.insts.iter().map(|inst| inst.insn).collect();
-        names[id] = *seen.entry((code, next)).or_insert(id);
-    }
+    let exits = |b: &Block| b.insts.is_empty() && matches!(b.end, End::Exit(_));
+    let Some(first) = body.blocks.iter().position(exits) else { return false };
+    let others: Vec<bool> = body.blocks.iter().skip(first + 1).map(exits).collect();
+    let mut changed = false;
     for block in &mut body.blocks {
-        block.end.retarget(|to| names[to]);
+        block.end.retarget(|to| {
+            let other = to > first && others[to - first - 1];
+            changed |= other;
+            if other { first } else { to }
+        });
     }
-    names.iter().enumerate().any(|(id, &name)| id != name)
+    changed
 }
 
 /// `dst = imm`, of either width.
