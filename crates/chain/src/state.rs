@@ -3,6 +3,7 @@
 //! ```text
 //! STATE/lock                       held by whoever looks or changes
 //! STATE/NETNS-IFINDEX/current      the chain that runs
+//! STATE/NETNS-IFINDEX/next.new     what is to become `next`; while it is there, there may be more that no state needs
 //! STATE/NETNS-IFINDEX/next         the one that is about to; only while a change is going on
 //! STATE/NETNS-IFINDEX/previous     the one before, for a rollback
 //! STATE/NETNS-IFINDEX/older        the one before that; only while several interfaces change as one
@@ -12,7 +13,8 @@
 //! ```
 //!
 //! A change writes `next`, with the id of the program that is already loaded, then swaps the program on
-//! the interface, then renames. So whoever finds a `next` can ask the kernel which of the two runs.
+//! the interface, sweeps, then renames. So whoever finds a `next` can ask the kernel which of the two runs; and
+//! whoever finds none, nor a `next.new`, has nothing to put straight.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
