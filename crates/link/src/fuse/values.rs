@@ -87,7 +87,7 @@ const PACKET: usize = 11;
 /// Index of the packet's contents.
 const CONTENTS: usize = 12;
 const PARTS: usize = 13;
-/// Stores that a load is looked for behind.
+/// Stores that a load is looked for behind, back to the last load of the same place.
 const MAX_STORES: usize = 16;
 
 /// Context fields of 32 bits that hold the packet's bounds.
@@ -137,6 +137,8 @@ pub(super) struct Numbers {
     values: Vec<Value>,
     index: HashMap<Value, Number>,
     learned: Vec<Learned>,
+    /// The last load of each place of the packet behind stores: of which contents, and as of which it is the same.
+    loaded: HashMap<(Number, i64, u8), (Number, Number)>,
     /// Bounds of the packet in the context that r1 holds on entry; empty where it holds another thing.
     bounds: Bounds,
 }
@@ -149,6 +151,7 @@ impl Numbers {
             values: Vec::with_capacity(USUAL),
             index: HashMap::with_capacity(USUAL),
             learned: Vec::with_capacity(USUAL),
+            loaded: HashMap::new(),
             bounds,
         }
     }
@@ -402,9 +405,15 @@ impl Numbers {
             class::LDX if insn.code & 0xe0 == 0x60 => {
                 let (bound, off) = self.in_packet(of(insn.src()), insn.off)?;
                 let len = i64::from(length(insn.code));
+                let place = (bound, off, insn.code);
+                let last = self.loaded.get(&place).copied();
                 let mut contents = regs[CONTENTS];
                 // Stores elsewhere in the packet, seen from the same bound, have not changed it.
                 for _ in 0..MAX_STORES {
+                    if let Some((_, same)) = last.filter(|(of, _)| *of == contents) {
+                        contents = same;
+                        break;
+                    }
                     match self.value(contents) {
                         Some(Value::Stored(before, to, at, stored, ..))
                             if to == bound
@@ -414,6 +423,9 @@ impl Numbers {
                         }
                         _ => break,
                     }
+                }
+                if contents != regs[CONTENTS] {
+                    self.loaded.insert(place, (regs[CONTENTS], contents));
                 }
                 Some(self.number(Value::Packet(bound, off, insn.code, contents)))
             }
