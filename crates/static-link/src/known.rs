@@ -134,6 +134,12 @@ fn are_plain_sections(input: &Input, names: &Names) -> bool {
         && kept.iter().enumerate().all(|(at, section)| {
             once(at, section.old_name)
                 && match section.role {
+                    // A note of such a name, or one without contents, is taken for something else.
+                    Role::Text | Role::Entries | Role::Single | Role::Maps
+                        if section.kind != elf::SHT_PROGBITS =>
+                    {
+                        false
+                    }
                     Role::Text | Role::Entries | Role::Single => true,
                     // Slots of maps are filled by relocations.
                     Role::Maps => {

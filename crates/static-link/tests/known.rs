@@ -48,6 +48,17 @@ fn find_damage(name: &str, whole: &[u8], at: usize, value: u8) {
     }
 }
 
+/// Every type of section that there is a name for, and one more.
+#[test]
+fn sections_of_other_types_are_not_what_they_are_called() {
+    for (name, whole) in objects(9) {
+        let headers = whole.len() - 64 * usize::from(whole[60]);
+        for at in (headers..whole.len()).step_by(64) {
+            (0..20).for_each(|kind| find_damage(&name, &whole, at + 4, kind));
+        }
+    }
+}
+
 /// Where fields of two bytes begin; in many maps, those of eight.
 #[test]
 fn damage_is_found_wherever_it_is() {
