@@ -225,10 +225,14 @@ impl Gatherer {
         self.map.start([same, count as usize], [self.common.strings.len(), strings.len()]);
         let blob = Blob { words, starts: &self.starts, strings };
         for &(on, tag) in &seen.tags {
-            // A tag on a tag means nothing, and would let tags go on for ever.
-            if head(blob.words_of(on)).0 != Kind::DeclTag {
-                self.map.add_tag(on, tag);
+            // Not on tags, which would go on for ever.
+            let kind = head(blob.words_of(on)).0;
+            let may = [Kind::Struct, Kind::Union, Kind::Typedef, Kind::Func, Kind::Var];
+            if !may.contains(&kind) {
+                let problem = format!("a declaration tag on a {kind:?}");
+                return Err(BtfError::Type { id: tag, problem });
             }
+            self.map.add_tag(on, tag);
         }
         for id in common + 1..count {
             let record = blob.words_of(id);

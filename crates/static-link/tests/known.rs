@@ -59,6 +59,16 @@ fn sections_of_other_types_are_not_what_they_are_called() {
     }
 }
 
+/// Declaration tags on what cannot have any.
+#[test]
+fn tags_are_on_what_can_have_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases/errors/objects.o");
+    let whole = fs::read(path).unwrap();
+    let target = 0x140;
+    assert_eq!(whole[target - 4..target], 0x1100_0000_u32.to_le_bytes(), "the tag is elsewhere");
+    (0..20).for_each(|on| find_damage("errors/objects.o", &whole, target, on));
+}
+
 /// Where fields of two bytes begin; in many maps, those of eight.
 #[test]
 fn damage_is_found_wherever_it_is() {
