@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::btf;
 use crate::directives::{self, Build};
 use crate::elf::Elf;
+use crate::toolchain;
 
 /// Options of the task.
 #[derive(clap::Args)]
@@ -194,7 +195,7 @@ fn clang(tools: &Tools, build: &Build) -> Command {
 fn rustc(root: &Path, scratch: &Path, build: &Build) -> Result<Command> {
     const TARGET: &str = "bpfel-unknown-none";
     let rustc = || {
-        let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        let mut rustc = toolchain::rustc();
         // Unstable options of a compiler that is pinned.
         rustc.env("RUSTC_BOOTSTRAP", "1").arg("-Zunstable-options");
         rustc

@@ -25,6 +25,7 @@ mod elf;
 mod fixtures;
 mod kernels;
 mod peer;
+mod toolchain;
 mod xdp_suite;
 
 use std::path::{Path, PathBuf};

@@ -4,11 +4,11 @@
 //! headers of libelf and zlib. Nobody who builds or tests bpfweld has to have them.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::dist::{self, Program};
+use crate::toolchain;
 
 /// What `peer-bench` measures. It keeps its shared libraries: libelf is one.
 pub(crate) const MEASURED: Program = Program {
@@ -41,7 +41,7 @@ pub(crate) fn run(root: &Path, task: &str, options: &Options) -> Result<()> {
             "libbpf needs libelf's and zlib's headers (Debian: packages libelf-dev and zlib1g-dev)"
         );
     }
-    let target = dist::target_dir(root).join("peer");
+    let target = toolchain::target_dir(root).join("peer");
     // What is measured is a program of its own, built as a package would be.
     let measured = match task {
         "bench" => Some(&MEASURED),
@@ -50,7 +50,7 @@ pub(crate) fn run(root: &Path, task: &str, options: &Options) -> Result<()> {
     };
     let measured = measured.map(|program| dist::build(root, program, &target)).transpose()?;
     let own = [&["--".to_owned(), task.to_owned()], options.arguments.as_slice()].concat();
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+    let status = toolchain::cargo()
         .args(["run", "--release", "--quiet", "--manifest-path"])
         .arg(root.join("xtask/peer/Cargo.toml"))
         .arg("--target-dir")

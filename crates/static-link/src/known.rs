@@ -134,12 +134,10 @@ fn are_plain_sections(input: &Input, names: &Names) -> bool {
         && kept.iter().enumerate().all(|(at, section)| {
             once(at, section.old_name)
                 && match section.role {
+                    Role::Dropped => false,
+                    Role::Data => is_plain_data(section, names),
                     // A note of such a name, or one without contents, is taken for something else.
-                    Role::Text | Role::Entries | Role::Single | Role::Maps
-                        if section.kind != elf::SHT_PROGBITS =>
-                    {
-                        false
-                    }
+                    _ if section.kind != elf::SHT_PROGBITS => false,
                     Role::Text | Role::Entries | Role::Single => true,
                     // Slots of maps are filled by relocations.
                     Role::Maps => {
@@ -147,8 +145,6 @@ fn are_plain_sections(input: &Input, names: &Names) -> bool {
                         section.relocs.is_empty()
                             && listed.next().is_some_and(|d| are_maps_apart(input, section, d))
                     }
-                    Role::Data => is_plain_data(section, names),
-                    Role::Dropped => false,
                 }
         })
 }

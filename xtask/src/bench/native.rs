@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::guests::Costs;
 use super::sources::{Kind, Objects, packet};
 use super::{Options, Variant};
+use crate::toolchain;
 
 /// Packets of a run: some tenths of a second.
 const REPEAT: u32 = 200_000;
@@ -141,7 +142,7 @@ fn link(
         std::fs::copy(member, &file).with_context(|| member.display().to_string())?;
         files.push(file);
     }
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let output = toolchain::cargo()
         .args(["run", "--quiet", "--release", "-p", "bpfweld", "--example", "bench_fuse", "--"])
         .arg((options.rounds * 5).to_string())
         .arg(&chain)

@@ -10,9 +10,10 @@ use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::toolchain::{self, STATIC, target_dir};
 
 /// Options of the task.
 #[derive(clap::Args)]
@@ -50,13 +51,6 @@ pub(crate) const COMMAND: Program =
 /// Flags of the compiler: symbols that tell apart the instances of a generic function, by names that are of its types
 /// and not of hashes.
 const NAMES: &str = "-C symbol-mangling-version=v0";
-/// No shared libraries.
-const STATIC: &str = "-C target-feature=+crt-static";
-
-/// The directory for what cargo makes.
-pub(crate) fn target_dir(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from)
-}
 
 /// Builds a program below `target`, and tells where it is.
 pub(crate) fn build(root: &Path, program: &Program, target: &Path) -> Result<PathBuf> {
@@ -74,7 +68,7 @@ pub(crate) fn build(root: &Path, program: &Program, target: &Path) -> Result<Pat
 /// Builds a program, its functions placed by a script of the linker or where they happen to be.
 fn cargo(root: &Path, program: &Program, target: &Path, script: Option<&Path>) -> Result<PathBuf> {
     let host = host()?;
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = toolchain::cargo();
     command
         .args(["rustc", "--quiet", "--bin", program.name, "--profile", program.profile])
         .arg("--manifest-path")
@@ -102,8 +96,7 @@ fn cargo(root: &Path, program: &Program, target: &Path, script: Option<&Path>) -
 
 /// What this machine is called by the compiler: `x86_64-unknown-linux-gnu`.
 fn host() -> Result<String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).arg("-vV").output().context("rustc cannot be run")?;
+    let output = toolchain::rustc().arg("-vV").output().context("rustc cannot be run")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc -vV names no host")?.to_owned())

@@ -13,8 +13,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{COMMAND, cargo, target_dir};
+use super::{COMMAND, cargo};
 use crate::peer::MEASURED;
+use crate::toolchain::target_dir;
 
 /// How many objects are looked at.
 const OBJECTS: usize = 40;
@@ -109,7 +110,7 @@ impl Runs {
             let _ = stdin.write_all(input.as_bytes());
         }
         if child.wait()?.success() {
-            self.read(kind)?;
+            self.read(kind, &self.at.clone())?;
         }
         Ok(())
     }
@@ -132,17 +133,12 @@ impl Runs {
         if !status.success() {
             bail!("no chain can be made here, see above; it takes root");
         }
-        let at = self.at.clone();
-        for n in 0..10 {
-            self.at = at.with_extension(n.to_string());
-            self.read(CHAIN)?;
-        }
-        Ok(())
+        (0..10).try_for_each(|n| self.read(CHAIN, &self.at.with_extension(n.to_string())))
     }
 
     /// What callgrind found: `fn=(1) name` and `cfn=(1) name`, for one that is called; no name but the first time.
-    fn read(&mut self, kind: usize) -> Result<()> {
-        let text = fs::read_to_string(&self.at).context("callgrind wrote nothing")?;
+    fn read(&mut self, kind: usize, at: &Path) -> Result<()> {
+        let text = fs::read_to_string(at).context("callgrind wrote nothing")?;
         let lines =
             text.lines().filter_map(|l| l.strip_prefix('c').unwrap_or(l).strip_prefix("fn=("));
         let names = lines.filter_map(|line| pattern(line.split_once(") ")?.1));

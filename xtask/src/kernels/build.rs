@@ -2,10 +2,12 @@
 //! that they run in a guest that has none.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+
+use crate::toolchain;
 
 /// The one target whose standard library a toolchain on such a machine has.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -50,14 +52,14 @@ pub(super) struct Binaries {
 /// Builds all, into a directory of their own: other flags would make cargo build everything anew at
 /// each change between the two.
 pub(super) fn build(root: &Path, cache: &Path) -> Result<Binaries> {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let output = toolchain::cargo()
         .args(["test", "--no-run"])
         .args(SUITES.iter().flat_map(|s| ["--package", s.package, "--test", s.test]))
         .args(["--target", TARGET, "--message-format", "json-render-diagnostics"])
         .arg("--target-dir")
         .arg(cache.join("build"))
         .current_dir(root)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env("RUSTFLAGS", toolchain::STATIC)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         // Debug builds, with their assertions, but not at their pace: an emulated processor is slow, and
         // this halves the time of a run.
@@ -86,7 +88,7 @@ pub(super) fn build(root: &Path, cache: &Path) -> Result<Binaries> {
 /// Builds the program that compares with libbpf. It keeps its shared libraries: libelf is one.
 pub(super) fn build_peer(root: &Path, cache: &Path) -> Result<PathBuf> {
     let target = cache.join("peer");
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let status = toolchain::cargo()
         .args(["build", "--quiet", "--release", "--manifest-path"])
         .arg(root.join("xtask/peer/Cargo.toml"))
         .arg("--target-dir")

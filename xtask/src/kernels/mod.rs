@@ -41,6 +41,8 @@ use guest::Job;
 use report::Report;
 use series::Series;
 
+use crate::toolchain;
+
 /// Options of the task.
 #[derive(clap::Args, Default)]
 pub(crate) struct Options {
@@ -189,8 +191,7 @@ fn cache_dir(root: &Path) -> PathBuf {
     if let Some(dir) = std::env::var_os("BPFWELD_CACHE") {
         return root.join(dir);
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    root.join(target).join("kernels")
+    toolchain::target_dir(root).join("kernels")
 }
 
 fn need_tools() -> Result<()> {
