@@ -11,10 +11,10 @@ mod generator;
 
 use std::cell::Cell;
 
-use bpfweld_insn::{Insn, JA32, pseudo};
+use bpfweld_insn::{Insn, JA32};
 use bpfweld_kernel::Feature;
 use bpfweld_link::fuse::{FuseOptions, Policy, Why, fuse};
-use bpfweld_link::{ImageSet, ImageTarget, InstanceId, read_back};
+use bpfweld_link::{ImageSet, read_back};
 use common::*;
 use generator::*;
 use proptest::prelude::*;
@@ -83,14 +83,6 @@ fn root() -> impl Strategy<Value = Root> {
     ]
 }
 
-/// A function's instructions, and its references to maps.
-type Code = (Vec<Insn>, Vec<(u32, ImageTarget)>);
-
-/// A call of the function of this index, to be patched.
-fn call(f: usize) -> Insn {
-    ins(0x85, 0, pseudo::CALL, 0, f as i32)
-}
-
 /// `if w0 != 2 goto out`, `out` to be patched: marked by its offset.
 const OUT: i16 = i16::MAX;
 
@@ -136,36 +128,6 @@ fn chain(root: Root, members: &[Member]) -> ImageSet {
         code.pop();
     }
     assemble(set, code)
-}
-
-/// The functions in a row, each of an instance of its own.
-fn assemble(mut set: SetBuilder, code: Vec<Code>) -> ImageSet {
-    let starts: Vec<u32> = code
-        .iter()
-        .scan(0, |at, (c, _)| {
-            *at += c.len() as u32;
-            Some(*at - c.len() as u32)
-        })
-        .collect();
-    let (mut insns, mut relocs, mut functions) = (vec![], vec![], vec![]);
-    let names: Vec<String> = (0..code.len()).map(|i| format!("f{i}")).collect();
-    for (i, (body, refs)) in code.into_iter().enumerate() {
-        let start = starts[i];
-        functions.push((names[i].as_str(), start, body.len() as u32));
-        relocs.extend(refs.into_iter().map(|(at, to)| (start + at, to)));
-        for (at, mut insn) in body.into_iter().enumerate() {
-            if insn.is_bpf_call() {
-                insn.imm = starts[insn.imm as usize] as i32 - (start as i32 + at as i32) - 1;
-            }
-            insns.push(insn);
-        }
-    }
-    set.functions("chain", insns, &relocs, &functions);
-    let mut set = set.finish();
-    for (i, f) in set.images[0].functions.iter_mut().enumerate() {
-        f.origin.0 = InstanceId(i as u32);
-    }
-    set
 }
 
 fn root_code(root: Root, members: &[Member]) -> Vec<Insn> {

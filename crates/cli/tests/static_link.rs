@@ -109,3 +109,22 @@ fn a_file_stays_as_it_was_when_a_link_fails() {
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }
+
+#[test]
+fn an_output_does_not_replace_an_object() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::copy(case("defines.o"), at("one.o")).unwrap();
+    std::fs::hard_link(at("one.o"), at("hard.o")).unwrap();
+    std::os::unix::fs::symlink("one.o", at("soft.o")).unwrap();
+    let before = std::fs::read(at("one.o")).unwrap();
+    for out in ["one.o", "hard.o", "soft.o"] {
+        let start = [Path::new("link"), Path::new("-o"), &at(out)];
+        let objects = [&*case("uses.o"), &*at("one.o")];
+        let output = call(env!("CARGO_BIN_EXE_bpfweld"), &[&start[..], &objects].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(out) && said.contains("one.o"), "{said}");
+        assert!(std::fs::read(at(out)).unwrap() == before);
+    }
+}

@@ -607,7 +607,13 @@ fn header(bytes: &[u8]) -> Result<&Header, ReadProblem> {
         return Err(ReadProblem::EmptyFile);
     }
     if !bytes.starts_with(&raw::ELFMAG) {
-        return Err(ReadProblem::NotElf);
+        return Err(match bytes {
+            // With its members in it, or (thin) beside it.
+            [b'!', b'<', b'a' | b't', ..] => ReadProblem::Archive,
+            // Alone, or in a wrapper.
+            [b'B', b'C', 0xc0, 0xde, ..] | [0xde, 0xc0, 0x17, 0x0b, ..] => ReadProblem::Bitcode,
+            _ => ReadProblem::NotElf,
+        });
     }
     match bytes.get(4) {
         Some(&raw::ELFCLASS32) => return Err(ReadProblem::Elf32),

@@ -54,6 +54,12 @@ pub enum ReadProblem {
     /// It does not begin as ELF files do.
     #[error("not an ELF file; compile to an object with `clang -target bpf -O2 -g -c`")]
     NotElf,
+    /// An archive, as `ar` makes.
+    #[error("an archive, not an object; take its objects out with `ar x` and name these")]
+    Archive,
+    /// What clang writes under `-flto` or `-emit-llvm`.
+    #[error("LLVM bitcode, not ELF; compile without `-flto` and `-emit-llvm`")]
+    Bitcode,
     /// ELF class 32.
     #[error("a 32-bit ELF file; BPF objects are 64-bit ELF")]
     Elf32,
@@ -157,7 +163,12 @@ impl ReadProblem {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Io { .. } | Self::Directory | Self::TooLarge { .. } => "E0101",
-            Self::EmptyFile | Self::NotElf | Self::Elf32 | Self::Machine { .. } => "E0102",
+            Self::EmptyFile
+            | Self::NotElf
+            | Self::Archive
+            | Self::Bitcode
+            | Self::Elf32
+            | Self::Machine { .. } => "E0102",
             Self::NotRelocatable { .. } => "E0103",
             Self::Elf(_) => "E0104",
             Self::Nothing => "E0105",

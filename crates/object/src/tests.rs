@@ -47,6 +47,10 @@ fn parse_error(bytes: &[u8]) -> String {
 fn files_that_are_no_bpf_objects() {
     assert_eq!(parse_error(b""), "test.o: the file is empty");
     assert!(parse_error(b"#!/bin/sh\n").starts_with("test.o: not an ELF file"));
+    for archive in [b"!<arch>\n", b"!<thin>\n"] {
+        assert!(parse_error(archive).contains("`ar x`"));
+    }
+    assert!(parse_error(b"BC\xc0\xde5\x14\0\0").contains("-flto"));
     assert!(parse_error(b"\x7fELF").contains("malformed ELF: the class"));
     assert!(parse_error(b"\x7fELF\x02\x01\x01").contains("malformed ELF: the header is cut"));
     let mut narrow = program(&[EXIT]).finish();

@@ -259,12 +259,7 @@ impl Linker {
             None => LinkError::ForeignInput(of.unwrap_or(0)),
             Some(first) => match self.unknown(first, "symbol", name, symbols) {
                 LinkError::Unknown { what, name, near, .. } if all.len() > 1 => {
-                    LinkError::Unknown {
-                        object: "none of the objects".to_owned(),
-                        what,
-                        name,
-                        near,
-                    }
+                    LinkError::Unknown { object: "the whole link".to_owned(), what, name, near }
                 }
                 error => error,
             },

@@ -5,11 +5,11 @@
 #![allow(dead_code, unreachable_pub)]
 
 #[path = "../../../engine/tests/generate/basic.rs"]
-mod basic;
+pub mod basic;
 
 use bpfweld_engine::{Engine, EngineOptions};
-use bpfweld_insn::Insn;
-use bpfweld_link::{ImageSet, ImageTarget, MapIndex, MapSpec};
+use bpfweld_insn::{Insn, pseudo};
+use bpfweld_link::{ImageSet, ImageTarget, InstanceId, MapIndex, MapSpec};
 use proptest::prelude::*;
 
 use super::common::{self, *};
@@ -85,6 +85,44 @@ pub fn function(steps: &[Step], maps: [MapIndex; 2]) -> (Vec<Insn>, Vec<(u32, Im
     });
     let target = |(at, hash)| (at, ImageTarget::Map(maps[usize::from(hash)]));
     (insns, relocs.into_iter().map(target).collect())
+}
+
+/// A function's instructions, and its references to maps.
+pub type Code = (Vec<Insn>, Vec<(u32, ImageTarget)>);
+
+/// A call of the function of this index, to be patched.
+pub fn call(f: usize) -> Insn {
+    ins(0x85, 0, pseudo::CALL, 0, f as i32)
+}
+
+/// The functions in a row, each of an instance of its own.
+pub fn assemble(mut set: SetBuilder, code: Vec<Code>) -> ImageSet {
+    let starts: Vec<u32> = code
+        .iter()
+        .scan(0, |at, (c, _)| {
+            *at += c.len() as u32;
+            Some(*at - c.len() as u32)
+        })
+        .collect();
+    let (mut insns, mut relocs, mut functions) = (vec![], vec![], vec![]);
+    let names: Vec<String> = (0..code.len()).map(|i| format!("f{i}")).collect();
+    for (i, (body, refs)) in code.into_iter().enumerate() {
+        let start = starts[i];
+        functions.push((names[i].as_str(), start, body.len() as u32));
+        relocs.extend(refs.into_iter().map(|(at, to)| (start + at, to)));
+        for (at, mut insn) in body.into_iter().enumerate() {
+            if insn.is_bpf_call() {
+                insn.imm = starts[insn.imm as usize] as i32 - (start as i32 + at as i32) - 1;
+            }
+            insns.push(insn);
+        }
+    }
+    set.functions("chain", insns, &relocs, &functions);
+    let mut set = set.finish();
+    for (i, f) in set.images[0].functions.iter_mut().enumerate() {
+        f.origin.0 = InstanceId(i as u32);
+    }
+    set
 }
 
 /// Verdict, packet, entries of each map in order.

@@ -35,7 +35,7 @@ pub(crate) struct StaticLinkArgs {
     pub(crate) objects: Vec<PathBuf>,
     /// Write the object here; `-` is standard output
     ///
-    /// A file appears when it is complete, and only then.
+    /// A file appears when it is complete, and only then. It may not be one of the objects.
     #[arg(short = 'o', long = "out", value_name = "OUT", required = true)]
     pub(crate) out: PathBuf,
     /// Name an instance of an object file

@@ -1,7 +1,8 @@
 //! `bpfweld link`: objects in, one object file out.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -30,6 +31,11 @@ pub(crate) fn link(args: &StaticLinkArgs) -> Result<(), Failure> {
     }
     let edits = Edits::new(args)?;
     let instances = &edits.wiring.instances;
+    if let Some(input) = instances.iter().find(|i| is_same_file(&i.path, &args.out)) {
+        let (out, label) = (args.out.display(), &input.label);
+        let problem = format!("--out {out} is one of the objects, {label}, and would replace it");
+        return Err(Failure::usage(problem).hint("give the output a name of its own"));
+    }
     let mut linker = Linker::new();
     let files: Vec<(&str, &Path)> =
         instances.iter().map(|i| (i.label.as_str(), i.path.as_path())).collect();
@@ -73,6 +79,13 @@ pub(crate) fn link(args: &StaticLinkArgs) -> Result<(), Failure> {
         writeln!(stdout, "{}: {} bytes from {count} objects", report.output, report.bytes)?;
     }
     Ok(())
+}
+
+/// Do both lead to one file, by whatever names?
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let file = |path: &Path| fs::metadata(path).ok().filter(Metadata::is_file);
+    let both = file(one).zip(file(other));
+    both.is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
 }
 
 /// What one file defines twice needs two names: that of the label comes first.

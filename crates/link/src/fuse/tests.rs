@@ -421,3 +421,48 @@ fn jump_tables_follow_their_functions() {
     assert_ne!(start, 6);
     assert_eq!(new.jump_tables, [[start + 4, start + 3]]);
 }
+
+#[test]
+fn a_circle_with_two_ways_in_is_looked_at_whichever_is_taken() {
+    // Two blocks that go round, each with a way in from the start, of which one is taken always; the other is
+    // reached by way of the circle. Both lead to the end, with another verdict.
+    let member = [
+        copy(6, 1),
+        mov(1, 1),
+        insn(0x15, 1, 0, 3, 1), // always to the second
+        // The first block: to the end with 5, or to the second.
+        mov(0, 5),
+        insn(0x61, 2, 6, 12, 0),
+        insn(0x15, 2, 0, 3, 7),
+        // The second: to the end with 3, or to the first.
+        mov(0, 3),
+        insn(0x61, 2, 6, 16, 0),
+        insn(0x55, 2, 0, -6, 8),
+        // The end, which is not copied to where its test is decided.
+        insn(0x7b, 10, 6, -8, 0),
+        insn(0x15, 0, 0, 1, 3),
+        mov(0, 9),
+        exit(),
+    ];
+    let (insns, report) = fused(&image(&[&[call(1), exit()], &member]));
+    assert_eq!(report.fused.len(), 1);
+    assert!(insns.iter().any(|i| i.imm == 9), "{insns:?}");
+}
+
+#[test]
+fn distances_in_the_packet_that_no_packet_has() {
+    let [low, high] = [insn(LD_IMM64, 3, 0, 0, -1), insn(0, 0, 0, 0, i32::MAX)];
+    let member = [
+        insn(0x61, 2, 1, 0, 0),
+        low,
+        high,
+        insn(0x0f, 2, 3, 0, 0),
+        insn(0x7a, 2, 0, 0, 1), // a store at 2^63 - 1
+        insn(0x79, 0, 2, -8, 0),
+        insn(0x7a, 2, 0, i16::MAX, 1),
+        insn(0x79, 0, 2, i16::MIN, 0),
+        insn(0x79, 0, 2, 0, 0),
+        exit(),
+    ];
+    assert_eq!(fused(&image(&[&[call(1), exit()], &member])).1.fused.len(), 1);
+}

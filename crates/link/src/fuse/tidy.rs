@@ -84,10 +84,11 @@ fn forward(body: &mut Body, numbers: &mut Numbers, live: &[Regs], sunk: bool) ->
     let (copied, done) = (Vec::new(), Done::Nothing);
     let mut pass = Pass { body, numbers, live, sunk, arrivals, looping, known, copied, done };
     for id in 0..live.len() {
-        // What no way leads to any more needs none.
-        let Some(known) = pass.known.known[id] else { continue };
+        // What no way leads to any more needs none. Of a circle's blocks that is not known yet: a way to one
+        // may come from a later one.
         let around = around.as_ref().filter(|_| pass.looping[id]).and_then(|a| a.known[id]);
-        pass.block(id, around.unwrap_or(known));
+        let Some(known) = around.or(pass.known.known[id]) else { continue };
+        pass.block(id, known);
     }
     pass.done
 }

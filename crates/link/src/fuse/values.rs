@@ -440,7 +440,9 @@ impl Numbers {
             _ => (base, 0),
         };
         let known = matches!(self.value(bound), Some(Value::Bound(..)));
-        known.then(|| (bound, by.wrapping_add(off.into())))
+        // No packet is longer, and what is counted on from here cannot overflow.
+        let distance = by.checked_add(off.into()).filter(|&by| i32::try_from(by).is_ok());
+        distance.filter(|_| known).map(|by| (bound, by))
     }
 
     /// The packet's contents behind an instruction that may change them.
