@@ -1,6 +1,6 @@
-//! `crates/cli/order.ld`, a script for the linker: the functions that usual runs of the command need, those that most
-//! kinds of runs need before others. Found by callgrind, of the command and of what `peer-bench` measures, whose code is
-//! built for size and so cut into other functions.
+//! `crates/cli/order.ld`, a script for the linker: the functions that runs of the command need, those that most kinds of
+//! runs need before others, and behind the usual ones what only few runs need. Found by callgrind, of the command and of what
+//! `peer-bench` measures, whose code is built for size and so cut into other functions.
 //!
 //! A name that no longer exists does nothing, so the file need not be written anew with each change.
 
@@ -18,11 +18,11 @@ use crate::peer::MEASURED;
 use crate::toolchain::target_dir;
 
 /// How many objects are looked at.
-const OBJECTS: usize = 40;
+const OBJECTS: usize = 48;
 /// How much of a name is looked at: behind it are the names of types of types.
 const LENGTH: usize = 100;
-/// In how many runs of one kind a function must be.
-const RUNS: usize = 2;
+/// In so many runs of one kind a function is usual.
+const USUAL: usize = 2;
 
 /// The kinds of runs.
 const KINDS: usize = 4;
@@ -45,8 +45,9 @@ pub(super) fn write(root: &Path, dirs: &[PathBuf]) -> Result<()> {
     let measured = cargo(root, &MEASURED, &target.join("peer"), None)?;
     let temp = tempfile::tempdir()?;
     let out = temp.path().join("linked.o");
-    let mut runs = Runs { at: temp.path().join("callgrind"), found: BTreeMap::new() };
+    let mut runs = Runs { at: temp.path().join("callgrind"), current: 0, found: BTreeMap::new() };
     for object in &objects {
+        runs.current += 1;
         let line = format!("{}\n", object.display());
         runs.add(START, &measured, ["prepare", "theirs"], &line)?;
         runs.add(LOAD, &measured, ["prepare", "ours"], &line)?;
@@ -82,8 +83,10 @@ fn choose(dirs: &[PathBuf]) -> Result<Vec<PathBuf>> {
 struct Runs {
     /// A file to use.
     at: PathBuf,
-    /// For each function, in how many runs of each kind it was.
-    found: BTreeMap<String, [usize; KINDS]>,
+    /// The number of the object that is run with, or of the programs in a chain behind those.
+    current: usize,
+    /// For each function, in which runs of each kind it was.
+    found: BTreeMap<String, [Vec<usize>; KINDS]>,
 }
 
 impl Runs {
@@ -133,7 +136,10 @@ impl Runs {
         if !status.success() {
             bail!("no chain can be made here, see above; it takes root");
         }
-        (0..10).try_for_each(|n| self.read(CHAIN, &self.at.with_extension(n.to_string())))
+        (0..10).try_for_each(|n| {
+            self.current += 1;
+            self.read(CHAIN, &self.at.with_extension(n.to_string()))
+        })
     }
 
     /// What callgrind found: `fn=(1) name` and `cfn=(1) name`, for one that is called; no name but the first time.
@@ -144,22 +150,24 @@ impl Runs {
         let names = lines.filter_map(|line| pattern(line.split_once(") ")?.1));
         let names: BTreeSet<_> = names.collect();
         for name in names {
-            self.found.entry(name).or_default()[kind] += 1;
+            self.found.entry(name).or_default()[kind].push(self.current);
         }
         Ok(())
     }
 
-    /// Functions by the kinds of runs that need them, and of the same kinds by the number of runs. First what programs
-    /// need to start, which libbpf's side of what is measured needs as well.
+    /// Usual functions by the kinds of runs that need them, and of the same kinds by the number of runs. First what
+    /// programs need to start, which libbpf's side of what is measured needs as well. Others behind them, those of the
+    /// same runs side by side: kernel configuration takes unpacking, say, so who needs one needs both.
     fn names(&self) -> Vec<&str> {
-        let usual = self.found.iter().filter(|(_, runs)| runs.iter().any(|n| *n >= RUNS));
-        let mut usual: Vec<_> = usual.collect();
-        usual.sort_by_key(|(_, runs)| {
-            let kinds = runs.map(|n| n < RUNS);
+        let mut all: Vec<_> = self.found.iter().collect();
+        all.sort_by_cached_key(|(_, runs)| {
+            let kinds = runs.each_ref().map(|runs| runs.len() < USUAL);
             let without = kinds.iter().filter(|without| **without).count();
-            (kinds[START], without, kinds, std::cmp::Reverse(runs.iter().sum::<usize>()))
+            let total: usize = runs.iter().map(Vec::len).sum();
+            let of_whom = (without == KINDS).then_some(*runs);
+            (kinds[START], without, kinds, of_whom, std::cmp::Reverse(total))
         });
-        usual.into_iter().map(|(name, _)| name.as_str()).collect()
+        all.into_iter().map(|(name, _)| name.as_str()).collect()
     }
 }
 
