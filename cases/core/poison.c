@@ -40,3 +40,5 @@ LICENSE("GPL");
 //@ run: reached
 //@ entry: reached
 //@ error: byte offset of struct task_struct, member no_such_member \(0:1\) does not fit
+//@ error: hint: ask first whether the kernel has it: bpf_core_field_exists
+//@ without: --bind

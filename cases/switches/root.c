@@ -61,6 +61,7 @@ LICENSE("GPL");
 //@ needs: kernel
 //@ args: --map impossible=off --map root.o:table=off
 //@ error: root.o:guarded at .*root.c:[0-9]+:[0-9]+ uses map `table`, which is switched off
+//@ error: hint: switch it on: --map NAME=on
 
 //@ run: variables-off
 //@ entry: counts

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use bpfweld_link::Site;
 use bpfweld_link::kconfig::KconfigError;
+use bpfweld_link::{Poisoned, Site};
 
 use crate::features::Feature;
 use crate::log::VerifierLog;
@@ -160,7 +160,7 @@ pub struct Rejected {
     /// What the verifier said, whole.
     pub log: VerifierLog,
     /// What was missing, where the program came by an instruction that refers to it.
-    pub poison: Option<String>,
+    pub poison: Option<Poisoned>,
     /// The source lines that led to the refusal, each different from the one before it; the last is
     /// where the verifier stopped. Empty when the log names no instruction.
     pub way: Vec<Site>,
@@ -171,7 +171,7 @@ impl std::fmt::Display for Rejected {
         let Self { program, instance, errno, log, poison, .. } = self;
         write!(f, "the verifier refused program `{program}` of `{instance}`: ")?;
         if let Some(poison) = poison {
-            return write!(f, "{poison}");
+            return write!(f, "{}", poison.reason);
         }
         match log.reason() {
             // One line of the log; whoever shows the error has the rest.

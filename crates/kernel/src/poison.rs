@@ -1,6 +1,6 @@
-//! Why an instruction that the linker made unusable stood where the verifier came by.
+//! Which instruction that the linker made unusable the verifier came by.
 
-use bpfweld_link::Image;
+use bpfweld_link::{Image, Poisoned};
 
 use crate::log::VerifierLog;
 
@@ -8,12 +8,12 @@ use crate::log::VerifierLog;
 ///
 /// The verifier's last lines are then the instruction ("7: (85) call unknown#…") and the reason
 /// ("invalid func unknown#…"); it counts instructions as the image does.
-pub(crate) fn explain(image: &Image, log: &VerifierLog) -> Option<String> {
+pub(crate) fn explain(image: &Image, log: &VerifierLog) -> Option<Poisoned> {
     log.reason().filter(|reason| reason.contains("invalid func"))?;
     let at = log.lines().rev().find_map(|line| {
         let (index, rest) = line.trim_start().split_once(':')?;
         rest.trim_start().starts_with("(85)").then(|| index.parse().ok())?
     });
     let at: u32 = at?;
-    image.poisoned.iter().find(|p| p.insn == at).map(|p| p.reason.clone())
+    image.poisoned.iter().find(|p| p.insn == at).cloned()
 }

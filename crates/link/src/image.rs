@@ -136,8 +136,21 @@ impl Image {
 pub struct Poisoned {
     /// Index of the instruction slot in the image.
     pub insn: u32,
-    /// What is not there, as a sentence for the user.
+    /// What is not there.
+    pub missing: Missing,
+    /// The same, as a sentence for the user.
     pub reason: String,
+}
+
+/// What a poisoned instruction refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// A weak extern function, which nothing defines.
+    Function,
+    /// A map that is switched off.
+    Map,
+    /// What a CO-RE relocation wants of the kernel's types.
+    KernelType,
 }
 
 /// One function of an [`Image`].

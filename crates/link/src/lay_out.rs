@@ -12,7 +12,7 @@ use crate::core_reloc::{Applied, CoreError, Relocator, set_immediate};
 use crate::error::{LinkError, Site};
 use crate::image::{
     Image, ImageFunction, ImageLine, ImageReloc, ImageSet, ImageTarget, InstanceId, KernelRef,
-    MapIndex, Poisoned,
+    MapIndex, Missing, Poisoned,
 };
 use crate::maps::{MapTable, Reached, map_of, reach};
 use crate::plan::{EdgeKind, Plan};
@@ -197,7 +197,8 @@ impl<'a, 'l> Emitter<'a, 'l> {
                             "{site} calls the weak extern `{name}`, which is unresolved, without \
                              asking first whether it is there"
                         );
-                        self.image.poisoned.push(Poisoned { insn: at, reason });
+                        let missing = Missing::Function;
+                        self.image.poisoned.push(Poisoned { insn: at, missing, reason });
                     }
                     self.patch_code(edge.kind, at);
                     continue;
@@ -254,7 +255,8 @@ impl<'a, 'l> Emitter<'a, 'l> {
         for at in [at, at + 1] {
             if let Some(slot) = self.image.insns.get_mut(at as usize) {
                 *slot = Insn { code: CALL, imm: POISONED_MAP, ..Insn::default() };
-                self.image.poisoned.push(Poisoned { insn: at, reason: reason.clone() });
+                let (missing, reason) = (Missing::Map, reason.clone());
+                self.image.poisoned.push(Poisoned { insn: at, missing, reason });
             }
         }
     }
@@ -393,7 +395,8 @@ impl<'a, 'l> Emitter<'a, 'l> {
             if let Applied::Poisoned(_) = applied {
                 let site = instance.site(function, reloc.insn);
                 let reason = format!("{site}: {}", relocator.explain(reloc));
-                self.image.poisoned.push(Poisoned { insn: start + reloc.insn, reason });
+                let (insn, missing) = (start + reloc.insn, Missing::KernelType);
+                self.image.poisoned.push(Poisoned { insn, missing, reason });
             }
             if let Applied::LocalTypeId(id) = applied {
                 // A local type id means one in the BTF that the kernel gets: the merged one.

@@ -16,6 +16,9 @@ use crate::record::Side;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Allowed {
+    /// What the running kernel's release begins with, where only older kernels show the difference.
+    #[serde(default)]
+    kernel: String,
     /// Path of the object: `*` stands for anything.
     #[serde(default = "anything")]
     object: String,
@@ -32,7 +35,7 @@ struct Allowed {
 
 impl fmt::Display for Allowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { object, program, category, text, reason } = self;
+        let Self { kernel: _, object, program, category, text, reason } = self;
         write!(f, "{reason} ({category}, object {object}, program {program}, text {text})")
     }
 }
@@ -71,7 +74,9 @@ pub struct Report {
 impl Report {
     pub fn new(allowed: &Path, lines: usize, show_all: bool) -> Result<Self> {
         let text = fs::read_to_string(allowed).with_context(|| allowed.display().to_string())?;
-        let file: File = toml::from_str(&text).with_context(|| allowed.display().to_string())?;
+        let mut file: File = toml::from_str(&text).with_context(|| allowed.display().to_string())?;
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        file.difference.retain(|a| release.starts_with(&a.kernel));
         let used = vec![0; file.difference.len()];
         Ok(Self {
             allowed: file.difference,

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use bpfweld::kernel::{Rejected, VerifierLog};
+use bpfweld::link::Missing;
 
 use super::Failure;
 use super::snippet::Snippet;
@@ -233,9 +234,15 @@ pub(super) fn refused(rejected: &Rejected, summary: String) -> Failure {
         failure = failure.detail(format!("the kernel says: {}", head.join(": ")));
     }
     failure = failure.log(rejected.log.condensed(), rejected.log.text());
-    if rejected.poison.is_some() {
-        failure =
-            failure.hint("call it behind `if (function)`, or bind it: --bind NAME=OBJECT:FUNCTION");
+    if let Some(poison) = &rejected.poison {
+        failure = failure.hint(match poison.missing {
+            Missing::Function => "call it behind `if (function)`, or bind it: --bind NAME=OBJECT:FUNCTION",
+            Missing::Map => "switch it on: --map NAME=on",
+            Missing::KernelType => {
+                "ask first whether the kernel has it: bpf_core_field_exists(), bpf_core_type_exists() or \
+                 bpf_core_enum_value_exists(), each by the same declaration"
+            }
+        });
     }
     let suggestion = report.map(|report| report.suggestion).filter(|text| !text.is_empty());
     match (suggestion, rule) {

@@ -565,7 +565,7 @@ fn put(new: &mut Image, old: &Image, inst: &Inst, starts: &[u32], at: u32) {
         new.relocs.push(ImageReloc { insn: at, target: reloc.target.clone() });
     }
     if let Some(poisoned) = inst.poisoned.and_then(|i| old.poisoned.get(i.get())) {
-        new.poisoned.push(Poisoned { insn: at, reason: poisoned.reason.clone() });
+        new.poisoned.push(Poisoned { insn: at, ..poisoned.clone() });
     }
 }
 

@@ -5,7 +5,7 @@ use bpfweld_insn::{CALL, EXIT, Insn, JA, LD_IMM64, pseudo};
 use bpfweld_object::{FuncId, ProgramSpec, ProgramType};
 
 use super::*;
-use crate::image::{ImageTarget, InstanceId, MapIndex};
+use crate::image::{ImageTarget, InstanceId, MapIndex, Missing};
 
 fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
     Insn::new(code, dst, src, off, imm)
@@ -344,7 +344,8 @@ fn what_belongs_to_an_instruction_moves_with_it() {
     let mut before = image(&[&root(1), &member]);
     let start = before.functions[1].start;
     before.relocs = vec![ImageReloc { insn: start, target: ImageTarget::Map(MapIndex(0)) }];
-    before.poisoned = vec![Poisoned { insn: start + 2, reason: "not there".into() }];
+    before.poisoned =
+        vec![Poisoned { insn: start + 2, missing: Missing::Function, reason: "not there".into() }];
     let (after, report) = fuse_image(&before, &FuseOptions::default());
     check(&after);
     assert_eq!(after.functions.len(), 1);

@@ -59,7 +59,7 @@ pub(super) fn rewrite(
         ..*l
     };
     made.lines = image.lines.iter().map(line).collect();
-    let poisoned = |p: &Poisoned| Poisoned { insn: new(p.insn), reason: p.reason.clone() };
+    let poisoned = |p: &Poisoned| Poisoned { insn: new(p.insn), ..p.clone() };
     made.poisoned = image.poisoned.iter().map(poisoned).collect();
     Ok(made)
 }
