@@ -2,11 +2,18 @@
 #include "weld.h"
 
 extern void surely_no_such_function(void) KSYM;
+extern void surely_no_weak_function(void) KSYM WEAK;
 extern const int surely_no_such_variable KSYM;
 
 SEC("xdp") int calls(struct xdp_md *ctx)
 {
 	surely_no_such_function();
+	return XDP_PASS;
+}
+
+SEC("xdp") int calls_weakly(struct xdp_md *ctx)
+{
+	surely_no_weak_function();
 	return XDP_PASS;
 }
 
@@ -30,6 +37,13 @@ LICENSE("GPL");
 //@ command: check
 //@ entry: calls
 //@ error: `surely_no_such_function`: no BTF has a function of that name \(searched vmlinux(;| and the module)
+
+//@ run: weak-function
+//@ needs: feature:kfuncs
+//@ command: check
+//@ entry: calls_weakly
+//@ error: E0417.*calls_weakly at .* calls the weak kernel function `surely_no_weak_function` without asking .* no BTF has one of that name \(searched vmlinux(;| and the module)
+//@ error: hint: call it behind `if \(bpf_ksym_exists
 
 //@ run: variable
 //@ command: check

@@ -292,8 +292,8 @@ impl ProgramLoader<'_> {
                         imm: found.id.0.cast_signed(),
                         ..call.with_src(pseudo::KFUNC_CALL)
                     },
-                    // A helper that no kernel has: fine where it cannot be reached, and the
-                    // verifier names it where it can.
+                    // A helper that no kernel has: fine where it cannot be reached, and else
+                    // explained, see `missing`.
                     None => Insn { off: 0, imm: poison(at), ..call.with_src(0) },
                 };
             }
@@ -547,7 +547,8 @@ impl ProgramLoader<'_> {
     fn refused(&self, image: &Image, errno: io::Error, log: VerifierLog) -> LoadError {
         let (program, instance) = (image.name.clone(), image.instance.clone());
         if !log.is_empty() {
-            let poison = poison::explain(image, &log);
+            let missing = |at, wanted: &KernelRef| self.missing(image, at, wanted);
+            let poison = poison::explain(image, &log, missing);
             let way = self.way(image, &log);
             let rejected = Rejected { program, instance, errno, log, poison, way };
             return LoadError::Rejected(Box::new(rejected));
@@ -562,6 +563,28 @@ impl ProgramLoader<'_> {
             return LoadError::TooLong { program, instance, count, limit: MAX_INSNS };
         }
         LoadError::Program { program, instance, source: errno }
+    }
+
+    /// A call of a weak kernel function that is not there, in words.
+    fn missing(&self, image: &Image, at: u32, wanted: &KernelRef) -> String {
+        let strong = KernelRef { weak: false, ..wanted.clone() };
+        let why = match self.kernel_type(image, &strong, Kind::Func) {
+            Err(LoadError::Symbol {
+                problem: SymbolProblem::NotInBtf { searched, .. }, ..
+            }) => {
+                format!("no BTF has one of that name (searched {searched})")
+            }
+            Err(LoadError::Symbol { problem, .. }) => problem.to_string(),
+            _ => "it is not there".into(),
+        };
+        let caller = match image.site(self.types, self.origin, at) {
+            Some(site) => site.to_string(),
+            None => format!("program `{}`", image.name),
+        };
+        format!(
+            "{caller} calls the weak kernel function `{}` without asking first whether it is there: {why}",
+            wanted.name
+        )
     }
 
     /// The lines on the way to the refusal, the last [`LONGEST_WAY`] of them: instructions made from

@@ -147,6 +147,8 @@ pub struct Poisoned {
 pub enum Missing {
     /// A weak extern function, which nothing defines.
     Function,
+    /// A weak kernel function, which the kernel does not have, or not so.
+    KernelFunction,
     /// A map that is switched off.
     Map,
     /// What a CO-RE relocation wants of the kernel's types.

@@ -237,6 +237,7 @@ pub(super) fn refused(rejected: &Rejected, summary: String) -> Failure {
     if let Some(poison) = &rejected.poison {
         failure = failure.hint(match poison.missing {
             Missing::Function => "call it behind `if (function)`, or bind it: --bind NAME=OBJECT:FUNCTION",
+            Missing::KernelFunction => "call it behind `if (bpf_ksym_exists(function))`",
             Missing::Map => "switch it on: --map NAME=on",
             Missing::KernelType => {
                 "ask first whether the kernel has it: bpf_core_field_exists(), bpf_core_type_exists() or \
