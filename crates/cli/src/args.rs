@@ -36,7 +36,7 @@ Exit status:
   1  the job failed: an object is broken, the link is refused, the kernel refuses a program, …
   2  the command line is wrong
 
-Where a command fails, standard error says `error[CODE]: …`, and `bpfweld explain CODE` more. With --json,
+Where a command fails, standard error says `error[CODE]: …`, and `bpfweld explain CODE` more. With --json, \
 standard output then has {\"error\": {\"code\", \"message\", \"text\", \"hints\", \"places\"}}.
 
 Example: what would the dispatcher, with these two programs behind it, do to these packets?
@@ -153,11 +153,11 @@ impl Command {
 }
 
 const AFTER_INSPECT: &str = "\
-Reads the file and nothing else: no privilege is needed, and a big-endian object or one for another
+Reads the file and nothing else: no privilege is needed, and a big-endian object or one for another \
 kernel will do.
 
-JSON: {\"name\", \"license\", \"endian\", \"btf\", \"programs\": [{name, section, type, insns, …}],
-\"functions\": [{name, linkage, section, insns}], \"externs\": [{name, kind, weak, type}],
+JSON: {\"name\", \"license\", \"endian\", \"btf\", \"programs\": [{name, section, type, insns, …}], \
+\"functions\": [{name, linkage, section, insns}], \"externs\": [{name, kind, weak, type}], \
 \"maps\": [{name, type, key_size, value_size, max_entries, …}], \"data\": […], \"notes\": […]}
 
 Examples:
@@ -165,12 +165,12 @@ Examples:
   bpfweld inspect filter.o --json | jq -r '.externs[] | .type'";
 
 const AFTER_CHECK: &str = "\
-Checks every entry program of the root, each for itself, or the one that --entry names. Exit status 1
-when any of them does not link or load. What stands in the way of all (a broken object, a binding
+Checks every entry program of the root, each for itself, or the one that --entry names. Exit status 1 \
+when any of them does not link or load. What stands in the way of all (a broken object, a binding \
 that names nothing or differs in type) is told on standard error alone.
 
-JSON: {\"programs\": [{\"name\", \"section\", \"type\", \"loaded\": true|false, \"error\": null|string,
-\"code\": null|string, \"insns\", \"functions\": [{name, instance, insns, global}], \"fused\": [string],
+JSON: {\"programs\": [{\"name\", \"section\", \"type\", \"loaded\": true|false, \"error\": null|string, \
+\"code\": null|string, \"insns\", \"functions\": [{name, instance, insns, global}], \"fused\": [string], \
 \"calls\": [{function, why}]}], \"warnings\": […]}
 
 Needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN.
@@ -180,17 +180,17 @@ Examples:
   bpfweld check filter.o --log-level 2 -v        the verifier's whole log";
 
 const AFTER_RUN: &str = "\
-Packets of all --pcap and --packet options run in the order given, on one load: map state carries
-over from packet to packet. One that the kernel cannot take (shorter than an Ethernet header) is
+Packets of all --pcap and --packet options run in the order given, on one load: map state carries \
+over from packet to packet. One that the kernel cannot take (shorter than an Ethernet header) is \
 reported as such and the rest go on.
 
 A capture that ends in the middle of a packet runs up to there, with a warning.
 
-JSON: {\"engine\": \"kernel\"|\"engine\", \"engine_reason\"?, \"packets\": [{\"index\", \"verdict\", \"code\",
-\"length\", \"fault\"?, \"trace\"?} or {\"index\", \"length\", \"error\"}], \"programs\": [{\"function\",
-\"instance\", \"verdicts\": {VERDICT: packets}}], \"maps\"?: [{\"name\", \"instance\", \"type\", \"variables\": {…}
-or \"entries\": [{\"key\", \"value\" or (per CPU) \"values\"}]}], \"ns_per_packet\", \"warnings\"}
-\"trace\": {\"steps\": [{\"call\": {function, instance, verdict?, value?, length?, steps?}} or {\"change\":
+JSON: {\"engine\": \"kernel\"|\"engine\", \"engine_reason\"?, \"packets\": [{\"index\", \"verdict\", \"code\", \
+\"length\", \"fault\"?, \"trace\"?} or {\"index\", \"length\", \"error\"}], \"programs\": [{\"function\", \
+\"instance\", \"verdicts\": {VERDICT: packets}}], \"maps\"?: [{\"name\", \"instance\", \"type\", \"variables\": {…} \
+or \"entries\": [{\"key\", \"value\" or (per CPU) \"values\"}]}], \"ns_per_packet\", \"warnings\"} \
+\"trace\": {\"steps\": [{\"call\": {function, instance, verdict?, value?, length?, steps?}} or {\"change\": \
 {length, metadata?, front?, back?, bytes?}} or {\"redirect\": {helper, interface or map and key, …}}]}
 
 The kernel needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN; the engine needs nothing.
@@ -203,14 +203,14 @@ Examples:
   tcpdump -w - -c 100 | bpfweld run filter.o --pcap -";
 
 const AFTER_LOAD: &str = "\
-DIR must be on a BPF file system (mount -t bpf bpf /sys/fs/bpf), and must not exist or be empty. Programs
+DIR must be on a BPF file system (mount -t bpf bpf /sys/fs/bpf), and must not exist or be empty. Programs \
 are pinned as DIR/PROGRAM, maps as DIR/maps/INSTANCE/MAP. When any pin fails, none stays.
 
-Tables of functions that the kernel calls (struct_ops) are put to use. One of a section `.struct_ops.link`
-is in use as long as its link, pinned as DIR/TABLE_link; one of `.struct_ops` until somebody ends it
+Tables of functions that the kernel calls (struct_ops) are put to use. One of a section `.struct_ops.link` \
+is in use as long as its link, pinned as DIR/TABLE_link; one of `.struct_ops` until somebody ends it \
 (bpftool struct_ops unregister name TABLE).
 
-JSON: {\"pins\": [{\"path\", \"kind\": \"program\"|\"map\"|\"link\", \"name\", \"instance\"}],
+JSON: {\"pins\": [{\"path\", \"kind\": \"program\"|\"map\"|\"link\", \"name\", \"instance\"}], \
 \"warnings\": […]}
 
 Needs CAP_BPF and, for XDP and TC programs, CAP_NET_ADMIN; and the right to write to DIR.
@@ -220,7 +220,7 @@ Examples:
   ip link set dev eth1 xdp pinned /sys/fs/bpf/chain/dispatcher";
 
 const AFTER_XDP: &str = "\
-A chain is one ordinary XDP program, linked from as many objects as wanted. Commands, options and defaults
+A chain is one ordinary XDP program, linked from as many objects as wanted. Commands, options and defaults \
 are those of xdp-loader, whose scripts work with `bpfweld xdp` in its place.
 
 Exit status: 0 done, 1 it failed and the interface runs what it ran before, 2 the command line is wrong.
@@ -232,11 +232,11 @@ Example:
   bpfweld xdp status eth0";
 
 const AFTER_DISASM: &str = "\
-Links and fuses as `load` does, and loads nothing: no privilege is needed, unless an object wants the
+Links and fuses as `load` does, and loads nothing: no privilege is needed, unless an object wants the \
 running kernel's types. What the kernel would refuse fused is shown fused.
 
-JSON: {\"programs\": [{\"name\", \"form\": \"linked\"|\"fused\", \"functions\": [{name, instance, start, insns}],
-\"insns\": [{\"index\", \"text\", \"function\", \"instance\", \"file\"?, \"line\"?, \"source\"?}],
+JSON: {\"programs\": [{\"name\", \"form\": \"linked\"|\"fused\", \"functions\": [{name, instance, start, insns}], \
+\"insns\": [{\"index\", \"text\", \"function\", \"instance\", \"file\"?, \"line\"?, \"source\"?}], \
 \"calls\": [{function, why}]}], \"warnings\": […]}
 
 Examples:
@@ -244,7 +244,7 @@ Examples:
   bpfweld disasm dispatcher.o --bind prog1=filter.o --bind prog2=count.o --both";
 
 const AFTER_GRAPH: &str = "\
-Draws what the root's entry programs reach, or the one that --entry names. An extern that nothing stands
+Draws what the root's entry programs reach, or the one that --entry names. An extern that nothing stands \
 behind is drawn in red, with a warning; it is no failure. Needs no privilege and no kernel.
 
 Examples:
@@ -253,7 +253,7 @@ Examples:
   bpfweld graph dispatcher.o --format dot | dot -Tpdf > chain.pdf";
 
 const AFTER_FEATURES: &str = "\
-Each feature is probed by trying it, never told from the kernel's version. Without the privilege to
+Each feature is probed by trying it, never told from the kernel's version. Without the privilege to \
 try, the command fails and names the capability.
 
 JSON: {\"kernel\": release, \"features\": [{\"name\", \"supported\": true|false, \"description\"}]}
@@ -262,7 +262,7 @@ Example:
   bpfweld features --json | jq -r '.features[] | select(.supported | not) | .name'";
 
 const AFTER_EXPLAIN: &str = "\
-Prints the section of docs/errors.md that belongs to a code: what the error means, an example, and what
+Prints the section of docs/errors.md that belongs to a code: what the error means, an example, and what \
 to do. Codes stand behind `error` where a command fails, and in the output of --json.
 
 Example:

@@ -8,9 +8,9 @@ use super::OutputArgs;
 use crate::binding::parse_label;
 
 pub(super) const AFTER: &str = "\
-Functions, variables and maps that one object wants and another defines come together by name, as for
-other linkers: strong definitions win over weak ones, the first weak one over later ones, static ones are
-nobody else's. What has a --bind is taken from where it says. What nothing defines stays an extern.
+Functions, variables and maps that one object wants and another defines come together by name, as for \
+other linkers: strong definitions win over weak ones, the first weak one over later ones, static ones are \
+nobody else's. What has a --bind is taken from where it says. What nothing defines stays an extern. \
 An entry program that other code calls becomes a function (too), since loaders refuse such calls.
 
 Where --object gives one file several labels, what it defines is called LABEL_NAME.

@@ -56,12 +56,12 @@ pub(crate) enum XdpCommand {
 }
 
 const AFTER_LOAD: &str = "\
-All programs are linked into one, which the kernel verifies and which then takes the place of the one
-that runs, in one step: traffic meets the old chain or the new one. Programs run by rising priority (ties:
-by name, then in the order of loading). What a program's object says of its priority and verdicts in
+All programs are linked into one, which the kernel verifies and which then takes the place of the one \
+that runs, in one step: traffic meets the old chain or the new one. Programs run by rising priority (ties: \
+by name, then in the order of loading). What a program's object says of its priority and verdicts in \
 .xdp_run_config holds where no option says otherwise.
 
-Somebody else's XDP program on the interface is left alone: the command fails and names it.
+Somebody else's XDP program on the interface is left alone: the command fails and names it. \
 LIBXDP_SKIP_DISPATCHER=1 in the environment loads one program by itself, without a chain.
 
 Examples:
@@ -70,7 +70,7 @@ Examples:
   bpfweld xdp load eth0 limit.o --set rate=1000 --map flows=/sys/fs/bpf/flows";
 
 const AFTER_UNLOAD: &str = "\
-The rest of the chain takes the place of the chain in one step. With the last program the chain goes, its
+The rest of the chain takes the place of the chain in one step. With the last program the chain goes, its \
 pins and its state too.
 
 Examples:
@@ -79,7 +79,7 @@ Examples:
   bpfweld xdp unload eth0 -a";
 
 const AFTER_REPLACE: &str = "\
-Name, priority and verdicts stay. Maps that both objects define, of one name and one shape, keep their
+Name, priority and verdicts stay. Maps that both objects define, of one name and one shape, keep their \
 contents; global variables start anew.
 
 Example:
@@ -92,14 +92,14 @@ Example:
   bpfweld xdp rollback eth0";
 
 const AFTER_ADOPT: &str = "\
-The chain tail-calls the program through a prog array and goes on with its verdict (priority 50,
+The chain tail-calls the program through a prog array and goes on with its verdict (priority 50, \
 XDP_PASS). It stays the very program, with its maps; libxdp's dispatcher comes as a whole. Needs Linux 5.10.
 
 Example:
   bpfweld xdp adopt eth0 && bpfweld xdp load eth0 count.o";
 
 const AFTER_APPLY: &str = "\
-Every new chain is built and verified before the first is put on its interface; where one cannot be, those
+Every new chain is built and verified before the first is put on its interface; where one cannot be, those \
 before it are taken back. Where nothing differs, nothing is done. Programs that stay keep their maps.
 
 The file (TOML):
@@ -122,10 +122,10 @@ Example:
   bpfweld xdp diff /etc/bpfweld/xdp.toml";
 
 const AFTER_STATUS: &str = "\
-Lines that begin with => are the programs of a chain, with their ids in it (for unload -i). Of libxdp's
+Lines that begin with => are the programs of a chain, with their ids in it (for unload -i). Of libxdp's \
 dispatcher they are the programs in it.
 
-JSON: [{\"interface\", \"index\", \"mode\", \"program\": null|{id, name, tag}, \"ours\", \"generation\",
+JSON: [{\"interface\", \"index\", \"mode\", \"program\": null|{id, name, tag}, \"ours\", \"generation\", \
 \"programs\": [{id, name, program, path, priority, actions, tag, maps, set, dev_bound}], \"components\": […]}]
 
 Examples:
@@ -133,7 +133,7 @@ Examples:
   bpfweld xdp status eth0 --json";
 
 const AFTER_STATS: &str = "\
-The chain has to be loaded with --stats: its root then counts the verdicts of each program, on each CPU
+The chain has to be loaded with --stats: its root then counts the verdicts of each program, on each CPU \
 for itself. A program's counters live as long as it is in the chain, whatever comes and goes around it.
 
 JSON: {\"interface\", \"programs\": [{id, name, aborted, drop, pass, tx, redirect, unknown}]}
