@@ -348,7 +348,11 @@ impl<'h> Chain<'h> {
         let interface = self.interface.name.clone();
         match self.state.program {
             0 => ChainError::Nothing { interface },
-            _ => ChainError::NoMember { interface, wanted },
+            _ => {
+                let told = |m: &Arc<Entry>| format!("{} (id {})", m.name, m.id);
+                let there = self.state.members.iter().map(told).collect();
+                ChainError::NoMember { interface, wanted, there }
+            }
         }
     }
 
@@ -385,6 +389,11 @@ impl<'h> Chain<'h> {
     /// Nobody else's program is on the interface.
     pub(crate) fn not_foreign(&mut self) -> Result<(), ChainError> {
         self.refresh()?;
+        self.is_own()
+    }
+
+    /// Nobody else's program was on the interface when it was looked at last.
+    pub(crate) fn is_own(&self) -> Result<(), ChainError> {
         let (mode, id) = self.interface.program();
         if id == self.state.program {
             return Ok(());

@@ -100,7 +100,7 @@ pub enum ChainError {
         object: String,
         /// `called x`, `in section x`, or nothing where any would do.
         wanted: String,
-        /// Its XDP programs.
+        /// Its XDP programs; of an object without any, its programs.
         there: Vec<String>,
     },
     /// The metadata of a program in `.xdp_run_config` cannot be used.
@@ -136,12 +136,23 @@ pub enum ChainError {
         problem: String,
     },
     /// No such program in the chain.
-    #[error("the chain on {interface} has no program {wanted}")]
+    #[error("the chain on {interface} has no program {wanted}; it has: {}", list(.there))]
     NoMember {
         /// The interface.
         interface: String,
         /// `with id 3` or `called x`.
         wanted: String,
+        /// Its programs.
+        there: Vec<String>,
+    },
+    /// A program cannot be called so.
+    #[error(
+        "a program cannot be called {name:?} in a chain: names have neither spaces nor `:` nor `/` in them, and \
+         are not empty"
+    )]
+    Name {
+        /// The name.
+        name: String,
     },
     /// A program of this name is in the chain.
     #[error(
@@ -318,6 +329,7 @@ impl ChainError {
             | Self::Adopt { .. } => "E0702",
             Self::NoProgram { .. }
             | Self::NoMember { .. }
+            | Self::Name { .. }
             | Self::NameTaken { .. }
             | Self::Nothing { .. }
             | Self::NoPrevious { .. } => "E0703",

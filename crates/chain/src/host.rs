@@ -101,10 +101,11 @@ impl<'k> Chains<'k> {
     pub fn every(&self) -> Result<Vec<Chain<'_>>, ChainError> {
         let (lock, told) = self.lock_settled()?;
         let all = netlink::interfaces(self.sys()).map_err(netlink_error("interfaces"))?;
+        let gone = self.left_over(&all)?;
         let open = |interface| Chain::open(self, interface, lock.clone());
         let mut chains: Vec<Chain<'_>> = all.into_iter().map(open).collect::<Result<_, _>>()?;
         if let Some(first) = chains.first_mut() {
-            first.notice(told);
+            first.notice(told.into_iter().chain(gone).collect());
         }
         Ok(chains)
     }
@@ -113,25 +114,24 @@ impl<'k> Chains<'k> {
     /// off. Says of each what it was. With a name: only of the interface that was called so.
     pub fn clean(&self, interface: Option<&str>) -> Result<Vec<String>, ChainError> {
         let (lock, mut cleaned) = self.lock_settled()?;
-        let mut keys = names(&self.dirs.state)?;
-        keys.extend(names(&self.dirs.pins)?);
-        keys.sort();
-        keys.dedup();
-        for key in keys.iter().filter(|k| is_key(k)) {
+        for key in &self.keys()? {
             let files = self.files(key);
             let read = files.read(self.sys());
+            let broken = match &read {
+                Err(ChainError::State { path, problem }) => {
+                    Some(format!("{}: {problem}; it is removed", path.display()))
+                }
+                _ => None,
+            };
             let state = read.as_ref().ok().and_then(|found| found.all().next().cloned());
-            let name = state.as_ref().map(|s| s.interface.clone());
-            if interface.is_some() && name.as_deref() != interface {
-                continue;
-            }
             let here = state.as_ref().is_some_and(|s| s.netns == self.netns && s.boot == self.boot);
             let index = match (&state, here) {
                 (Some(state), true) => Some(state.ifindex),
                 // Its state may be lost, and the chain still run.
-                (None, _) if read.is_ok() => self.index_of(key),
+                (None, _) if read.is_ok() || broken.is_some() => self.index_of(key),
                 _ => None,
             };
+            let name = state.as_ref().map(|s| s.interface.clone());
             let there = match index {
                 Some(index) => {
                     let named = name.as_deref().unwrap_or(key);
@@ -139,6 +139,15 @@ impl<'k> Chains<'k> {
                 }
                 None => None,
             };
+            let name = name.or_else(|| there.as_ref().map(|there| there.name.clone()));
+            if interface.is_some() && name.as_deref() != interface {
+                continue;
+            }
+            if broken.is_some() {
+                // Then it is as if it were lost.
+                self.forget_states(&files)?;
+                cleaned.extend(broken);
+            }
             let gone = match there {
                 // Opening puts it straight.
                 Some(there) => {
@@ -156,6 +165,36 @@ impl<'k> Chains<'k> {
         }
         self.clean_journals()?;
         Ok(cleaned)
+    }
+
+    /// The directories of chains, of whatever namespace.
+    fn keys(&self) -> Result<Vec<String>, ChainError> {
+        let mut keys = names(&self.dirs.state)?;
+        keys.extend(names(&self.dirs.pins)?);
+        keys.retain(|key| is_key(key));
+        keys.sort();
+        keys.dedup();
+        Ok(keys)
+    }
+
+    /// What is left of chains whose interface this namespace has no longer, in words.
+    fn left_over(&self, interfaces: &[Interface]) -> Result<Vec<String>, ChainError> {
+        let mut told = Vec::new();
+        for key in self.keys()? {
+            let index =
+                self.index_of(&key).filter(|index| interfaces.iter().all(|i| i.index != *index));
+            let Some(index) = index else { continue };
+            let files = self.files(&key);
+            let found = files.read(self.sys()).unwrap_or_default();
+            let state = found.all().next();
+            if !self.runs(&files, state) {
+                let name = state.map_or("an interface", |s| &s.interface);
+                told.push(format!(
+                    "{name} (index {index}) is gone; `bpfweld xdp clean` removes what is left of its chain"
+                ));
+            }
+        }
+        Ok(told)
     }
 
     /// Removes the journals of namespaces of which no chain is left.
@@ -190,13 +229,20 @@ impl<'k> Chains<'k> {
 
     /// Removes all files of a chain.
     pub(crate) fn forget(&self, files: &Files) -> Result<(), ChainError> {
-        let sys = self.sys();
-        // `next` last: while it is there, so is what it says about the rest.
-        for path in [files.link(), files.older(), files.previous(), files.current(), files.next()] {
-            sys.remove_file(&path).map_err(file("remove", &path))?;
-        }
+        let (sys, link) = (self.sys(), files.link());
+        sys.remove_file(&link).map_err(file("remove", &link))?;
+        self.forget_states(files)?;
         files.sweep(sys, &crate::state::Found::default())?;
         self.forget_pins();
+        Ok(())
+    }
+
+    /// Removes what is remembered of a chain.
+    fn forget_states(&self, files: &Files) -> Result<(), ChainError> {
+        // `next` last: while it is there, so is what it says about the rest.
+        for path in [files.older(), files.previous(), files.current(), files.next()] {
+            self.sys().remove_file(&path).map_err(file("remove", &path))?;
+        }
         Ok(())
     }
 

@@ -251,7 +251,8 @@ fn is_xdp(function: &Function) -> bool {
 }
 
 fn find(object: &Object, select: &Select) -> Result<FuncId, ChainError> {
-    let programs = || (0..).map(FuncId).zip(&object.functions).filter(|(_, f)| is_xdp(f));
+    let functions = || (0..).map(FuncId).zip(&object.functions);
+    let programs = || functions().filter(|(_, f)| is_xdp(f));
     let found = match select {
         Select::First => programs().next(),
         Select::Program(name) => programs().find(|(_, f)| f.name == *name),
@@ -264,6 +265,9 @@ fn find(object: &Object, select: &Select) -> Result<FuncId, ChainError> {
             Select::Program(name) => format!("called `{name}`"),
             Select::Section(name) => format!("in section `{name}`"),
         },
-        there: programs().map(|(_, f)| format!("{} ({})", f.name, f.section)).collect(),
+        there: functions()
+            .filter(|(_, f)| is_xdp(f) || f.program.is_some() && programs().next().is_none())
+            .map(|(_, f)| format!("{} ({})", f.name, f.section))
+            .collect(),
     })
 }

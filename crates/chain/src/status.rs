@@ -71,7 +71,11 @@ impl Chain<'_> {
     /// [`COUNTERS`](bpfweld::link::chain_root::COUNTERS), over all CPUs; `None` when the chain does not
     /// count.
     pub fn counters(&self) -> Result<Option<Vec<(MemberInfo, Counter)>>, ChainError> {
+        self.is_own()?;
         let state = self.state();
+        if state.program == 0 {
+            return Err(ChainError::Nothing { interface: self.interface().name.clone() });
+        }
         let Some(pin) = state.counters_pin.as_ref().filter(|_| state.counters) else {
             return Ok(None);
         };

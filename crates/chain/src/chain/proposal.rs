@@ -84,6 +84,15 @@ impl Chain<'_> {
                 let (interface, name) = (self.interface.name.clone(), name.clone());
                 return Err(ChainError::NameTaken { interface, name });
             }
+            // What `--map` and lists take apart.
+            Some(name)
+                if name.is_empty()
+                    || name.contains(|c: char| {
+                        c <= ' ' || c.is_control() || c.is_whitespace() || matches!(c, ':' | '/')
+                    }) =>
+            {
+                return Err(ChainError::Name { name: name.clone() });
+            }
             Some(name) => name.clone(),
             None => {
                 let base = new.program();

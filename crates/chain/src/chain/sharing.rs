@@ -86,7 +86,12 @@ impl Chain<'_> {
             SharedMap::Member { name, map } => {
                 let found = self.state.members.iter().find(|m| m.name == *name);
                 let pin = found.and_then(|m| Some(self.files.maps_of(m.id).join(m.maps.get(map)?)));
-                (pin.ok_or("the chain has no such map"), format!("{name}:{map}"))
+                let maps = found.map(|m| m.maps.keys().map(String::as_str).collect::<Vec<_>>());
+                let why = match maps {
+                    None => format!("the chain has no program called `{name}`"),
+                    Some(maps) => format!("`{name}` has no such map; it has: {}", maps.join(", ")),
+                };
+                (pin.ok_or(why), format!("{name}:{map}"))
             }
         };
         let problem = |problem: String| ChainError::SharedMap {
@@ -95,9 +100,12 @@ impl Chain<'_> {
             with: told.clone(),
             problem,
         };
-        let path = path.map_err(|p| problem(p.to_owned()))?;
+        let path = path.map_err(problem)?;
         let def = member.opened.object.maps.iter().find(|m| m.name == name);
-        let def = def.ok_or_else(|| problem("the object has no such map".into()))?;
+        let def = def.ok_or_else(|| {
+            let maps: Vec<_> = member.opened.object.maps.iter().map(|m| &*m.name).collect();
+            problem(format!("the object has no such map; it has: {}", maps.join(", ")))
+        })?;
         let fd = sys.pinned(&path).map_err(|e| problem(e.to_string()))?;
         let info = sys.map_info(fd.as_fd()).map_err(|e| problem(e.to_string()))?;
         match differs(&info, def) {

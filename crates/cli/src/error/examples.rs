@@ -129,7 +129,11 @@ fn chain_failures() -> Vec<Failure> {
             interface: interface(),
             program: "`xdp_dispatcher`, id 41, tag 94d5f00c20184d17, native mode".into(),
         },
-        ChainError::NoMember { interface: interface(), wanted: "called `front`".into() },
+        ChainError::NoMember {
+            interface: interface(),
+            wanted: "called `front`".into(),
+            there: vec!["filter (id 1)".into(), "count (id 2)".into()],
+        },
         ChainError::Variable {
             object: "limit.o".into(),
             variable: "rate".into(),

@@ -51,6 +51,16 @@ impl From<ChainError> for Failure {
             ),
             ChainError::Mode { .. } => plain(&error)
                 .hint("or load with --mode unspecified, which takes the mode of the chain"),
+            ChainError::NetNs { ref source, .. }
+            | ChainError::File { ref source, .. }
+            | ChainError::Call { ref source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                plain(&error).hint(
+                    "chains want root, or CAP_BPF, CAP_NET_ADMIN (for --netns CAP_SYS_ADMIN), and access to \
+                     --state-dir and --pin-dir",
+                )
+            }
             _ => plain(&error),
         }
     }

@@ -352,6 +352,29 @@ fn others_are_adopted() {
 }
 
 #[test]
+fn a_refusal_says_what_there_is() {
+    let Some(world) = World::new() else { return };
+    world.fails(&format!("stats {HERE}"), 1, "no XDP program loaded");
+    world.does(&format!("load {HERE} chain/step.o --name first"));
+    world.fails(&format!("stats {HERE}"), 1, "does not count");
+    world.fails(&format!("unload {HERE} --name other"), 1, "it has: first (id 1)");
+    world.fails(&format!("unload {HERE} -i 7"), 1, "it has: first (id 1)");
+    let load = format!("load {HERE} chain/step.o --name second");
+    let maps = "it has: .bss, .rodata, order, seen";
+    world.fails(&format!("{load} --map seen=first:sen"), 1, maps);
+    world.fails(&format!("{load} --map sen=first:seen"), 1, "the object has no such map; it has: ");
+    world.fails(&format!("{load} --map seen=other:seen"), 1, "no program called `other`");
+    let tc = format!("load {HERE} program-type/tc.o");
+    world.fails(&tc, 1, "no XDP program at all; it has: classify (tc)");
+    for name in ["", "a:b", "a/b", "a\tb", "a\u{a0}b"] {
+        world.fails(&format!("load {HERE} chain/step.o --name {name}"), 1, "cannot be called");
+    }
+    assert_eq!(world.names(), ["first"]);
+    world.does(&format!("unload {HERE} -a"));
+    world.nothing_is_left();
+}
+
+#[test]
 fn interfaces_come_and_go() {
     let Some(world) = World::new() else { return };
     world.pair("here1", "there1");
@@ -364,6 +387,8 @@ fn interfaces_come_and_go() {
     assert_eq!(world.status_of("here2")["programs"].as_array().unwrap().len(), 2);
     // Gone, and what is left of it is cleaned.
     tool(&format!("ip -n {} link del here2", world.here));
+    let told = world.does("status");
+    assert!(told.contains("here2 (index") && told.contains("xdp clean"), "{told}");
     let told = world.does("clean");
     assert!(told.contains("here2"), "{told}");
     world.nothing_is_left();

@@ -111,9 +111,20 @@ fn what_cannot_be_read() {
     std::fs::write(&path, &text[..text.len() / 2]).unwrap();
     world.fails(&format!("load {HERE} chain/step.o"), 1, "E0708");
     assert!(std::fs::exists(&path).unwrap());
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, &text).unwrap();
     world.does(&format!("unload {HERE} -a"));
     world.nothing_is_left();
+    // Cleaned, it is as if it were lost, by whatever name of the interface.
+    for clean in ["clean".to_owned(), format!("clean {HERE}")] {
+        world.does(&format!("load {HERE} chain/step.o"));
+        std::fs::write(&path, &text[..text.len() / 2]).unwrap();
+        world.does("clean elsewhere");
+        world.fails(&format!("unload {HERE} -a"), 1, "`bpfweld xdp clean` removes it");
+        let told = world.does(&clean);
+        assert!(told.contains("it is removed") && told.contains("xdp adopt"), "{told}");
+        world.does(&format!("unload {HERE} -a"));
+        world.nothing_is_left();
+    }
 }
 
 #[test]
