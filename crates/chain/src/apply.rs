@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bpfweld::kernel::netlink::XdpMode;
 use bpfweld::link::ExistingMaps;
 
 use crate::chain::{Chain, Change, Options, Prepared, Proposal};
@@ -22,17 +23,6 @@ pub struct Difference {
     pub interface: String,
     /// A line for each thing that differs; none where nothing does.
     pub lines: Vec<String>,
-}
-
-/// What is to become of a program that both the chain and the plan have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    /// Nothing.
-    Stays,
-    /// Another place or other verdicts; its maps stay.
-    Moves,
-    /// Another program in its place.
-    Replaced,
 }
 
 impl Chain<'_> {
@@ -120,7 +110,9 @@ fn prepare(
     options: &Options,
 ) -> Result<Prepared, ChainError> {
     chain.not_alone()?;
-    let options = Options { mode: planned.mode, ..options.clone() };
+    // Taken off, a chain is in whatever mode.
+    let mode = if planned.members.is_empty() { XdpMode::Unspecified } else { planned.mode };
+    let options = Options { mode, ..options.clone() };
     chain.prepare(proposal(chain, planned)?, &options)
 }
 
@@ -159,20 +151,20 @@ fn difference(chain: &Chain<'_>, planned: &PlannedChain) -> Difference {
             lines.push(format!("+ {name}: {path}, priority {priority}, {}", new.config.goes_on));
             continue;
         };
-        match fate(old, new) {
-            Fate::Stays => {}
-            Fate::Moves => lines.push(format!(
-                "~ {name}: priority {} -> {}, {} -> {}",
-                old.priority,
-                new.config.priority,
-                old.verdicts(),
-                new.config.goes_on
-            )),
-            Fate::Replaced => lines.push(format!("~ {name}: {} anew", new.path.display())),
+        let (anew, moves) = (anew(old, new), moves(old, new));
+        let kind = if anew.is_empty() { "" } else { "anew, " };
+        let all: Vec<String> = anew.into_iter().chain(moves).collect();
+        if !all.is_empty() {
+            lines.push(format!("~ {name}: {kind}{}", all.join(", ")));
         }
     }
     let wanted = |e: &Entry| planned.members.iter().any(|m| m.name.as_ref() == Some(&e.name));
     lines.extend(entries.iter().filter(|e| !wanted(e)).map(|e| format!("- {}", e.name)));
+    let (mode, _) = chain.interface().program();
+    let has_other = chain.is_ours() && ![mode, XdpMode::Unspecified].contains(&planned.mode);
+    if has_other && !planned.members.is_empty() {
+        lines.push(format!("~ mode: {} -> {}", mode.name(), planned.mode.name()));
+    }
     if let Some(counters) = planned.counters
         && counters != chain.counts()
         && !planned.members.is_empty()
@@ -182,19 +174,40 @@ fn difference(chain: &Chain<'_>, planned: &PlannedChain) -> Difference {
     Difference { interface: planned.interface.clone(), lines }
 }
 
-fn fate(old: &Entry, new: &NewMember) -> Fate {
-    let shared: Vec<_> = new.maps.iter().map(|(m, w)| (m.clone(), w.to_string())).collect();
-    let same = old.object == hash(&new.bytes)
-        && old.program == new.program()
-        && old.sets == new.sets
-        && old.dev_bound == new.dev_bound
-        && old.shared == shared;
-    let place = (old.priority, old.goes_on) == (new.config.priority, new.config.goes_on.bits());
-    match (same, place) {
-        (true, true) => Fate::Stays,
-        (true, false) => Fate::Moves,
-        (false, _) => Fate::Replaced,
+/// Why a program has to be made anew; nothing where it stays.
+fn anew(old: &Entry, new: &NewMember) -> Vec<String> {
+    let mut told = Vec::new();
+    if old.object != hash(&new.bytes) {
+        told.push(format!("{} is another object", new.path.display()));
     }
+    if old.program != new.program() {
+        told.push(format!("program {} -> {}", old.program, new.program()));
+    }
+    let shared: Vec<_> = new.maps.iter().map(|(m, w)| (m.clone(), w.to_string())).collect();
+    for (what, old, new) in [("set", &old.sets, &new.sets), ("map", &old.shared, &shared)] {
+        if old != new {
+            told.push(format!("{what} {} -> {}", pairs(old), pairs(new)));
+        }
+    }
+    if old.dev_bound != new.dev_bound {
+        told.push(format!("dev_bound {} -> {}", old.dev_bound, new.dev_bound));
+    }
+    told
+}
+
+/// What is to be another of a program that otherwise may stay, its maps too.
+fn moves(old: &Entry, new: &NewMember) -> Vec<String> {
+    let (before, after) = (old.verdicts(), new.config.goes_on);
+    let priority = format!("priority {} -> {}", old.priority, new.config.priority);
+    let actions = format!("{before} -> {after}");
+    let differs = [old.priority != new.config.priority, before != after];
+    let told = differs.into_iter().zip([priority, actions]);
+    told.filter_map(|(differs, told)| differs.then_some(told)).collect()
+}
+
+fn pairs(all: &[(String, String)]) -> String {
+    let pairs: Vec<_> = all.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    format!("{{ {} }}", pairs.join(", "))
 }
 
 fn proposal(chain: &Chain<'_>, planned: &PlannedChain) -> Result<Proposal, ChainError> {
@@ -211,7 +224,7 @@ fn proposal(chain: &Chain<'_>, planned: &PlannedChain) -> Result<Proposal, Chain
             chain.add(&mut proposal, new)?;
             continue;
         };
-        if fate(&kept.opened.entry, new) == Fate::Replaced {
+        if !anew(&kept.opened.entry, new).is_empty() {
             let inherited: ExistingMaps = chain.inherited(&kept.opened.entry, &new.object);
             let slot = kept.opened.entry.slot;
             chain.add(&mut proposal, new)?;

@@ -18,9 +18,6 @@ use crate::host::Chains;
 use crate::member::Opened;
 use crate::state::{Files, State};
 
-/// Label of the root's instance.
-const ROOT_LABEL: &str = "the chain";
-
 /// A chain that the verifier has taken.
 pub(crate) struct Built {
     pub(crate) loaded: Loaded,
@@ -226,7 +223,8 @@ fn add_root(
             Arc::new(map.map_err(lost("open the counters' map", files))?),
         );
     }
-    Ok(link.add_existing(ROOT_LABEL, Arc::new(object), maps)?)
+    let label = format!("the chain on {}", state.interface);
+    Ok(link.add_existing(&label, Arc::new(object), maps)?)
 }
 
 /// The maps that a member has already.

@@ -50,7 +50,7 @@ impl From<ChainError> for Failure {
                 "`bpfweld xdp features` shows what the driver can; --mode native runs programs in the host",
             ),
             ChainError::Mode { .. } => plain(&error)
-                .hint("or load with --mode unspecified, which takes the mode of the chain"),
+                .hint("or ask for mode `unspecified`, which is that of the chain"),
             ChainError::NetNs { ref source, .. }
             | ChainError::File { ref source, .. }
             | ChainError::Call { ref source, .. }

@@ -54,17 +54,27 @@ fn a_plan_is_made_so_and_then_nothing_differs() {
     let path = plan(&world, &other.replace("priority = 5", "priority = 7"));
     let told = world.output(&format!("diff {path}")).stdout;
     let told = String::from_utf8(told).unwrap();
-    assert!(told.contains("~ first: priority 5 -> 7") && told.contains("- second"), "{told}");
+    assert!(told.contains("~ first: priority 5 -> 7\n") && told.contains("- second"), "{told}");
     world.does(&format!("apply {path}"));
     assert_eq!(world.names(), ["first"]);
     assert_eq!(world.value("first", "seen", 0), 2);
     // Another variable: another program in its place, which goes on with the map.
     let path = plan(&world, &other.replace("id = 1", "id = 3"));
+    let told = String::from_utf8(world.output(&format!("diff {path}")).stdout).unwrap();
+    let says =
+        "~ first: anew, set { id = 1, verdict = 2 } -> { id = 3, verdict = 2 }, priority 7 -> 5\n";
+    assert!(told.contains(says), "{told}");
     world.does(&format!("apply {path}"));
     assert_eq!(world.send(1), 1);
     assert_eq!((world.value("first", "seen", 0), world.value("first", ".bss", 0)), (3, 1));
-    // No programs at all.
-    let path = plan(&world, "[[interface]]\nname = \"here0\"\n");
+    // Another mode is told, and wants the chain to be unloaded first.
+    let skb = other.replace("\"here0\"", "\"here0\"\nmode = \"skb\"");
+    let path = plan(&world, &skb.replace("id = 1", "id = 3"));
+    let told = String::from_utf8(world.output(&format!("diff {path}")).stdout).unwrap();
+    assert!(told.ends_with("  ~ mode: native -> skb\n"), "{told}");
+    world.fails(&format!("apply {path}"), 1, "unload it before");
+    // No programs at all, in whatever mode.
+    let path = plan(&world, "[[interface]]\nname = \"here0\"\nmode = \"skb\"\n");
     world.does(&format!("apply {path}"));
     world.nothing_is_left();
 }
