@@ -14,20 +14,19 @@ use crate::file::FileParts;
 
 /// Bytes of files that are handed over at once; the last file of them may go beyond.
 const BATCH: usize = 32 << 10;
-/// The same when there are many files: a thread that has to be woken up takes its time.
-const LARGE_BATCH: usize = 128 << 10;
-/// So many batches have been read before they become as large.
-const SMALL_BATCHES: usize = 16;
 /// Room for files of which the size need not be asked for.
 const ROOM: usize = 8 << 10;
-/// Batches of many files; those that are being read and taken are two.
-const BATCHES: usize = 4;
+/// Batches of many files; those that are being read and taken are two. With more of them, a thread seldom waits for
+/// the other.
+const BATCHES: usize = 8;
+/// So many of them are given back at once.
+const RETURNED: usize = 4;
 /// So many bytes are read before a thread for the rest pays: it needs memory of its own, and time to begin.
 const FIRST: usize = 64 << 10;
 
 /// Reads files, takes them apart and hands over each, in order: its place in `paths`, its contents and its parts.
-/// Beyond the first 64 KiB, another thread does the next ones meanwhile. At most four are in memory, or four times
-/// 32 KiB of smaller ones, 128 KiB if there are many.
+/// Beyond the first 64 KiB, another thread does the next ones meanwhile. At most eight times 32 KiB of small files
+/// are in memory, or five large ones.
 ///
 /// # Errors
 ///
@@ -54,7 +53,7 @@ where
     };
     let (mut rest, mut batch, mut seen) = (paths.iter(), Batch::new(), 0);
     while rest.len() > 0 && seen < FIRST {
-        batch.fill(&mut rest, BATCH);
+        batch.fill(&mut rest);
         seen = seen.saturating_add(batch.bytes.len());
         take_all(&mut batch)?;
     }
@@ -68,7 +67,7 @@ where
         let fill = move || fill_all(others, &to_fill, &full);
         if thread::Builder::new().spawn_scoped(scope, fill).is_err() {
             while rest.len() > 0 {
-                batch.fill(&mut rest, BATCH);
+                batch.fill(&mut rest);
                 take_all(&mut batch)?;
             }
             return Ok(());
@@ -76,9 +75,15 @@ where
         // When the other side is gone, it has read everything.
         let more = (1..BATCHES).map(|_| Batch::new());
         iter::once(batch).chain(more).for_each(|batch| drop(empty.send(batch)));
+        // Several at once: waking up the other thread takes its time.
+        let mut taken = Vec::with_capacity(RETURNED);
         for mut batch in to_take {
             take_all(&mut batch)?;
-            drop(empty.send(batch));
+            let is_large = batch.is_large();
+            taken.push(batch);
+            if taken.len() == RETURNED || is_large {
+                taken.drain(..).for_each(|batch| drop(empty.send(batch)));
+            }
         }
         Ok(())
     })
@@ -90,14 +95,19 @@ fn fill_all<P: AsRef<Path>>(
     to_fill: &Receiver<Batch>,
     full: &SyncSender<Batch>,
 ) {
-    let mut sizes = iter::repeat_n(BATCH, SMALL_BATCHES).chain(iter::repeat(LARGE_BATCH));
+    let mut spare = BATCHES / 2;
     while rest.len() > 0
-        && let (Ok(mut batch), Some(size)) = (to_fill.recv(), sizes.next())
+        && let Ok(mut batch) = to_fill.recv()
     {
-        batch.fill(&mut rest, size);
+        batch.fill(&mut rest);
+        let is_large = batch.is_large();
         let is_last = batch.failed.is_some();
         if full.send(batch).is_err() || is_last {
             return;
+        }
+        // Of large files, fewer are to be in memory.
+        if is_large {
+            (0..std::mem::take(&mut spare)).for_each(|_| drop(to_fill.recv()));
         }
     }
 }
@@ -114,19 +124,23 @@ struct Batch {
 }
 
 impl Batch {
-    /// With room for all files of a small batch but large ones. It is made where it is dropped, in one piece, so
-    /// the system gets the memory back.
+    /// With room for all files but large ones. It is made where it is dropped, in one piece, so the memory is of use
+    /// for what comes next.
     fn new() -> Self {
         let bytes = Vec::with_capacity(BATCH + ROOM);
         Self { bytes, ends: Vec::new(), files: Vec::new(), failed: None }
     }
 
-    /// Reads files in place of those that are there, until there are so many bytes.
-    fn fill<P: AsRef<Path>>(&mut self, rest: &mut slice::Iter<'_, P>, size: usize) {
+    /// Is a file in it that is large?
+    fn is_large(&self) -> bool {
+        self.bytes.len() > BATCH + ROOM
+    }
+
+    /// Reads files in place of those that are there, until the batch is full.
+    fn fill<P: AsRef<Path>>(&mut self, rest: &mut slice::Iter<'_, P>) {
         self.bytes.clear();
-        self.bytes.reserve(size + ROOM);
         self.ends.clear();
-        while self.bytes.len() < size
+        while self.bytes.len() < BATCH
             && let Some(path) = rest.next()
         {
             let start = self.bytes.len();
