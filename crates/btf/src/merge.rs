@@ -94,14 +94,14 @@ impl SourceMap {
     /// For another source, of so many types and bytes of strings, which begins like the one before:
     /// what is known of so many of them stays.
     pub(crate) fn start(&mut self, types: [usize; 2], strings: [usize; 2]) {
-        let [same, len] = types;
-        self.types.truncate(same);
+        let [same_types, len] = types;
+        self.types.truncate(same_types);
         self.types.resize(len, 0);
         let [same, len] = strings.map(|len| len.saturating_sub(self.same_strings as usize));
         self.strings.truncate(same / STRINGS_BESIDE);
         self.strings.resize(len.div_ceil(STRINGS_BESIDE), (0, 0));
         self.strings_len = len;
-        self.named_protos.clear();
+        self.named_protos.retain(|&old, _| (old as usize) < same_types);
         self.tags.clear();
         self.seen.clear();
         self.low.clear();
