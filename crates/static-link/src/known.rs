@@ -8,7 +8,7 @@
 use crate::hash::HashSet;
 
 use bpfweld_btf::{Endian, Linkage, TypeId};
-use bpfweld_insn::{CALL, INSN_SIZE, Insn, pseudo};
+use bpfweld_insn::{CALL, INSN_SIZE, Insn, LD_IMM64, pseudo};
 use bpfweld_object::{FileReloc, RelocKind};
 
 use crate::elf;
@@ -218,6 +218,11 @@ fn is_plain_code(
             let mut slots = code.as_chunks::<INSN_SIZE>().0.iter();
             let mut offset = chunk.start;
             while let Some(&slot) = slots.next() {
+                // The opcode comes first in either byte order. A relocation of anything else is left over.
+                if !matches!(slot[0], CALL | LD_IMM64) {
+                    offset += INSN_SIZE as u64;
+                    continue;
+                }
                 let insn = match endian {
                     Endian::Little => Insn::from_le(slot),
                     Endian::Big => Insn::from_be(slot),
@@ -237,7 +242,6 @@ fn is_plain_code(
                 }
                 if insn.is_ld_imm64() {
                     offset += INSN_SIZE as u64;
-                    // The opcode comes first in either byte order.
                     if slots.next().is_none_or(|second| second[0] != 0) {
                         return false;
                     }
@@ -246,7 +250,7 @@ fn is_plain_code(
             true
         })
     });
-    // What is left was in a gap or within an instruction.
+    // What is left was in a gap, within an instruction, or on one that refers to nothing.
     let plain = plain
         && relocs.next().is_none()
         && (!input.chunks_of(section).is_empty() || section.size == 0)
@@ -311,6 +315,6 @@ fn are_plain_accesses(data: &[u8], core: &[Core]) -> bool {
         let before = at.checked_sub(INSN_SIZE).and_then(|at| data.get(at));
         at.is_multiple_of(INSN_SIZE)
             && at < data.len()
-            && before.is_none_or(|&code| code != bpfweld_insn::LD_IMM64)
+            && before.is_none_or(|&code| code != LD_IMM64)
     })
 }
