@@ -350,6 +350,12 @@ impl<'g> Gathered<'g> {
         self.blob.string(offset)
     }
 
+    /// Is this the string at an offset?
+    pub fn is_string(&self, offset: u32, string: &[u8]) -> bool {
+        let tail = self.blob.strings.get(offset as usize..).unwrap_or(&[]);
+        tail.get(string.len()) == Some(&0) && tail.starts_with(string)
+    }
+
     /// The kind of a type.
     pub fn kind(&self, id: TypeId) -> Kind {
         head(self.blob.words_of(id.0)).0
@@ -446,6 +452,14 @@ impl<'g> Gathered<'g> {
     }
 }
 
+/// Words that are compared at once: without a branch for each.
+const COMPARED: usize = 64;
+
+/// Are these the same words, as far as both go?
+fn are_same((words, own): (&[Word], &[u32])) -> bool {
+    words.iter().zip(own).fold(true, |same, (&a, &b)| same & (u32::from_ne_bytes(a) == b))
+}
+
 impl Common {
     /// The first types of the builder.
     fn own(types: usize, words: usize, strings: usize) -> Self {
@@ -457,9 +471,8 @@ impl Common {
             None => words.starts_with(&self.words) && strings.starts_with(&self.strings),
             Some([count, len]) => {
                 let own = builder.words().get(..count).unwrap_or(&[]);
-                let same = |(a, &b): (&Word, &u32)| u32::from_ne_bytes(*a) == b;
                 words.len() >= own.len()
-                    && words.iter().zip(own).all(same)
+                    && words.chunks(COMPARED).zip(own.chunks(COMPARED)).all(are_same)
                     && strings.starts_with(builder.strings().get(..len).unwrap_or(&[]))
             }
         }

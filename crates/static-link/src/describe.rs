@@ -3,7 +3,7 @@
 
 use crate::hash::HashSet;
 
-use bpfweld_btf::{BtfError, Endian, ExtItem, Item, Linkage, TypeId};
+use bpfweld_btf::{BtfError, Endian, ExtItem, Gathered, Item, Linkage, TypeId};
 use bpfweld_object::RelocKind;
 
 use crate::elf;
@@ -11,8 +11,8 @@ use crate::input::{
     Chunk, Core, Datasec, Described, Entry, Func, Info, Line, Lists, Role, Section, Shared, Span,
     Symbol, Tag, Var,
 };
-use crate::inputs::{Input, Parts, Taken};
-use crate::names::Name;
+use crate::inputs::{Input, Parts, Taken, keep};
+use crate::names::{Name, Names};
 use crate::plan::bare_references;
 
 impl Parts {
@@ -89,7 +89,7 @@ impl Parts {
         }
         self.add_tags(tags);
         if let Some(ext) = ext {
-            strings.clear();
+            strings.start();
             old.clear();
             gathered.ext(ext, |item| match item {
                 ExtItem::Section(name) => {
@@ -107,8 +107,7 @@ impl Parts {
                 ExtItem::Line(_) if passes_over_lines => {}
                 ExtItem::Line(record) => {
                     let Some(section) = old.section else { return };
-                    let mut name =
-                        |offset| strings.get(offset, || names.add(gathered.string(offset)));
+                    let mut name = |offset| strings.name(offset, &gathered, names);
                     let line = Line {
                         offset: record.insn_off,
                         file: name(record.file_off),
@@ -494,29 +493,49 @@ pub(crate) struct Scratch {
     ids: Ids,
 }
 
-/// The names of strings that were asked for, by their offset in the types: of those whose offsets end in the
-/// same bits, the last one.
+/// The names of strings that were asked for lately.
 #[derive(Debug)]
-struct Recent([(u32, Name); 64]);
+struct Recent {
+    /// By their offset in the types: of those whose offsets end in the same bits, the last one.
+    here: [(u32, Name); 64],
+    /// What came behind which name last, by the same token. Source lines come in one order in many objects.
+    next: [(Name, Name); 128],
+    last: Name,
+}
 
 impl Default for Recent {
     fn default() -> Self {
         // The string at 0 is the empty one.
-        Self([(0, Name::EMPTY); 64])
+        Self {
+            here: [(0, Name::EMPTY); 64],
+            next: [(Name::EMPTY, Name::EMPTY); 128],
+            last: Name::EMPTY,
+        }
     }
 }
 
 impl Recent {
-    fn clear(&mut self) {
-        *self = Self::default();
+    /// For the types of another object.
+    fn start(&mut self) {
+        *self = Self { next: self.next, ..Self::default() };
     }
 
-    fn get(&mut self, offset: u32, find: impl FnOnce() -> Name) -> Name {
-        let Some(slot) = self.0.get_mut(offset as usize % 64) else { return find() };
-        if slot.0 != offset {
-            *slot = (offset, find());
+    /// The name of the string at an offset.
+    fn name(&mut self, offset: u32, types: &Gathered<'_>, names: &mut Names) -> Name {
+        let here = self.here.get_mut(offset as usize % 64);
+        if let Some(&(_, name)) = here.as_deref().filter(|(at, _)| *at == offset) {
+            return name;
         }
-        slot.1
+        let next = self.next.get_mut(self.last.number() % 128);
+        let guess = next.as_deref().filter(|(last, _)| *last == self.last).map(|&(_, next)| next);
+        let name = match guess {
+            Some(guess) if types.is_string(offset, names.bytes(guess)) => guess,
+            _ => names.add(types.string(offset)),
+        };
+        next.into_iter().for_each(|next| *next = (self.last, name));
+        here.into_iter().for_each(|here| *here = (offset, name));
+        self.last = name;
+        name
     }
 }
 
@@ -546,15 +565,17 @@ struct Runs<T> {
     items: Vec<T>,
     /// Each section, and where its records begin.
     starts: Vec<(u32, usize)>,
+    /// Where the records of the object before went.
+    before: Span,
 }
 
 impl<T> Default for Runs<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), starts: Vec::new() }
+        Self { items: Vec::new(), starts: Vec::new(), before: Span::default() }
     }
 }
 
-impl<T: Copy> Runs<T> {
+impl<T: Copy + PartialEq> Runs<T> {
     fn add(&mut self, section: u32, item: T) {
         if self.starts.last().is_none_or(|&(last, _)| last != section) {
             self.starts.push((section, self.items.len()));
@@ -581,11 +602,9 @@ impl<T: Copy> Runs<T> {
             all.into_iter().for_each(|(section, item)| self.add(section, item));
             runs = self.runs();
         }
-        runs.iter_mut().for_each(|(_, span)| *span = span.behind(to.len()));
-        match to.is_empty() {
-            true => std::mem::swap(to, &mut self.items),
-            false => to.append(&mut self.items),
-        }
+        self.before = keep(to, &mut self.items, self.before);
+        let from = self.before.range().start;
+        runs.iter_mut().for_each(|(_, span)| *span = span.behind(from));
         self.starts.clear();
         runs
     }

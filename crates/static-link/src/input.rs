@@ -15,7 +15,7 @@ use crate::describe::Scratch;
 use crate::elf;
 use crate::error::LinkError;
 use crate::hash::HashMap;
-use crate::inputs::{Input, Taken};
+use crate::inputs::{Input, Taken, keep};
 use crate::known::Known;
 use crate::names::{Name, Names};
 
@@ -24,6 +24,8 @@ use crate::names::{Name, Names};
 pub(crate) struct Lists {
     pub(crate) data: Data,
     pub(crate) relocs: Vec<FileReloc>,
+    /// Of these, those of the object that came last.
+    pub(crate) last_relocs: Span,
     /// Offset in the section, index into [`crate::inputs::Parts::funcs`].
     pub(crate) func_infos: Vec<(u32, u32)>,
     pub(crate) lines: Vec<Line>,
@@ -31,12 +33,10 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
-    /// Moves an object's relocations behind those of others.
-    fn add_relocs(&mut self, relocs: &mut Vec<FileReloc>) {
-        match self.relocs.is_empty() {
-            true => std::mem::swap(&mut self.relocs, relocs),
-            false => self.relocs.append(relocs),
-        }
+    /// Moves an object's relocations behind those of others. Gives where they begin.
+    fn add_relocs(&mut self, relocs: &mut Vec<FileReloc>) -> usize {
+        self.last_relocs = keep(&mut self.relocs, relocs, self.last_relocs);
+        self.last_relocs.range().start
     }
 
     pub(crate) fn relocs_of(&self, section: &Section) -> &[FileReloc] {
@@ -66,25 +66,39 @@ impl Lists {
 
 /// Contents of sections: those of one shape, which come into one section of the output, in one list.
 #[derive(Debug, Default)]
-pub(crate) struct Data(Vec<Vec<u8>>);
+pub(crate) struct Data(Vec<Contents>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    bytes: Vec<u8>,
+    /// Of the section that came last.
+    last: Span,
+}
 
 impl Data {
     pub(crate) fn of(&self, section: &Section) -> &[u8] {
-        self.0.get(section.home as usize).map(|all| section.data.of(all)).unwrap_or_default()
+        let all = self.0.get(section.home as usize);
+        all.map(|all| section.data.of(&all.bytes)).unwrap_or_default()
     }
 
     fn put(&mut self, home: u32, bytes: &[u8]) -> Result<Span, LinkError> {
         let home = home as usize;
         if home >= self.0.len() {
-            self.0.resize(home + 1, Vec::new());
+            self.0.resize_with(home + 1, Contents::default);
         }
-        let Some(all) = self.0.get_mut(home) else { return Ok(Span::default()) };
+        let Some(Contents { bytes: all, last }) = self.0.get_mut(home) else {
+            return Ok(Span::default());
+        };
+        if last.of(all) == bytes {
+            return Ok(*last);
+        }
         let from = all.len();
         all.extend_from_slice(bytes);
-        match u32::try_from(all.len()) {
-            Ok(_) => Ok(Span::new(from, all.len())),
-            Err(_) => Err(LinkError::TooLarge("more than 4 GiB of sections".to_owned())),
+        if u32::try_from(all.len()).is_err() {
+            return Err(LinkError::TooLarge("more than 4 GiB of sections".to_owned()));
         }
+        *last = Span::new(from, all.len());
+        Ok(*last)
     }
 
     /// The list that a section is in is of no more use.
@@ -186,7 +200,7 @@ pub(crate) struct Shape {
     pub(crate) entry_size: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Section {
     shape: Arc<Shape>,
     /// The shape's number.
@@ -204,7 +218,7 @@ pub(crate) struct Section {
 }
 
 /// What `.BTF.ext` says about a section, each by rising offset.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Info {
     pub(crate) func_infos: Span,
     pub(crate) lines: Span,
@@ -225,7 +239,7 @@ impl Section {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Chunk {
     pub(crate) start: u64,
     pub(crate) end: u64,
@@ -237,7 +251,7 @@ pub(crate) struct Chunk {
     pub(crate) is_static: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Line {
     pub(crate) offset: u32,
     pub(crate) file: Name,
@@ -245,7 +259,7 @@ pub(crate) struct Line {
     pub(crate) line_col: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Core {
     pub(crate) offset: u32,
     /// In the link's builder.
@@ -337,7 +351,7 @@ pub(crate) enum Described {
     Var(u32),
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Func {
     pub(crate) name: Name,
     pub(crate) proto: TypeId,
@@ -349,7 +363,7 @@ pub(crate) struct Func {
     pub(crate) kernel: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Var {
     pub(crate) name: Name,
     pub(crate) type_id: TypeId,
@@ -362,14 +376,14 @@ pub(crate) struct Var {
 }
 
 /// A declaration tag on a FUNC or VAR.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tag {
     pub(crate) name: Name,
     pub(crate) component: Option<u32>,
     pub(crate) attribute: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Datasec {
     pub(crate) name: Name,
     /// In bytes.
@@ -378,7 +392,7 @@ pub(crate) struct Datasec {
     pub(crate) entries: Span,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) what: Described,
     pub(crate) offset: u32,
@@ -393,6 +407,8 @@ pub(crate) struct Shared {
     pub(crate) known: Known,
     /// With their numbers.
     shapes: HashMap<Shape, (Arc<Shape>, u32)>,
+    /// Those of the sections of an object, by their places in it; mostly that one's which came last.
+    last_shapes: Vec<(Arc<Shape>, u32)>,
     pub(crate) lists: Lists,
     pub(crate) scratch: Scratch,
     /// Source lines are looked at and not kept: nothing is made of what is read.
@@ -433,8 +449,7 @@ impl Taken {
         parts: &mut FileParts,
         shared: &mut Shared,
     ) -> Result<(), LinkError> {
-        let relocs_before = shared.lists.relocs.len();
-        shared.lists.add_relocs(&mut parts.relocs);
+        let relocs_before = shared.lists.add_relocs(&mut parts.relocs);
         let file = parts.of(bytes);
         let broken = |problem| {
             LinkError::Read(ReadError { object: label.to_owned(), problem: Box::new(problem) })
@@ -511,17 +526,7 @@ impl Taken {
             *home = u32::try_from(self.parts.sections.len()).unwrap_or(0);
             let relocs = Span::new(from.relocs.start, from.relocs.end).behind(relocs_before);
             let data = Span::new(from.start, from.start + from.data.len());
-            let old_name = shared.names.add(from.name);
-            let name = if role == Role::Text { shared.names.add(b".text") } else { old_name };
-            let (shape, number) = shared.shape(Shape {
-                name,
-                old_name,
-                role,
-                kind: from.kind,
-                flags: from.flags & !elf::SHF_GROUP,
-                align,
-                entry_size: from.entry_size,
-            });
+            let (shape, number) = shared.shape_of(self.parts.sections.len(), &from, role, align);
             self.parts.sections.push(Section {
                 shape,
                 home: number,
@@ -560,6 +565,32 @@ impl Taken {
 }
 
 impl Shared {
+    /// The shape of a section at this place of an object.
+    fn shape_of(
+        &mut self,
+        place: usize,
+        from: &FileSection<'_>,
+        role: Role,
+        align: u64,
+    ) -> (Arc<Shape>, u32) {
+        let (kind, flags, entry_size) = (from.kind, from.flags & !elf::SHF_GROUP, from.entry_size);
+        if let Some((shape, number)) = self.last_shapes.get(place)
+            && (shape.role, shape.kind, shape.flags) == (role, kind, flags)
+            && (shape.align, shape.entry_size) == (align, entry_size)
+            && self.names.bytes(shape.old_name) == from.name
+        {
+            return (shape.clone(), *number);
+        }
+        let old_name = self.names.add(from.name);
+        let name = if role == Role::Text { self.names.add(b".text") } else { old_name };
+        let found = self.shape(Shape { name, old_name, role, kind, flags, align, entry_size });
+        match self.last_shapes.get_mut(place) {
+            Some(last) => *last = found.clone(),
+            None => self.last_shapes.resize(place + 1, found.clone()),
+        }
+        found
+    }
+
     /// The one of these that is kept.
     fn shape(&mut self, shape: Shape) -> (Arc<Shape>, u32) {
         let number = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);

@@ -58,8 +58,8 @@ pub(crate) struct Inputs {
     parts: Parts,
 }
 
-/// Which parts are an object's own.
-#[derive(Debug, Clone, Copy)]
+/// Which parts are an object's own. Those that it has in common with the one before it are the same.
+#[derive(Debug, Clone, Copy, Default)]
 struct Own {
     label: Span,
     facts: Facts,
@@ -103,22 +103,24 @@ impl Inputs {
     /// Adds an object, whose parts are moved: it is empty then. Gives its number.
     pub(crate) fn add(&mut self, label: &str, taken: &mut Taken) -> u32 {
         let number = self.numbers().end;
+        let before = self.list.last().copied().unwrap_or_default();
         let from = self.labels.len();
         self.labels.push_str(label);
         let (to, parts) = (&mut self.parts, &mut taken.parts);
         self.list.push(Own {
             label: Span::new(from, self.labels.len()),
             facts: std::mem::take(&mut taken.facts),
-            sections: move_behind(&mut to.sections, &mut parts.sections),
+            sections: keep(&mut to.sections, &mut parts.sections, before.sections),
+            // These may be changed.
             symbols: move_behind(&mut to.symbols, &mut parts.symbols),
-            chunks: move_behind(&mut to.chunks, &mut parts.chunks),
-            starting: move_behind(&mut to.starting, &mut parts.starting),
-            infos: move_behind(&mut to.infos, &mut parts.infos),
-            funcs: move_behind(&mut to.funcs, &mut parts.funcs),
-            vars: move_behind(&mut to.vars, &mut parts.vars),
-            tags: move_behind(&mut to.tags, &mut parts.tags),
-            datasecs: move_behind(&mut to.datasecs, &mut parts.datasecs),
-            entries: move_behind(&mut to.entries, &mut parts.entries),
+            chunks: keep(&mut to.chunks, &mut parts.chunks, before.chunks),
+            starting: keep(&mut to.starting, &mut parts.starting, before.starting),
+            infos: keep(&mut to.infos, &mut parts.infos, before.infos),
+            funcs: keep(&mut to.funcs, &mut parts.funcs, before.funcs),
+            vars: keep(&mut to.vars, &mut parts.vars, before.vars),
+            tags: keep(&mut to.tags, &mut parts.tags, before.tags),
+            datasecs: keep(&mut to.datasecs, &mut parts.datasecs, before.datasecs),
+            entries: keep(&mut to.entries, &mut parts.entries, before.entries),
         });
         number
     }
@@ -284,9 +286,24 @@ impl<'a> Input<'a> {
     }
 }
 
+/// [`move_behind`], unless they are like those of the object before: of objects that are made alike, much but their
+/// names is.
+pub(crate) fn keep<T: PartialEq>(to: &mut Vec<T>, items: &mut Vec<T>, before: Span) -> Span {
+    match before.of(to) == items.as_slice() {
+        true => {
+            items.clear();
+            before
+        }
+        false => move_behind(to, items),
+    }
+}
+
 /// Moves items behind those of other objects. Gives the part that they are then.
 fn move_behind<T>(to: &mut Vec<T>, items: &mut Vec<T>) -> Span {
     let from = to.len();
-    to.append(items);
+    match to.is_empty() {
+        true => std::mem::swap(to, items),
+        false => to.append(items),
+    }
     Span::new(from, to.len())
 }
