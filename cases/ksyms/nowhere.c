@@ -53,4 +53,4 @@ LICENSE("GPL");
 //@ run: attach-target
 //@ command: check
 //@ entry: traces
-//@ error: E0306.*attaches to `surely_no_such_function`, but no BTF has `surely_no_such_function` \(searched vmlinux
+//@ error: E0306.*attaches to `surely_no_such_function`, but no BTF has `surely_no_such_function` \(searched vmlinux.*\); check the name

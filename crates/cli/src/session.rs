@@ -43,6 +43,7 @@ impl Session {
             Some(path) => Some(kernel_btf(path).map_err(|error| {
                 Failure::new(format!("cannot read the kernel's types: {error}"))
                     .code(crate::error::INPUT)
+                    .hint("--kernel-btf names BTF as in /sys/kernel/btf/vmlinux, or an ELF file that has it")
             })?),
             None => None,
         };

@@ -93,7 +93,8 @@ pub(crate) fn find<'r>(
     match found.map_err(|e| error(e.to_string()))? {
         Some(found) => Ok(Attach { btf_id: found.id.0, module: found.module, ..Attach::default() }),
         None => Err(error(format!(
-            "it attaches to `{to}`, but no BTF has `{name}` (searched {})",
+            "it attaches to `{to}`, but no BTF has `{name}` (searched {}); check the name, and load the \
+             module that has it",
             match module_of(to) {
                 Some(module) => format!("that of the module {module}"),
                 None => running.searched(sys, kernel_btf),
