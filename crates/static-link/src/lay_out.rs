@@ -95,6 +95,8 @@ pub(crate) struct Layout {
     pub(crate) sections: Vec<OutSection>,
     pub(crate) called: Vec<Called>,
     by_chunk: HashMap<ChunkAt, u32>,
+    /// Of sections, by their names.
+    by_name: HashMap<Name, usize>,
     /// By input and section: where the pieces that stay are.
     stays: Vec<Stays>,
     inputs: Bases,
@@ -152,6 +154,7 @@ impl Layout {
         }
         let text = context.names.add(b".text");
         layout.text = by_name.get(&text).copied();
+        layout.by_name = by_name;
         layout.add_called(context, plan, errors);
         layout
     }
@@ -211,6 +214,7 @@ impl Layout {
         let section = OutSection { name, role: Role::Text, ..new_section(like, first) };
         self.sections.push(section);
         self.text = Some(self.sections.len() - 1);
+        self.by_name.insert(name, self.sections.len() - 1);
         self.sections.len() - 1
     }
 
@@ -273,7 +277,7 @@ impl Layout {
 
     /// The section with this name.
     pub(crate) fn section_named(&self, name: Name) -> Option<&OutSection> {
-        self.sections.iter().find(|s| s.name == name)
+        self.sections.get(*self.by_name.get(&name)?)
     }
 
     /// `.text`, if there is one.

@@ -5,7 +5,8 @@ use bpfweld_object::{FileParts, ReadProblem};
 
 use crate::elf::{File, Section};
 use crate::error::LinkError;
-use crate::input::Shared;
+use crate::hash::HashMap;
+use crate::input::{Role, Shared};
 use crate::inputs::{Input, Taken};
 use crate::names::Names;
 
@@ -71,9 +72,11 @@ pub(crate) fn check(
 
 fn check_variables(input: &Input, shared: &Shared) -> Result<(), LinkError> {
     let broken = |what: String| Err(LinkError::Output(what));
+    // One section has a name in an output.
+    let sections = input.sections().iter().filter(|s| s.role != Role::Dropped);
+    let sections: HashMap<_, _> = sections.map(|s| (s.name, s)).collect();
     for datasec in input.datasecs() {
-        let section = input.section_named(datasec.name).and_then(|s| input.section(s));
-        let Some(section) = section else { continue };
+        let Some(section) = sections.get(&datasec.name) else { continue };
         let name = shared.names.text(datasec.name);
         let mut end = 0;
         for (entry, var) in input.defined_vars(datasec) {
