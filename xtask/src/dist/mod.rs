@@ -52,6 +52,10 @@ pub(crate) const COMMAND: Program =
 /// and not of hashes.
 const NAMES: &str = "-C symbol-mangling-version=v0";
 
+/// Flag of the linker: what is to be added to addresses when the program starts is listed in bits (`DT_RELR`), not 24 bytes
+/// each.
+const RELR: &str = "-z,pack-relative-relocs";
+
 /// Builds a program below `target`, and tells where it is.
 pub(crate) fn build(root: &Path, program: &Program, target: &Path) -> Result<PathBuf> {
     let script = order::file(root);
@@ -62,11 +66,11 @@ pub(crate) fn build(root: &Path, program: &Program, target: &Path) -> Result<Pat
     // Cargo does not know that the file is read: a name for each content has it link again.
     let copy = target.canonicalize()?.join(format!("order-{:016x}.ld", hash.finish()));
     fs::write(&copy, text)?;
-    cargo(root, program, target, Some(&copy))
+    cargo(root, program, target, &[format!("-T{}", copy.display())])
 }
 
-/// Builds a program, its functions placed by a script of the linker or where they happen to be.
-fn cargo(root: &Path, program: &Program, target: &Path, script: Option<&Path>) -> Result<PathBuf> {
+/// Builds a program, with arguments for the linker.
+fn cargo(root: &Path, program: &Program, target: &Path, linker: &[String]) -> Result<PathBuf> {
     let host = host()?;
     let mut command = toolchain::cargo();
     command
@@ -80,8 +84,9 @@ fn cargo(root: &Path, program: &Program, target: &Path, script: Option<&Path>) -
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", [NAMES, if program.shared { "" } else { STATIC }].join(" "))
         .env("CARGO_PROFILE_DIST_DEBUG", "0");
-    if let Some(script) = script {
-        command.args(["--", "-C"]).arg(format!("link-arg=-T{}", script.display()));
+    command.arg("--");
+    for argument in linker.iter().map(String::as_str).chain([RELR]) {
+        command.args(["-C", &format!("link-arg=-Wl,{argument}")]);
     }
     if !command.status().context("cargo cannot be run")?.success() {
         bail!(

@@ -1,9 +1,11 @@
-//! `crates/cli/order.ld`, a script for the linker: the functions that runs of the command need, those that most kinds of
-//! runs need before others, and behind the usual ones what only few runs need. Found by callgrind, of the command and of what
-//! `peer-bench` measures, whose code is built for size and so cut into other functions.
+//! `crates/cli/order.ld`, a script for the linker: the functions that runs of the command need, what each start and then
+//! what changing chains needs before the rest, and behind the usual ones what only few runs need. Found by callgrind, of the
+//! command and of what `peer-bench` measures, whose code is built for size and so cut into other functions. Of the C library,
+//! whole files of its archive are placed: it has no section for each function.
 //!
 //! A name that no longer exists does nothing, so the file need not be written anew with each change.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
@@ -23,12 +25,18 @@ const OBJECTS: usize = 48;
 const LENGTH: usize = 100;
 /// In so many runs of one kind a function is usual.
 const USUAL: usize = 2;
+/// How valgrind runs a program: with its tool that counts calls, what comes before `main` included.
+const CALLGRIND: [&str; 4] = ["--tool=callgrind", "-q", "--demangle=no", "--show-below-main=yes"];
 
-/// The kinds of runs.
+/// Files of the C library by which a program finds the kernel's own functions (vDSO) when it starts: valgrind hides these.
+const HIDDEN: [&str; 3] = ["libc.a(dl-object.o)", "libc.a(dl-lookup.o)", "libc.a(strcmp-sse2.o)"];
+
+/// The kinds of runs: what programs need to start, which libbpf's side of what is measured needs as well; changing chains,
+/// loading, linking.
 const KINDS: usize = 4;
 const START: usize = 0;
-const LOAD: usize = 1;
-const CHAIN: usize = 2;
+const CHAIN: usize = 1;
+const LOAD: usize = 2;
 const LINK: usize = 3;
 
 /// The file.
@@ -41,11 +49,15 @@ pub(super) fn write(root: &Path, dirs: &[PathBuf]) -> Result<()> {
     let objects = choose(dirs)?;
     let target = target_dir(root);
     // Without the file: what is measured is not to depend on how it was.
-    let command = cargo(root, &COMMAND, &target.join("dist"), None)?;
-    let measured = cargo(root, &MEASURED, &target.join("peer"), None)?;
     let temp = tempfile::tempdir()?;
+    let map = temp.path().join("map");
+    let command =
+        cargo(root, &COMMAND, &target.join("dist"), &[format!("-Map={}", map.display())])?;
+    let measured = cargo(root, &MEASURED, &target.join("peer"), &[])?;
+    let map = fs::read_to_string(&map).context("the linker wrote no map")?;
     let out = temp.path().join("linked.o");
-    let mut runs = Runs { at: temp.path().join("callgrind"), current: 0, found: BTreeMap::new() };
+    let at = temp.path().join("callgrind");
+    let mut runs = Runs { at, places: places(&map), current: 0, found: BTreeMap::new() };
     for object in &objects {
         runs.current += 1;
         let line = format!("{}\n", object.display());
@@ -56,10 +68,12 @@ pub(super) fn write(root: &Path, dirs: &[PathBuf]) -> Result<()> {
         runs.add(LINK, &command, link, "")?;
     }
     runs.add(START, &command, ["--version"], "")?;
-    runs.chain(&command, &root.join("cases/chain10"))?;
-    let names = runs.names();
-    fs::write(file(root), script(&names)).context("crates/cli/order.ld")?;
-    println!("crates/cli/order.ld: {} functions, from {} objects", names.len(), objects.len());
+    runs.chain(&command, &root.join("cases"))?;
+    let usual = std::array::from_fn(|_| vec![0; USUAL]);
+    runs.found.extend(HIDDEN.map(|file| (in_file(file), usual.clone())));
+    let found = runs.in_order();
+    fs::write(file(root), script(&found)).context("crates/cli/order.ld")?;
+    println!("crates/cli/order.ld: {} places, from {} objects", found.len(), objects.len());
     Ok(())
 }
 
@@ -83,9 +97,11 @@ fn choose(dirs: &[PathBuf]) -> Result<Vec<PathBuf>> {
 struct Runs {
     /// A file to use.
     at: PathBuf,
+    /// Where functions of C are.
+    places: BTreeMap<String, String>,
     /// The number of the object that is run with, or of the programs in a chain behind those.
     current: usize,
-    /// For each function, in which runs of each kind it was.
+    /// For each place of functions, as [`script`] wants it, in which runs of each kind it was.
     found: BTreeMap<String, [Vec<usize>; KINDS]>,
 }
 
@@ -99,7 +115,7 @@ impl Runs {
         input: &str,
     ) -> Result<()> {
         let mut child = Command::new("valgrind")
-            .args(["--tool=callgrind", "-q", "--demangle=no"])
+            .args(CALLGRIND)
             .arg(format!("--callgrind-out-file={}", self.at.display()))
             .arg(program)
             .args(arguments)
@@ -118,18 +134,21 @@ impl Runs {
         Ok(())
     }
 
-    /// Chains of ten programs, in a network namespace and with state of their own.
+    /// A chain that gets one program more with each run, in a network namespace and with state of its own.
     fn chain(&mut self, command: &Path, cases: &Path) -> Result<()> {
         let run = r#"
             mount -t bpf none /sys/fs/bpf && mount -t tmpfs none /run || exit
             ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up || exit
-            for n in 0 1 2 3 4 5 6 7 8 9; do
-                valgrind --tool=callgrind -q --demangle=no --callgrind-out-file="$1.$n" \
-                    "$2" xdp load v0 "$3/m$n.o" || exit
+            n=0
+            for program in chain10/m0 chain10/m1 chain10/m2 capture/filter capture/count chain10/m5 \
+                chain10/m6 capture/filter capture/count chain10/m9; do
+                valgrind $4 --callgrind-out-file="$1.$n" "$2" xdp load v0 "$3/$program.o" || exit
+                n=$((n + 1))
             done"#;
         let status = Command::new("unshare")
             .args(["--net", "--mount", "sh", "-c", run, "sh"])
             .args([&self.at, command, cases])
+            .arg(CALLGRIND.join(" "))
             .stdout(Stdio::null())
             .status()
             .context("unshare cannot be run")?;
@@ -147,36 +166,84 @@ impl Runs {
         let text = fs::read_to_string(at).context("callgrind wrote nothing")?;
         let lines =
             text.lines().filter_map(|l| l.strip_prefix('c').unwrap_or(l).strip_prefix("fn=("));
-        let names = lines.filter_map(|line| pattern(line.split_once(") ")?.1));
-        let names: BTreeSet<_> = names.collect();
-        for name in names {
-            self.found.entry(name).or_default()[kind].push(self.current);
+        let names = lines.filter_map(|line| Some(line.split_once(") ")?.1));
+        let found: BTreeSet<String> = names.filter_map(|name| self.place(name)).collect();
+        for place in found {
+            self.found.entry(place).or_default()[kind].push(self.current);
         }
         Ok(())
     }
 
-    /// Usual functions by the kinds of runs that need them, and of the same kinds by the number of runs. First what
-    /// programs need to start, which libbpf's side of what is measured needs as well. Others behind them, those of the
-    /// same runs side by side: kernel configuration takes unpacking, say, so who needs one needs both.
-    fn names(&self) -> Vec<&str> {
+    /// Where a function is.
+    fn place(&self, name: &str) -> Option<String> {
+        let rust = pattern(name).map(|pattern| in_sections(&pattern));
+        rust.or_else(|| self.places.get(plain(name)).cloned())
+    }
+
+    /// Usual places by the kinds of runs that need them: what the first kind needs, then what the second needs besides; so
+    /// what the first kinds need is in few pieces. Of the same kinds by the number of runs. Others behind them, those of
+    /// the same runs side by side: kernel configuration takes unpacking, say, so who needs one needs both.
+    fn in_order(&self) -> Vec<&str> {
         let mut all: Vec<_> = self.found.iter().collect();
         all.sort_by_cached_key(|(_, runs)| {
-            let kinds = runs.each_ref().map(|runs| runs.len() < USUAL);
-            let without = kinds.iter().filter(|without| **without).count();
+            let without = runs.each_ref().map(|runs| runs.len() < USUAL);
+            let of_whom = (without == [true; KINDS]).then_some(*runs);
             let total: usize = runs.iter().map(Vec::len).sum();
-            let of_whom = (without == KINDS).then_some(*runs);
-            (kinds[START], without, kinds, of_whom, std::cmp::Reverse(total))
+            (without, of_whom, Reverse(total))
         });
-        all.into_iter().map(|(name, _)| name.as_str()).collect()
+        all.into_iter().map(|(place, _)| place.as_str()).collect()
     }
 }
 
-/// A function's name wherever it is built, as far as [`LENGTH`] goes: without the numbers of crates (`Cs`, the number,
-/// `_`), and what is behind it for a copy (`.llvm.123`, `.12`) or a call (`'2`, by callgrind). None: C, whose functions are
-/// of libraries that are placed as they come.
+/// Where the functions of C are, by what the linker said (its option `-Map`): a file of a library, else a section of their
+/// own. What several files call alike (`free_mem`) is nowhere.
+fn places(map: &str) -> BTreeMap<String, String> {
+    let mut places: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut place = None;
+    // Two addresses, size, alignment; behind them `FILE:(SECTION)`, or a name of what is in it.
+    for line in map.lines() {
+        let rest = line.split_whitespace().skip(4).collect::<Vec<_>>().join(" ");
+        if let Some((file, section)) = rest.split_once(":(") {
+            place = section.strip_prefix(".text").map(|section| {
+                let library = file.rsplit('/').next().filter(|name| name.ends_with(".o)"));
+                match (library, section.trim_end_matches(')').strip_prefix('.')) {
+                    (None, Some(name)) => in_sections(name),
+                    _ => in_file(file),
+                }
+            });
+        } else if let (Some(place), false) = (&place, rest.starts_with('.')) {
+            let known = places.entry(plain(&rest).to_owned()).or_insert(Some(place.clone()));
+            if known.as_ref() != Some(place) {
+                *known = None;
+            }
+        }
+    }
+    places.into_iter().filter_map(|(name, place)| Some((name, place?))).collect()
+}
+
+/// The functions of a file, `crt1.o` or `libc.a(malloc.o)`. Where the machine chooses among several by the instructions that
+/// it has (`memmove-sse2-….o`), with all of them: so each machine has its own.
+fn in_file(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = name.trim_end_matches(')').replace('(', ":");
+    let version =
+        |v: &str| ["avx", "evex", "sse", "erms", "fma"].iter().any(|of| v.starts_with(of));
+    match name.split_once('-') {
+        Some((family, rest)) if version(rest) => format!("*{family}-*.o(.text*)"),
+        _ => format!("*{name}(.text*)"),
+    }
+}
+
+/// A name without what is behind it for a copy (`.llvm.123`, `.12`, `.part.0`) or a call (`'2`, by callgrind).
+fn plain(name: &str) -> &str {
+    name.split(['.', '\'']).next().unwrap_or(name)
+}
+
+/// A function's name wherever it is built, as far as [`LENGTH`] goes: [`plain`] and without the numbers of crates (`Cs`, the
+/// number, `_`). None: C.
 fn pattern(name: &str) -> Option<String> {
     let name = name.strip_prefix("_R").filter(|name| name.is_ascii())?;
-    let mut pieces = name.split(['.', '\'']).next().unwrap_or(name).split("Cs");
+    let mut pieces = plain(name).split("Cs");
     let mut all = format!("_R{}", pieces.next().unwrap_or_default());
     for piece in pieces {
         match piece.split_once('_') {
@@ -192,22 +259,27 @@ fn pattern(name: &str) -> Option<String> {
     Some(all + "*")
 }
 
-/// The linker's script: into the section where all functions go, these first, from `.text.NAME` and, for what compilers take
-/// to be called rarely, `.text.unlikely.NAME`.
-fn script(names: &[&str]) -> String {
+/// A function by its name's pattern: of `.text.NAME` and, for what compilers take to be called rarely,
+/// `.text.unlikely.NAME`.
+fn in_sections(pattern: &str) -> String {
+    format!("*(.text*.{pattern})")
+}
+
+/// The linker's script: into the section where all functions go, these first.
+fn script(places: &[&str]) -> String {
     let mut text = String::from(
         "/* Written by `cargo xtask dist --order`: functions in the order in which they are placed. */\n\
-         SECTIONS { .text : {\n",
+         SECTIONS { .text : {\n*(.iplt)\n",
     );
-    for name in names {
-        let _ = writeln!(text, "*(.text*.{name})");
+    for place in places {
+        let _ = writeln!(text, "{place}");
     }
     text + "} } INSERT AFTER .eh_frame;\n"
 }
 
 #[cfg(test)]
 mod tests {
-    use super::pattern;
+    use super::{pattern, places};
 
     #[test]
     fn names_lose_what_a_build_adds() {
@@ -216,5 +288,32 @@ mod tests {
         let wanted = "_RNvXsZ_NtCs*_5alloc6stringNtB5_6StringNtNtCs*_4core3fmt*";
         assert_eq!(pattern(name).as_deref(), Some(wanted));
         assert_eq!(pattern("malloc"), None);
+    }
+
+    #[test]
+    fn functions_of_c_are_in_files_and_sections() {
+        let map = "  VMA  LMA  Size  Align Out  In  Symbol
+            10 10 20 16 .text
+            10 10  8  1     /lib/libc.a(malloc.o):(.text)
+            10 10  8  1         _int_malloc
+            18 18  4  1         free_mem
+            20 20  8  1     /lib/libc.a(fclose.o):(.text)
+            20 20  4  1         free_mem
+            28 28  8  1     /lib/libc.a(memset-sse2-erms.o):(.text.sse2)
+            28 28  8  1         __memset_sse2
+            30 30  8  1     /target/a.o:(.text.main)
+            30 30  8  1         main.llvm.12
+            40 40 10 16 .data
+            40 40  8  1     /lib/libc.a(malloc.o):(.data)
+            40 40  8  1         main_arena
+";
+        let wanted = [
+            ("__memset_sse2", "*libc.a:memset-*.o(.text*)"),
+            ("_int_malloc", "*libc.a:malloc.o(.text*)"),
+            ("main", "*(.text*.main)"),
+        ];
+        let found = places(map);
+        let found: Vec<_> = found.iter().map(|(name, place)| (&**name, &**place)).collect();
+        assert_eq!(found, wanted);
     }
 }
