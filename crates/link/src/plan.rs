@@ -201,7 +201,10 @@ fn collect(linked: &Linked, entry: Entry, warnings: &mut Vec<String>) -> Result<
                     match resolutions.get(id.index()).ok_or_else(broken)? {
                         Resolution::Function(to, f) => {
                             let target = &linked.instances[to.index()];
-                            check_types(instance, id, ext, target, *f, warnings)?;
+                            // A binding's agree already.
+                            if !linked.bindings.contains_key(&(instance_id, id)) {
+                                check_types(instance, id, ext, target, *f, warnings)?;
+                            }
                             let via = Some((instance_id, id));
                             if is_call {
                                 EdgeKind::Call(add(&mut plan, *to, *f, via))

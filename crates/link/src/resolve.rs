@@ -90,13 +90,16 @@ fn visible(f: &Function) -> bool {
     matches!(f.linkage, Linkage::Global | Linkage::Weak) || f.program.is_some()
 }
 
+/// What was bound explicitly to which function.
+pub(crate) type Bindings = BTreeMap<(InstanceId, ExternId), (InstanceId, FuncId)>;
+
 /// A link that is being put together: instances and bindings.
 ///
 /// Next phase: [`Link::link`].
 #[derive(Debug, Clone, Default)]
 pub struct Link {
     instances: Vec<Instance>,
-    bindings: BTreeMap<(InstanceId, ExternId), (InstanceId, FuncId)>,
+    bindings: Bindings,
     wishes: Wishes,
 }
 
@@ -284,7 +287,8 @@ impl Link {
         }
         let options = options.clone();
         let wishes = self.wishes;
-        Ok(Linked { instances: self.instances, resolutions, warnings, options, wishes })
+        let (instances, bindings) = (self.instances, self.bindings);
+        Ok(Linked { instances, bindings, resolutions, warnings, options, wishes })
     }
 }
 
@@ -323,6 +327,7 @@ pub(crate) enum Resolution {
 #[derive(Debug, Clone)]
 pub struct Linked {
     pub(crate) instances: Vec<Instance>,
+    pub(crate) bindings: Bindings,
     pub(crate) resolutions: Vec<Vec<Resolution>>,
     pub(crate) warnings: Vec<String>,
     pub(crate) options: LinkOptions,
