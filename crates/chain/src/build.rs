@@ -3,10 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bpfweld::kernel::sys::ObjectKind;
 use bpfweld::kernel::{Map, Sys};
 use bpfweld::link::chain_root::{self, COUNTERS_MAP, Member, ROOT_NAME, Root};
 use bpfweld::link::fuse::Policy;
@@ -16,7 +17,7 @@ use bpfweld::{Link, LinkOptions, LoadOptions, Loaded};
 use crate::error::ChainError;
 use crate::host::Chains;
 use crate::member::Opened;
-use crate::state::{Files, State};
+use crate::state::{Files, State, file};
 
 /// A chain that the verifier has taken.
 pub(crate) struct Built {
@@ -227,15 +228,23 @@ fn add_root(
     Ok(link.add_existing(&label, Arc::new(object), maps)?)
 }
 
-/// The maps that a member has already.
+/// The maps that a member has already: by their ids, of which the kernel gives each once in 2^31 maps; without an id, or
+/// the privilege to use it, by their pins.
 fn pinned(host: &Chains<'_>, files: &Files, member: &Opened) -> Result<ExistingMaps, ChainError> {
-    let dir = files.maps_of(member.entry.id);
-    let open = |(name, pin): (&String, &String)| -> Result<(String, Arc<OwnedFd>), ChainError> {
-        let path = dir.join(pin);
-        let fd = host.sys().pinned(&path).map_err(crate::state::file("open the map", &path))?;
+    let sys = host.sys();
+    let ids = member.entry.map_ids.iter().copied().map(Some).chain(std::iter::repeat(None));
+    let open = |((name, pin), id): ((&String, &String), Option<u32>)| {
+        let by_id = id.and_then(|id| sys.fd_by_id(ObjectKind::Map, id).ok());
+        let fd = by_id.map_or_else(
+            || {
+                let path = files.maps_of(member.entry.id).join(pin);
+                sys.pinned(&path).map_err(file("open the map", &path))
+            },
+            Ok,
+        )?;
         Ok((name.clone(), Arc::new(fd)))
     };
-    member.entry.maps.iter().map(open).collect()
+    member.entry.maps.iter().zip(ids).map(open).collect()
 }
 
 fn lost<'a>(step: &'static str, files: &'a Files) -> impl Fn(std::io::Error) -> ChainError + 'a {
@@ -281,12 +290,12 @@ impl Built {
     ) -> Result<(), ChainError> {
         let (sys, dir) = (host.sys(), files.maps_of(id));
         if pins.len() > there.len() {
-            sys.make_dir(&dir).map_err(crate::state::file("make directory", &dir))?;
+            sys.make_dir(&dir).map_err(file("make directory", &dir))?;
         }
         for (name, map) in self.maps_of(instance).filter(|(name, _)| !there.contains_key(*name)) {
             let Some(pin) = pins.get(name) else { continue };
             let path = dir.join(pin);
-            sys.pin(map.fd().as_fd(), &path).map_err(crate::state::file("pin", &path))?;
+            sys.pin(map.fd().as_fd(), &path).map_err(file("pin", &path))?;
         }
         Ok(())
     }

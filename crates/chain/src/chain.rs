@@ -1,6 +1,6 @@
 //! [`Chain`]: the XDP programs on one interface, and how they are changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -128,6 +128,9 @@ impl<'h> Chain<'h> {
         let files = host.files_of(interface.index);
         let (found, notices) = recover(host, &files, &interface)?;
         let state = current(host, &interface, &found);
+        if state.usual {
+            host.kernel.features().take_for_usual();
+        }
         // Where something was put straight, it may run another program by now.
         let fresh = notices.is_empty();
         Ok(Self { host, interface, files, found, state, notices, lock, fresh })
@@ -484,14 +487,18 @@ impl<'h> Chain<'h> {
         state.program = built.program(&self.interface.name)?.1;
         for (entry, instance) in state.members.iter_mut().zip(&built.instances) {
             if entry.maps.is_empty() {
-                Arc::make_mut(entry).maps =
-                    pin_names(built.maps_of(*instance).map(|(name, _)| name));
+                let maps: BTreeMap<&str, u32> =
+                    built.maps_of(*instance).map(|(name, map)| (name, map.info().id)).collect();
+                let entry = Arc::make_mut(entry);
+                entry.maps = pin_names(maps.keys().copied());
+                entry.map_ids = maps.into_values().collect();
             }
         }
         if state.counters {
             state.counters_pin = Some(COUNTERS_MAP.to_owned());
         }
         state.grows = state.needs_all_of(&self.state);
+        state.usual = self.host.kernel.features().usual();
         let replacements = self.replace_functions(&built, &state)?;
         let built = Some(built);
         Ok(Prepared { state, built, members, replacements, mode, takes_over: None, warnings })

@@ -64,6 +64,11 @@ pub(crate) struct State {
     /// Does it need all that the generation before needed? Then that one need not be read to know.
     #[serde(default)]
     pub(crate) grows: bool,
+    /// Has a probe shown that this kernel, since it was started, has [`Features::usual`]?
+    ///
+    /// [`Features::usual`]: bpfweld::kernel::Features::usual
+    #[serde(default)]
+    pub(crate) usual: bool,
     /// In the order in which they run.
     pub(crate) members: Vec<Arc<Entry>>,
 }
@@ -97,6 +102,9 @@ pub(crate) struct Entry {
     pub(crate) shared: Vec<(String, String)>,
     /// Its maps: name, and name of the pin below `maps/ID`.
     pub(crate) maps: BTreeMap<String, String>,
+    /// The kernel's ids of these, in their order: it finds a map by its id in a fraction of the time that a path takes.
+    #[serde(default)]
+    pub(crate) map_ids: Vec<u32>,
     /// Is it bound to the interface?
     #[serde(default)]
     pub(crate) dev_bound: bool,
@@ -185,6 +193,7 @@ impl State {
             next_id: 1,
             counters_pin: None,
             grows: false,
+            usual: false,
             members: Vec::new(),
         }
     }
@@ -222,6 +231,9 @@ impl State {
             }
             if m.slot >= COUNTER_SLOTS || Verdicts::from_bits(m.goes_on).is_none() {
                 return bad("a number is out of range");
+            }
+            if m.map_ids.len() > m.maps.len() {
+                return bad("it has more ids of maps than maps");
             }
             if m.maps.len() > MAX_MAPS || !m.maps.values().all(|pin| is_plain(pin)) {
                 return bad("a map's pin has no plain name");
@@ -591,6 +603,7 @@ mod tests {
             sets: vec![("port".into(), "80".into())],
             shared: Vec::new(),
             maps: pin_names([".bss", "_bss", "seen"].into_iter()),
+            map_ids: vec![7, 9, 8],
             dev_bound: false,
             adopted: None,
         };

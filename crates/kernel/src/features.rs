@@ -243,6 +243,20 @@ impl Features {
         found
     }
 
+    /// Has a probe shown all of what every kernel since 5.11 has and most loads want to know of? It tells whoever asks
+    /// this kernel next, with [`take_for_usual`](Self::take_for_usual).
+    pub fn usual(&self) -> bool {
+        TOGETHER.iter().all(|feature| self.known(*feature) == Some(Support::Present))
+    }
+
+    /// Takes it that this kernel has all of what [`usual`](Self::usual) asks about, as a probe has shown before,
+    /// but for what is known already. Where this process lacks a privilege, what it asks for is refused.
+    pub fn take_for_usual(&self) {
+        for feature in TOGETHER.into_iter().filter(|feature| self.known(*feature).is_none()) {
+            self.set(feature, Support::Present);
+        }
+    }
+
     fn known(&self, feature: Feature) -> Option<Support> {
         self.lock().get(feature.index()).copied().flatten()
     }
@@ -255,9 +269,7 @@ impl Features {
         if missing || probes::together(&*self.sys).is_err() {
             return;
         }
-        for (feature, _) in TOGETHER.into_iter().zip(known).filter(|(_, known)| known.is_none()) {
-            self.set(feature, Support::Present);
-        }
+        self.take_for_usual();
     }
 
     /// Probes everything that is not known yet and returns all, in the order of [`Feature::ALL`].

@@ -112,6 +112,7 @@ impl Chain<'_> {
             sets: Vec::new(),
             shared: Vec::new(),
             maps: Default::default(),
+            map_ids: Vec::new(),
             dev_bound: false,
             adopted: Some(adopted),
         };

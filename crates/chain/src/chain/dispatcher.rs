@@ -153,6 +153,7 @@ impl Chain<'_> {
                 sets: Vec::new(),
                 shared: Vec::new(),
                 maps: Default::default(),
+                map_ids: Vec::new(),
                 dev_bound: false,
                 adopted: Some(Adopted {
                     program: *id,

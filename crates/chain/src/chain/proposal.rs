@@ -129,6 +129,7 @@ impl Chain<'_> {
             slot,
             sets: new.sets.clone(),
             maps: Default::default(),
+            map_ids: Vec::new(),
             shared: new.maps.iter().map(|(m, w)| (m.clone(), w.to_string())).collect(),
             dev_bound: new.dev_bound,
             adopted: None,
