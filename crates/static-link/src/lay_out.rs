@@ -110,6 +110,7 @@ impl Layout {
         let stays = vec![Stays::default(); bases.total()];
         let mut layout = Self { stays, inputs: bases, ..Self::default() };
         let mut by_name = HashMap::default();
+        let mut pieces = Vec::new();
         for (number, input) in inputs.numbered() {
             for (index, section) in (0u32..).zip(input.sections()) {
                 let single = section.role == Role::Single;
@@ -120,8 +121,9 @@ impl Layout {
                 if section.chunks.is_empty() && !plan.has_section(number, index) {
                     continue;
                 }
-                let pieces =
-                    stretches(&input, section, |chunk| plan.fate((number, index, chunk)).stays);
+                stretches(&input, section, &mut pieces, |chunk| {
+                    plan.fate((number, index, chunk)).stays
+                });
                 if pieces.is_empty() || section.size == 0 {
                     continue;
                 }
@@ -140,7 +142,7 @@ impl Layout {
                     continue;
                 }
                 let first = out.pieces.len();
-                for (start, end) in pieces {
+                for &(start, end) in &pieces {
                     if out.push((number, index), (start, end), STAYS, section.align).is_none() {
                         errors.push(too_large(out, &context.names));
                     }
@@ -287,11 +289,16 @@ impl Layout {
 }
 
 /// Stretches of a section that stay: neighbours that both stay are one.
-fn stretches(input: &Input, section: &Section, stays: impl Fn(u32) -> bool) -> Vec<(u64, u64)> {
+fn stretches(
+    input: &Input,
+    section: &Section,
+    found: &mut Vec<(u64, u64)>,
+    stays: impl Fn(u32) -> bool,
+) {
+    found.clear();
     if section.chunks.is_empty() {
-        return vec![(0, section.size)];
+        found.push((0, section.size));
     }
-    let mut found: Vec<(u64, u64)> = Vec::new();
     for (at, &Chunk { start, end, .. }) in (0u32..).zip(input.chunks_of(section)) {
         match found.last_mut() {
             _ if !stays(at) => {}
@@ -299,7 +306,6 @@ fn stretches(input: &Input, section: &Section, stays: impl Fn(u32) -> bool) -> V
             _ => found.push((start, end)),
         }
     }
-    found
 }
 
 fn new_section(like: &Section, first: u32) -> OutSection {

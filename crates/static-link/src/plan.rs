@@ -4,7 +4,7 @@
 
 use bpfweld_btf::Endian;
 use bpfweld_insn::{CALL, INSN_SIZE, Insn, pseudo};
-use bpfweld_object::RelocKind;
+use bpfweld_object::{FileReloc, RelocKind};
 
 use crate::Context;
 use crate::hash::HashSet;
@@ -217,9 +217,14 @@ impl Walk<'_> {
     }
 
     fn run(&mut self) {
+        // Where all goes in anyway, it is still to be found out which entry programs are called.
+        let all = self.plan.gone.is_empty() && self.plan.fates.iter().all(|fate| fate.stays);
+        let which = if all { Which::OfEntries } else { Which::All };
         while let Some(at) = self.todo.pop() {
             // What data refers to stays where it is: slots of maps name entry programs.
-            references(self.context, self.table, at, |to, from_code| self.want(to, from_code));
+            references(self.context, self.table, at, which, |to, from_code| {
+                self.want(to, from_code);
+            });
         }
     }
 
@@ -263,11 +268,26 @@ fn is_or_begins(name: &[u8], base: &str) -> bool {
     name.strip_prefix(base.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|&c| c == b'.'))
 }
 
+/// Which references are of interest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    All,
+    /// Of code, to sections with entry programs.
+    OfEntries,
+}
+
+impl Which {
+    fn are_to(self, section: &Section) -> bool {
+        self == Self::All || section.role == Role::Entries
+    }
+}
+
 /// What a chunk, or a section in one piece, refers to: the place, and whether code does.
 pub(crate) fn references(
     context: &Context,
     table: &Table,
     (number, index, at): ChunkAt,
+    which: Which,
     mut found: impl FnMut(ChunkAt, bool),
 ) {
     let Some(input) = context.inputs.get(number) else { return };
@@ -280,11 +300,14 @@ pub(crate) fn references(
     let is_code = section.is_code();
     for reloc in context.lists.relocs_in(section, start, end) {
         let from_code = is_code && matches!(reloc.kind, RelocKind::Call | RelocKind::LoadImm64);
-        if let Some(to) = target(context, table, number, reloc.symbol, reloc.addend) {
+        if !from_code && which == Which::OfEntries {
+            continue;
+        }
+        if let Some(to) = target(context, table, number, reloc, which) {
             found(to, from_code);
         }
     }
-    if !is_code || at == WHOLE || !input.has_bare {
+    if !is_code || at == WHOLE || !input.has_bare || !which.are_to(section) {
         return;
     }
     for bare in bare_references(
@@ -303,22 +326,22 @@ pub(crate) fn references(
     }
 }
 
-/// What stands behind a symbol.
+/// What stands behind a relocation's symbol.
 fn target(
     context: &Context,
     table: &Table,
     number: u32,
-    symbol: u32,
-    addend: i64,
+    reloc: &FileReloc,
+    which: Which,
 ) -> Option<ChunkAt> {
-    let (input, at) = table.definition((number, symbol))?;
+    let (input, at) = table.definition((number, reloc.symbol))?;
     let found = context.inputs.get(input)?;
     let symbol = found.symbol(at)?;
     let index = symbol.section()?;
-    let section = found.section(index)?;
+    let section = found.section(index).filter(|section| which.are_to(section))?;
     if section.chunks.is_empty() {
         return Some((input, index, WHOLE));
     }
-    let offset = symbol.value.checked_add_signed(addend).unwrap_or(symbol.value);
+    let offset = symbol.value.checked_add_signed(reloc.addend).unwrap_or(symbol.value);
     Some((input, index, found.chunk_at(section, offset)?))
 }

@@ -6,7 +6,7 @@ use bpfweld_object::sections::classify;
 use crate::Context;
 use crate::error::{LinkError, ProgramMismatch};
 use crate::hash::HashSet;
-use crate::plan::{ChunkAt, Plan, references};
+use crate::plan::{ChunkAt, Plan, Which, references};
 use crate::report::declaration;
 use crate::symbols::Table;
 
@@ -28,7 +28,7 @@ pub(crate) fn check(
         let mut seen: HashSet<ChunkAt> = HashSet::default();
         let mut todo = vec![entry];
         while let Some(at) = todo.pop() {
-            references(context, table, at, |to, from_code| {
+            references(context, table, at, Which::All, |to, from_code| {
                 if from_code && to != entry && seen.insert(to) {
                     todo.push(to);
                 }
