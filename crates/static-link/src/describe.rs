@@ -198,8 +198,10 @@ impl Parts {
             } else if func.symbol.is_none() {
                 let is_static = func.linkage == Linkage::Static;
                 let with = |local| {
-                    let code = (0u32..).zip(&self.sections).filter(|(_, s)| s.is_code());
-                    let all = code.flat_map(|(index, _)| places.all(index, func.name));
+                    let all = places.by_section(func.name).flatten();
+                    let all = all.filter(|&&(_, home, _)| {
+                        self.sections.get(home as usize).is_some_and(Section::is_code)
+                    });
                     let is = |&&(_, _, s): &&_| {
                         self.symbols.get(s as usize).is_some_and(|s: &Symbol| s.is_local() == local)
                     };
@@ -212,9 +214,10 @@ impl Parts {
         for var in &mut self.vars {
             let of_section = |name: Name| {
                 let is = |s: &Section| s.role != Role::Dropped && s.name == name;
-                let mut sections = (0u32..).zip(&self.sections).filter(|(_, s)| is(s));
-                sections.find_map(|(index, _)| match places.all(index, var.name) {
-                    [(_, _, one)] => Some(*one),
+                places.by_section(var.name).find_map(|all| match *all {
+                    [(_, home, one)] => {
+                        self.sections.get(home as usize).is_some_and(is).then_some(one)
+                    }
                     _ => None,
                 })
             };
@@ -442,6 +445,17 @@ impl Places {
             false => usize::from(rest.first().is_some_and(is)),
         };
         rest.get(..len).unwrap_or_default()
+    }
+
+    /// What has a name, in one section after the other.
+    fn by_section(&self, name: Name) -> impl Iterator<Item = &[(Name, u32, u32)]> {
+        let mut next = self.named.partition_point(|&(n, ..)| n < name);
+        std::iter::from_fn(move || {
+            let &(_, section, _) = self.named.get(next).filter(|&&(n, ..)| n == name)?;
+            let all = self.all(section, name);
+            next += all.len();
+            Some(all)
+        })
     }
 
     fn first(&self, section: u32, name: Name) -> Option<u32> {
