@@ -1,8 +1,10 @@
 //! What happened between two commands is recognised and told; pins of maps by name come and go as they
 //! should.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use serde_json::{Value, json};
 
 use crate::world::{HERE, World, tool};
 
@@ -101,12 +103,41 @@ fn somebody_elses_program_in_its_place() {
     world.nothing_is_left();
 }
 
+/// The state of the only chain.
+fn current(world: &World) -> PathBuf {
+    let chain = names_in(&world.state()).into_iter().find(|n| n != "lock").unwrap();
+    world.state().join(chain).join("current")
+}
+
+/// A state that says less, or of a map what is no longer so: maps are found by their pins.
+#[test]
+fn maps_without_their_ids() {
+    let Some(world) = World::new() else { return };
+    let _echo = world.echo();
+    for ids in [None, Some(json!([u32::MAX, u32::MAX]))] {
+        world.does(&format!("load {HERE} chain/step.o --name s1"));
+        assert_eq!(world.send(3), 3);
+        let path = current(&world);
+        let mut state: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        state.as_object_mut().unwrap().remove("usual").unwrap();
+        let member = state["members"][0].as_object_mut().unwrap();
+        let known = member.remove("map_ids").unwrap();
+        assert_eq!(known.as_array().unwrap().len(), member["maps"].as_object().unwrap().len());
+        member.extend(ids.map(|ids| ("map_ids".into(), ids)));
+        std::fs::write(&path, state.to_string()).unwrap();
+        world.does(&format!("load {HERE} chain/step.o --name s2"));
+        assert_eq!(world.send(2), 2);
+        assert_eq!((world.value("s1", "seen", 0), world.value("s2", "seen", 0)), (5, 2));
+        world.does(&format!("unload {HERE} -a"));
+    }
+    world.nothing_is_left();
+}
+
 #[test]
 fn what_cannot_be_read() {
     let Some(world) = World::new() else { return };
     world.does(&format!("load {HERE} chain/step.o"));
-    let chain = names_in(&world.state()).into_iter().find(|n| n != "lock").unwrap();
-    let path = world.state().join(chain).join("current");
+    let path = current(&world);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, &text[..text.len() / 2]).unwrap();
     world.fails(&format!("load {HERE} chain/step.o"), 1, "E0708");
