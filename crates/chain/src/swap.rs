@@ -112,7 +112,17 @@ impl Attachment<'_> {
         mode: XdpMode,
     ) -> Result<Swapped, ChainError> {
         let sys = self.sys();
-        let Ok(old_fd) = sys.fd_by_id(ObjectKind::Prog, old) else { return Ok(Swapped::Lost) };
+        let old_fd = match sys.fd_by_id(ObjectKind::Prog, old) {
+            Ok(fd) => fd,
+            Err(e) => {
+                let hint = match e.kind() {
+                    io::ErrorKind::PermissionDenied => "; it takes CAP_SYS_ADMIN",
+                    _ => "",
+                };
+                let problem = format!("cannot open program {old}, which runs there: {e}{hint}");
+                return self.refused(mode, old, e.raw_os_error(), problem);
+            }
+        };
         let (index, expected) = (self.interface.index, Expected::Program(old_fd.as_fd()));
         let link = match self.pinned(old) {
             Some(link) => link,

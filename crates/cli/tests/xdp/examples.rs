@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_yaml_ng::Value;
 
-use crate::world::{World, bpfweld, skip, tool};
+use crate::world::{HERE, World, bpfweld, skip, tool};
 
 /// Where the examples expect the command and the plan.
 const COMMAND: &str = "/usr/bin/bpfweld";
@@ -90,6 +90,25 @@ fn systemd_unit() {
     assert_eq!(world.status_of("eth0")["generation"], 1);
     assert_eq!(world.status_of("eth1")["mode"], "skb");
     unload_all(&world);
+}
+
+/// Who may load programs may put the first one on an interface, and no second: that one comes in the place of another,
+/// which is opened by its id.
+#[test]
+fn without_the_capability_to_open_what_runs() {
+    let Some(world) = World::new() else { return };
+    let object = World::object("chain/step.o");
+    world.does(&format!("load {HERE} chain/step.o"));
+    let bpfweld = bpfweld();
+    let line = [bpfweld.to_str().unwrap(), "xdp", "load", HERE, &object, "--name", "second"];
+    let capabilities = ["BPF", "NET_ADMIN", "PERFMON", "DAC_OVERRIDE"];
+    let output = restricted(&world, &capabilities, &line).output().unwrap();
+    let says = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{says}");
+    assert!(says.contains("E0706") && says.contains("it takes CAP_SYS_ADMIN"), "{says}");
+    assert_eq!(world.names(), ["step"]);
+    world.does(&format!("unload {HERE} -a"));
+    world.nothing_is_left();
 }
 
 /// What systemd itself thinks of it, with paths that are there.
