@@ -19,7 +19,7 @@ use libbpf_sys as sys;
 use crate::link_ours;
 
 /// Rounds of each size, in turn; the median counts.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 /// What a linker may take for one link. Whoever takes longer is not run on more objects.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -95,7 +95,10 @@ fn measure(sizes: &[usize], vmlinux: Option<&Path>, dir: &Path) -> Result<()> {
             LINKERS.iter().filter(|l| !tired.contains(l)).map(|l| (*l, Vec::new())).collect();
         for _ in 0..ROUNDS {
             for (linker, runs) in &mut taken {
-                runs.push(one(linker, &dir.join("out.o"), &objects[..size])?);
+                let out = dir.join("out.o");
+                runs.push(one(linker, &out, &objects[..size])?);
+                // To remove what another one wrote is none's work.
+                fs::remove_file(out)?;
             }
         }
         let mut ours = None;
