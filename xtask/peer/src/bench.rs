@@ -19,6 +19,8 @@ const OPEN_LIMIT: f64 = 1.0 / 3.0;
 const PREPARE_LIMIT: f64 = 1.0 / 5.0;
 /// Objects that one callgrind gets: each leaves a file until all are read.
 const BATCH: usize = 200;
+/// Processes for each round whose memory is looked at.
+const PROCESSES: usize = 4;
 
 #[derive(Args)]
 pub struct Options {
@@ -198,15 +200,19 @@ fn times(rounds: usize, objects: &[PathBuf]) -> Result<Vec<(f64, f64)>> {
     Ok(all.into_iter().map(|(ours, theirs)| (ms(ours), ms(theirs))).collect())
 }
 
-/// Median KiB on each side of processes that do one object. Where the system puts a program in memory
-/// decides how many pages it brings in around those that are touched: so one process tells little.
+/// Median KiB on each side of processes that do one object, in turn. Where the system puts a program in memory
+/// decides how many pages it brings in around those that are touched, and the kernel counts them in batches on
+/// each processor: so few processes tell little.
 fn peaks(work: Work, rounds: usize, objects: &[PathBuf]) -> Result<Vec<(u64, u64)>> {
-    let peak = |party, object| -> Result<u64> {
+    let both = |object| {
         let one = std::slice::from_ref(object);
-        let peaks = (0..rounds).map(|_| Ok(spawn(work, party, one, None)?[0].peak));
-        Ok(median(peaks.collect::<Result<_>>()?))
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..rounds * PROCESSES {
+            ours.push(spawn(work, Party::Ours, one, None)?[0].peak);
+            theirs.push(spawn(work, Party::Theirs, one, None)?[0].peak);
+        }
+        Ok((median(ours), median(theirs)))
     };
-    let both = |object| Ok((peak(Party::Ours, object)?, peak(Party::Theirs, object)?));
     objects.iter().map(both).collect()
 }
 
