@@ -1,5 +1,6 @@
 //! [`ChainError`]: why a chain could not be changed. Whatever it is, the interface runs what it ran before.
 
+use std::borrow::Borrow;
 use std::io;
 use std::path::PathBuf;
 
@@ -350,7 +351,8 @@ impl ChainError {
     }
 }
 
-fn list(names: &[String]) -> String {
+/// Names in a row, of which there may be none.
+pub(crate) fn list<T: Borrow<str>>(names: &[T]) -> String {
     match names {
         [] => "none".into(),
         names => names.join(", "),

@@ -258,16 +258,20 @@ fn find(object: &Object, select: &Select) -> Result<FuncId, ChainError> {
         Select::Program(name) => programs().find(|(_, f)| f.name == *name),
         Select::Section(name) => programs().find(|(_, f)| *f.section == **name),
     };
-    found.map(|(id, _)| id).ok_or_else(|| ChainError::NoProgram {
-        object: object.name.clone(),
-        wanted: match select {
-            Select::First => "at all".into(),
-            Select::Program(name) => format!("called `{name}`"),
-            Select::Section(name) => format!("in section `{name}`"),
-        },
-        there: functions()
-            .filter(|(_, f)| is_xdp(f) || f.program.is_some() && programs().next().is_none())
-            .map(|(_, f)| format!("{} ({})", f.name, f.section))
-            .collect(),
+    found.map(|(id, _)| id).ok_or_else(|| {
+        let has_any = programs().next().is_some();
+        let told = |f: &Function| if has_any { is_xdp(f) } else { f.program.is_some() };
+        ChainError::NoProgram {
+            object: object.name.clone(),
+            wanted: match select {
+                Select::First => "at all".into(),
+                Select::Program(name) => format!("called `{name}`"),
+                Select::Section(name) => format!("in section `{name}`"),
+            },
+            there: functions()
+                .filter(|(_, f)| told(f))
+                .map(|(_, f)| format!("{} ({})", f.name, f.section))
+                .collect(),
+        }
     })
 }

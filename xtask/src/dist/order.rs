@@ -48,9 +48,9 @@ pub(super) fn file(root: &Path) -> PathBuf {
 pub(super) fn write(root: &Path, dirs: &[PathBuf]) -> Result<()> {
     let objects = choose(dirs)?;
     let target = target_dir(root);
-    // Without the file: what is measured is not to depend on how it was.
     let temp = tempfile::tempdir()?;
     let map = temp.path().join("map");
+    // Without the file: what is measured is not to depend on how it was.
     let command =
         cargo(root, &COMMAND, &target.join("dist"), &[format!("-Map={}", map.display())])?;
     let measured = cargo(root, &MEASURED, &target.join("peer"), &[])?;

@@ -88,7 +88,7 @@ impl Chain<'_> {
             Some(name)
                 if name.is_empty()
                     || name.contains(|c: char| {
-                        c <= ' ' || c.is_control() || c.is_whitespace() || matches!(c, ':' | '/')
+                        c.is_control() || c.is_whitespace() || matches!(c, ':' | '/')
                     }) =>
             {
                 return Err(ChainError::Name { name: name.clone() });

@@ -10,7 +10,7 @@ use bpfweld::object::Object;
 
 use super::{Chain, Proposed};
 use crate::build::{Pair, Shared};
-use crate::error::ChainError;
+use crate::error::{ChainError, list};
 use crate::member::SharedMap;
 use crate::state::Entry;
 
@@ -89,7 +89,7 @@ impl Chain<'_> {
                 let maps = found.map(|m| m.maps.keys().map(String::as_str).collect::<Vec<_>>());
                 let why = match maps {
                     None => format!("the chain has no program called `{name}`"),
-                    Some(maps) => format!("`{name}` has no such map; it has: {}", maps.join(", ")),
+                    Some(maps) => format!("`{name}` has no such map; it has: {}", list(&maps)),
                 };
                 (pin.ok_or(why), format!("{name}:{map}"))
             }
@@ -104,7 +104,7 @@ impl Chain<'_> {
         let def = member.opened.object.maps.iter().find(|m| m.name == name);
         let def = def.ok_or_else(|| {
             let maps: Vec<_> = member.opened.object.maps.iter().map(|m| &*m.name).collect();
-            problem(format!("the object has no such map; it has: {}", maps.join(", ")))
+            problem(format!("the object has no such map; it has: {}", list(&maps)))
         })?;
         let fd = sys.pinned(&path).map_err(|e| problem(e.to_string()))?;
         let info = sys.map_info(fd.as_fd()).map_err(|e| problem(e.to_string()))?;

@@ -57,8 +57,8 @@ impl From<ChainError> for Failure {
                 if source.kind() == std::io::ErrorKind::PermissionDenied =>
             {
                 plain(&error).hint(
-                    "chains want root, or CAP_BPF, CAP_NET_ADMIN (for --netns CAP_SYS_ADMIN), and access to \
-                     --state-dir and --pin-dir",
+                    "chains want root, or CAP_BPF, CAP_NET_ADMIN (to change one, and for --netns, CAP_SYS_ADMIN), \
+                     and access to --state-dir and --pin-dir",
                 )
             }
             _ => plain(&error),
