@@ -1,6 +1,7 @@
 //! Functions of an image as basic blocks: what the passes work on.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 
 use bpfweld_insn::flow::{CALLX, JAX, JCOND};
 use bpfweld_insn::{Flow, Insn, JA, JA32, RegUse, Regs, class, pseudo};
@@ -96,10 +97,11 @@ impl Inst {
 /// Index into [`Body::blocks`].
 pub(super) type BlockId = usize;
 
-/// Straight-line code.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Straight-line code: which of the body's instructions ([`Body::code`]), and how it ends.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
-    pub(super) insts: Vec<Inst>,
+    start: u32,
+    len: u32,
     pub(super) end: End,
 }
 
@@ -155,27 +157,105 @@ impl End {
 }
 
 /// A function as a graph of blocks. Block 0 is the entry.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Body {
+    /// Each block's lie side by side; there may be others between them, which belong to none.
+    insts: Vec<Inst>,
     pub(super) blocks: Vec<Block>,
 }
 
 impl Body {
+    /// Without blocks, for so many instructions and blocks.
+    pub(super) fn with_capacity(insts: usize, blocks: usize) -> Self {
+        Self { insts: Vec::with_capacity(insts), blocks: Vec::with_capacity(blocks) }
+    }
+
+    /// A function of an image: its instructions in a row, and its blocks if it can be taken apart.
+    pub(super) fn new(insts: Vec<Inst>, blocks: Vec<Block>) -> Self {
+        Self { insts, blocks }
+    }
+
+    /// Of a function as it is in the image ([`Body::new`]), its instructions in a row.
+    pub(super) fn listing(&self) -> &[Inst] {
+        &self.insts
+    }
+
+    /// The instructions of a block, but for the jump that may end it.
+    #[inline]
+    pub(super) fn code(&self, id: BlockId) -> &[Inst] {
+        &self.insts[self.blocks[id].range()]
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub(super) fn code_mut(&mut self, id: BlockId) -> &mut [Inst] {
+        &mut self.insts[self.blocks[id].range()]
+    }
+
+    /// Adds an instruction to the block that [`Body::close`] makes next.
+    #[inline]
+    pub(super) fn push(&mut self, inst: Inst) {
+        self.insts.push(inst);
+    }
+
+    /// Makes a block of the last `len` instructions.
+    pub(super) fn close(&mut self, len: usize, end: End) -> BlockId {
+        // Programs have at most a million instructions.
+        let start = (self.insts.len() - len) as u32;
+        self.blocks.push(Block { start, len: len as u32, end });
+        self.blocks.len() - 1
+    }
+
+    /// Adds a block with a copy of these instructions.
+    pub(super) fn add(&mut self, insts: &[Inst], end: End) -> BlockId {
+        self.insts.extend_from_slice(insts);
+        self.close(insts.len(), end)
+    }
+
     /// Instruction slots, jumps between blocks left out.
     pub(super) fn size(&self) -> usize {
-        let slots = |b: &Block| b.insts.iter().map(Inst::slots).sum::<usize>() + 1;
-        self.blocks.iter().map(slots).sum()
+        let slots = |id| self.code(id).iter().map(Inst::slots).sum::<usize>() + 1;
+        (0..self.blocks.len()).map(slots).sum()
     }
 
     /// All instructions, ends included.
     pub(super) fn insts(&self) -> impl Iterator<Item = &Inst> {
-        self.blocks.iter().flat_map(|b| {
-            let end = match &b.end {
+        self.blocks.iter().flat_map(|block| {
+            let end = match &block.end {
                 End::Goto(_) => None,
                 End::Branch { test: i, .. } | End::Exit(i) => Some(i),
             };
-            b.insts.iter().chain(end)
+            self.insts[block.range()].iter().chain(end)
         })
+    }
+}
+
+impl Block {
+    fn range(&self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.len as usize
+    }
+
+    /// Has it no instruction before its end?
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Keeps the first instructions only.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len as u32);
+    }
+
+    /// Leaves the first instructions out.
+    pub(super) fn skip(&mut self, count: usize) {
+        let count = self.len.min(count as u32);
+        self.start += count;
+        self.len -= count;
     }
 }
 
@@ -239,25 +319,26 @@ fn starting(image: &Image, slot: i64) -> Option<Index> {
 }
 
 /// The blocks of a function, or why it has to stay as it is.
-pub(super) fn blocks(insts: &[Inst]) -> Result<Body, Why> {
-    // Slot of each instruction; instruction of each slot.
+pub(super) fn blocks(insts: &[Inst]) -> Result<Vec<Block>, Why> {
     let mut slots = Vec::with_capacity(insts.len());
-    let mut by_slot = Vec::with_capacity(insts.len());
-    for (i, inst) in insts.iter().enumerate() {
-        slots.push(by_slot.len());
-        by_slot.push(Some(i));
-        by_slot.resize(by_slot.len() + inst.slots() - 1, None);
+    let mut end = 0;
+    for inst in insts {
+        slots.push(end);
+        end += inst.slots();
     }
     let find = |slot: i64| {
-        let at = usize::try_from(slot).ok().and_then(|slot| *by_slot.get(slot)?);
+        let at = usize::try_from(slot).ok().and_then(|slot| slots.binary_search(&slot).ok());
         at.ok_or(Why::Control)
     };
-    // How the instructions go on that end a block; which begin one.
-    let mut ends: Vec<Option<(Option<usize>, Option<usize>)>> = vec![None; insts.len()];
+    // The ends of blocks, with instructions in place of blocks; which instructions begin one.
+    let mut ends: Vec<(usize, End)> = Vec::new();
     let mut leads = vec![false; insts.len() + 1];
     leads[0] = true;
     for (i, inst) in insts.iter().enumerate() {
         let insn = inst.insn;
+        if !matches!(insn.class(), class::JMP | class::JMP32) {
+            continue;
+        }
         if matches!(insn.code, JAX | CALLX) {
             return Err(Why::Control);
         }
@@ -265,125 +346,125 @@ pub(super) fn blocks(insts: &[Inst]) -> Result<Body, Why> {
             return Err(Why::MayGoto);
         }
         let end = match insn.flow(slots[i]) {
-            Flow::To(to) if insn.is_jump() => (Some(find(to)?), None),
-            Flow::To(to) => {
-                // Runs off the end?
-                find(to)?;
-                continue;
+            Flow::To(to) if insn.is_jump() => End::Goto(find(to)?),
+            Flow::To(_) => continue,
+            Flow::Either { next, target } => {
+                End::Branch { test: *inst, taken: find(target)?, next: find(next)? }
             }
-            Flow::Either { next, target } => (Some(find(next)?), Some(find(target)?)),
-            Flow::Exit => (None, None),
+            Flow::Exit => End::Exit(*inst),
             Flow::Unknown => return Err(Why::Control),
         };
-        for leader in [end.0, end.1, Some(i + 1)].into_iter().flatten() {
+        for leader in end.successors().chain([i + 1]) {
             leads[leader] = true;
         }
-        ends[i] = Some(end);
+        ends.push((i, end));
     }
-    // Of each instruction, the block that it begins.
+    // Runs off the end?
+    if ends.last().is_none_or(|(last, _)| last + 1 < insts.len()) {
+        return Err(Why::Control);
+    }
+    // Of each instruction that begins a block, which one.
+    let mut names = vec![0; insts.len()];
     let mut count = 0;
-    let block_of = |&leads: &bool| {
-        count += usize::from(leads);
-        leads.then(|| count - 1)
-    };
-    let block_of: Vec<Option<BlockId>> = leads[..insts.len()].iter().map(block_of).collect();
-    let block_at = |i: usize| block_of.get(i).copied().flatten().ok_or(Why::Control);
+    for (name, _) in names.iter_mut().zip(&leads).filter(|(_, leads)| **leads) {
+        *name = count;
+        count += 1;
+    }
     let mut blocks = Vec::with_capacity(count);
+    let mut ends = ends.into_iter().peekable();
     let mut start = 0;
-    while start < insts.len() {
-        let more = leads[start + 1..insts.len()].iter().position(|&leads| leads);
-        let stop = more.map_or(insts.len(), |more| start + 1 + more);
-        let last = stop - 1;
-        let (body, end) = match ends[last] {
-            None => (start..stop, End::Goto(block_at(stop)?)),
-            Some((Some(to), None)) => (start..last, End::Goto(block_at(to)?)),
-            Some((Some(next), Some(taken))) => {
-                let (taken, next) = (block_at(taken)?, block_at(next)?);
-                (start..last, End::Branch { test: insts[last], taken, next })
-            }
-            Some((None, _)) => (start..last, End::Exit(insts[last])),
-        };
-        blocks.push(Block { insts: insts[body].to_vec(), end });
+    for stop in (1..=insts.len()).filter(|&at| leads[at]) {
+        let last = ends.next_if(|(at, _)| at + 1 == stop);
+        let len = stop - start - usize::from(last.is_some());
+        let mut end = last.map_or(End::Goto(stop), |(_, end)| end);
+        end.retarget(|at| names[at]);
+        blocks.push(Block { start: start as u32, len: len as u32, end });
         start = stop;
     }
-    match blocks.is_empty() {
-        true => Err(Why::Control),
-        false => Ok(Body { blocks }),
-    }
+    Ok(blocks)
 }
 
 /// A body in a row again. Puts a block behind one that falls through to it where it can.
 pub(super) fn flatten(body: &Body, long_jumps: bool) -> Result<Vec<Inst>, Why> {
     let order = order(body);
     let mut place = vec![usize::MAX; body.blocks.len()];
+    let mut count = 0;
     for (i, &id) in order.iter().enumerate() {
         place[id] = i;
+        count += body.blocks[id].len() + 2;
     }
-    // (instruction, block that it jumps to)
-    let mut out: Vec<(Inst, Option<BlockId>)> = Vec::new();
+    let mut out: Vec<Inst> = Vec::with_capacity(count);
+    let mut jumps: Vec<Jump> = Vec::with_capacity(2 * order.len());
     let mut starts = vec![0usize; body.blocks.len()];
     for (i, &id) in order.iter().enumerate() {
-        let block = &body.blocks[id];
         starts[id] = out.len();
-        out.extend(block.insts.iter().map(|&inst| (inst, None)));
+        out.extend_from_slice(body.code(id));
         let follows = |to: BlockId| place[to] == i + 1;
+        let mut jump = |inst: Inst, to: BlockId| {
+            jumps.push(Jump { at: out.len(), to, far: false });
+            out.push(inst);
+        };
         let goto = |like: &Inst| like.beside(Insn { code: JA, ..Insn::default() });
-        match block.end {
+        match body.blocks[id].end {
             End::Goto(to) => {
                 if !follows(to) {
-                    let like = block.insts.last().or_else(|| first_inst(body, to));
-                    let like = like.copied().ok_or(Why::Control)?;
-                    out.push((goto(&like), Some(to)));
+                    let like = body.code(id).last().or_else(|| first_inst(body, to));
+                    jump(goto(like.ok_or(Why::Control)?), to);
                 }
             }
             End::Branch { test, taken, next } => match inverse(test.insn) {
-                Some(insn) if !follows(next) && follows(taken) => {
-                    out.push((test.with(insn), Some(next)));
-                }
+                Some(insn) if !follows(next) && follows(taken) => jump(test.with(insn), next),
                 _ => {
-                    out.push((test, Some(taken)));
+                    jump(test, taken);
                     if !follows(next) {
-                        out.push((goto(&test), Some(next)));
+                        jump(goto(&test), next);
                     }
                 }
             },
-            End::Exit(exit) => out.push((exit, None)),
+            End::Exit(exit) => out.push(exit),
         }
     }
-    place_jumps(&out, &starts, long_jumps)
+    place_jumps(out, jumps, &starts, long_jumps)
+}
+
+/// A jump between blocks that lie in a row.
+struct Jump {
+    /// Index of the instruction.
+    at: usize,
+    to: BlockId,
+    /// Has it to go farther than 16 bits can say?
+    far: bool,
 }
 
 /// Gives jumps their offsets. `starts`: the index in `out` where a block begins. Conditional jumps have 16
 /// bits only: one that is to go farther is turned round and jumps over a long one.
 fn place_jumps(
-    out: &[(Inst, Option<BlockId>)],
+    mut out: Vec<Inst>,
+    mut jumps: Vec<Jump>,
     starts: &[usize],
     long_jumps: bool,
 ) -> Result<Vec<Inst>, Why> {
-    let is_long = |far: bool, inst: &Inst| far && inst.insn.code != JA;
-    let slots = |far: bool, inst: &Inst| match is_long(far, inst) {
-        true if inverse(inst.insn).is_none() => 3,
-        true => 2,
-        false => inst.slots(),
+    let extra = |jump: &Jump, inst: &Inst| match jump.far && inst.insn.code != JA {
+        true if inverse(inst.insn).is_none() => 2,
+        true => 1,
+        false => 0,
     };
-    let mut far = vec![false; out.len()];
     // Each round makes at least one more jump far.
     let places = loop {
         let mut at = 0;
         let mut places = Vec::with_capacity(out.len() + 1);
-        for ((inst, _), &far) in out.iter().zip(&far) {
+        let mut next = jumps.iter().peekable();
+        for (i, inst) in out.iter().enumerate() {
             places.push(at);
-            at += slots(far, inst) as i64;
+            let more = next.next_if(|jump| jump.at == i).map_or(0, |jump| extra(jump, inst));
+            at += (inst.slots() + more) as i64;
         }
         places.push(at);
         let mut changed = false;
-        for (i, (_, jump)) in out.iter().enumerate() {
-            let Some(to) = jump else { continue };
-            let distance = places[starts[*to]] - places[i + 1];
-            if !far[i] && i16::try_from(distance).is_err() {
-                far[i] = true;
-                changed = true;
-            }
+        for jump in jumps.iter_mut().filter(|jump| !jump.far) {
+            let distance = places[starts[jump.to]] - places[jump.at + 1];
+            jump.far = i16::try_from(distance).is_err();
+            changed |= jump.far;
         }
         if !changed {
             break places;
@@ -392,33 +473,36 @@ fn place_jumps(
             return Err(Why::JumpRange);
         }
     };
-    let mut insts = Vec::with_capacity(out.len());
-    for (i, &(inst, jump)) in out.iter().enumerate() {
-        let Some(to) = jump else {
-            insts.push(inst);
-            continue;
-        };
-        let distance = places[starts[to]] - places[i + 1];
-        let imm = i32::try_from(distance).map_err(|_| Why::JumpRange)?;
+    let distance = |jump: &Jump| places[starts[jump.to]] - places[jump.at + 1];
+    for jump in jumps.iter().filter(|jump| !jump.far) {
+        // In range, or it would be far.
+        out[jump.at].insn.off = distance(jump) as i16;
+    }
+    if jumps.iter().all(|jump| !jump.far) {
+        return Ok(out);
+    }
+    let mut insts = Vec::with_capacity(out.len() + 2 * jumps.len());
+    let mut from = 0;
+    for jump in jumps.iter().filter(|jump| jump.far) {
+        insts.extend_from_slice(&out[from..jump.at]);
+        from = jump.at + 1;
+        let inst = out[jump.at];
+        let imm = i32::try_from(distance(jump)).map_err(|_| Why::JumpRange)?;
         let long = inst.with(Insn { code: JA32, imm, ..Insn::default() });
-        match (far[i], inst.insn.code == JA, inverse(inst.insn)) {
-            (false, ..) => {
-                // In range, or it would be far.
-                let off = distance as i16;
-                insts.push(inst.with(Insn { off, ..inst.insn }));
-            }
-            (true, true, _) => insts.push(long),
-            (true, false, Some(insn)) => {
+        match inverse(inst.insn) {
+            _ if inst.insn.code == JA => insts.push(long),
+            Some(insn) => {
                 insts.push(inst.with(Insn { off: 1, ..insn }));
                 insts.push(inst.beside(long.insn));
             }
-            (true, false, None) => {
+            None => {
                 insts.push(inst.with(Insn { off: 1, ..inst.insn }));
                 insts.push(inst.beside(Insn { code: JA, off: 1, ..Insn::default() }));
                 insts.push(inst.beside(long.insn));
             }
         }
     }
+    insts.extend_from_slice(&out[from..]);
     Ok(insts)
 }
 
@@ -426,8 +510,7 @@ fn place_jumps(
 fn first_inst(body: &Body, mut id: BlockId) -> Option<&Inst> {
     // Chains of empty blocks are short; a cycle of them is an endless loop, which no verifier takes.
     for _ in 0..body.blocks.len() {
-        let block = &body.blocks[id];
-        match (block.insts.first(), &block.end) {
+        match (body.code(id).first(), &body.blocks[id].end) {
             (Some(inst), _) => return Some(inst),
             (None, End::Branch { test: inst, .. } | End::Exit(inst)) => return Some(inst),
             (None, End::Goto(to)) => id = *to,

@@ -96,16 +96,16 @@ fn run(body: &Body, entry: State, calls: &dyn Fn(u32, u16) -> bool) -> Extent {
             walk.extent.loose = true;
             break;
         }
-        let block = &body.blocks[at];
-        for inst in &block.insts {
+        for inst in body.code(at) {
             walk.step(inst, &mut state);
         }
-        if let End::Exit(_) = block.end
+        let end = body.blocks[at].end;
+        if let End::Exit(_) = end
             && matches!(state[0], Class::Frame(_))
         {
             walk.extent.loose = true;
         }
-        for to in block.end.successors() {
+        for to in end.successors() {
             let joined = match known[to] {
                 None => state,
                 Some(old) => std::array::from_fn(|r| old[r].join(state[r])),

@@ -15,7 +15,7 @@
 
 use bpfweld_insn::{Insn, Regs, class};
 
-use super::code::{ADD64_IMM, Block, BlockId, Body, End, FP, Inst, MOV64, TAIL_CALL};
+use super::code::{ADD64_IMM, BlockId, Body, End, FP, Inst, MOV64, TAIL_CALL};
 use super::order::{before, live_in, live_out};
 use super::report::Why;
 
@@ -73,18 +73,21 @@ pub(super) fn inline<'b>(
     let mut jobs: Vec<Job<'b>> = Vec::new();
     // Where each block of the caller will be.
     let mut starts: Vec<BlockId> = Vec::with_capacity(caller.blocks.len());
-    let mut count = 0;
+    let (mut count, mut length) = (0, 0);
     for (id, block) in caller.blocks.iter().enumerate() {
         let first = jobs.len();
         let mut now = live_out(block, &live);
+        let code = caller.code(id);
         starts.push(count);
         count += 1;
-        for (at, inst) in block.insts.iter().enumerate().rev() {
+        length += code.len();
+        for (at, inst) in code.iter().enumerate().rev() {
             if let Some(callee) = callee_of(inst) {
                 let kept = Regs(now.0 & Regs::CALLEE_SAVED.0);
-                let site = Site::new(callee, kept, &block.insts[..at]);
+                let site = Site::new(callee, kept, &code[..at]);
                 jobs.push(Job { place: (id, at), callee, site });
                 count += callee.blocks.len() + 1;
+                length += callee.listing().len();
             }
             now = before(inst, now);
         }
@@ -93,34 +96,38 @@ pub(super) fn inline<'b>(
     let saved = jobs.iter().map(|job| job.site.saved.len() as u32 * SLOT as u32).max().unwrap_or(0);
     let shift = (frame + saved) as i32;
     let mut jobs = jobs.into_iter().peekable();
-    let mut out: Vec<Block> = Vec::with_capacity(count);
+    let mut out = Body::with_capacity(length, count);
     for (id, block) in caller.blocks.iter().enumerate() {
-        let mut insts = Vec::with_capacity(block.insts.len());
-        for (at, inst) in block.insts.iter().enumerate() {
+        let mut len = 0;
+        for (at, inst) in caller.code(id).iter().enumerate() {
             let Some(Job { callee, site, .. }) = jobs.next_if(|job| job.place == (id, at)) else {
-                insts.push(*inst);
+                out.push(*inst);
+                len += 1;
                 continue;
             };
             let slot = |i: usize| (-(frame as i32) - SLOT * (i as i32 + 1)) as i16;
             for (i, &reg) in site.saved.iter().enumerate() {
                 let store = Insn::new(STORE64, FP, reg, slot(i), 0);
-                insts.push(inst.beside(store).inlined());
+                out.push(inst.beside(store).inlined());
             }
-            let first = out.len() + 1;
+            let first = out.blocks.len() + 1;
+            out.close(len + site.saved.len(), End::Goto(first));
             let behind = first + callee.blocks.len();
-            out.push(Block { insts: std::mem::take(&mut insts), end: End::Goto(first) });
-            out.extend(callee.blocks.iter().map(|b| site.block(b, shift, first, behind)));
+            for id in 0..callee.blocks.len() {
+                site.block(callee, id, shift, (first, behind), &mut out);
+            }
             // Reached by jumps of the callee; the rest of the caller's block follows here.
-            insts.extend(site.saved.iter().enumerate().map(|(i, &reg)| {
+            for (i, &reg) in site.saved.iter().enumerate() {
                 let load = Insn::new(LOAD64, reg, FP, slot(i), 0);
-                inst.beside(load).inlined()
-            }));
+                out.push(inst.beside(load).inlined());
+            }
+            len = site.saved.len();
         }
         let mut end = block.end;
         end.retarget(|to| starts[to]);
-        out.push(Block { insts, end });
+        out.close(len, end);
     }
-    (Body { blocks: out }, saved)
+    (out, saved)
 }
 
 /// A call that is to be replaced.
@@ -189,47 +196,16 @@ impl Site {
         site
     }
 
-    fn block(&self, block: &Block, shift: i32, first: BlockId, behind: BlockId) -> Block {
-        let mut insts: Vec<Inst> = Vec::with_capacity(block.insts.len());
-        // A copy of r10 that is to be shifted, and is not yet.
-        let mut open: Vec<(u8, usize)> = Vec::new();
-        for inst in &block.insts {
-            let mut inst = self.rename(*inst, shift);
-            if self.shared == Some(inst.insn.dst()) && is_copy(inst.insn) && inst.insn.src() == 1 {
-                continue;
-            }
-            if shift == 0 {
-                insts.push(inst);
-                continue;
-            }
-            let used = inst.reg_use();
-            let known = open.iter().position(|&(r, _)| used.reads.has(r) || used.writes.has(r));
-            if let Some(known) = known {
-                let (reg, at) = open.swap_remove(known);
-                let folded = inst.insn.imm.checked_sub(shift);
-                let adds = inst.insn.code == ADD64_IMM && inst.insn.dst() == reg;
-                match folded.filter(|_| adds) {
-                    Some(imm) => inst.insn.imm = imm,
-                    None => insert_shift(&mut insts, &mut open, at, reg, shift),
-                }
-            }
-            // An instruction may touch two such copies.
-            while let Some(known) =
-                open.iter().position(|&(r, _)| used.reads.has(r) || used.writes.has(r))
-            {
-                let (reg, at) = open.swap_remove(known);
-                insert_shift(&mut insts, &mut open, at, reg, shift);
-            }
-            let copies = is_copy(inst.insn) && inst.insn.src() == FP;
-            insts.push(inst);
-            if copies {
-                open.push((inst.insn.dst(), insts.len()));
-            }
-        }
-        while let Some((reg, at)) = open.pop() {
-            insert_shift(&mut insts, &mut open, at, reg, shift);
-        }
-        let end = match block.end {
+    /// Adds a block of the callee. `first`: where the callee's first block is; `behind`: where it returns to.
+    fn block(
+        &self,
+        callee: &Body,
+        id: BlockId,
+        shift: i32,
+        (first, behind): (BlockId, BlockId),
+        out: &mut Body,
+    ) {
+        let end = match callee.blocks[id].end {
             End::Exit(_) => End::Goto(behind),
             End::Goto(to) => End::Goto(first + to),
             End::Branch { test, taken, next } => End::Branch {
@@ -238,7 +214,18 @@ impl Site {
                 next: first + next,
             },
         };
-        Block { insts, end }
+        let code = callee.code(id).iter().map(|inst| self.rename(*inst, shift));
+        // What is in a register of the caller's already is not copied there.
+        let copied = |inst: &Inst| {
+            self.shared == Some(inst.insn.dst()) && is_copy(inst.insn) && inst.insn.src() == 1
+        };
+        let code = code.filter(|inst| !copied(inst));
+        if shift == 0 {
+            let len = code.map(|inst| out.push(inst)).count();
+            out.close(len, end);
+            return;
+        }
+        out.add(&shifted(code, shift), end);
     }
 
     /// Registers renamed, accesses to the frame shifted.
@@ -263,6 +250,42 @@ impl Site {
         }
         if insn == inst.insn { inst.inlined() } else { inst.with(insn).inlined() }
     }
+}
+
+/// Code whose addresses in the frame, made of copies of r10, go down by `shift`.
+fn shifted(code: impl Iterator<Item = Inst>, shift: i32) -> Vec<Inst> {
+    let mut insts: Vec<Inst> = Vec::new();
+    // A copy of r10 that is to be shifted, and is not yet.
+    let mut open: Vec<(u8, usize)> = Vec::new();
+    for mut inst in code {
+        let used = inst.reg_use();
+        let known = open.iter().position(|&(r, _)| used.reads.has(r) || used.writes.has(r));
+        if let Some(known) = known {
+            let (reg, at) = open.swap_remove(known);
+            let folded = inst.insn.imm.checked_sub(shift);
+            let adds = inst.insn.code == ADD64_IMM && inst.insn.dst() == reg;
+            match folded.filter(|_| adds) {
+                Some(imm) => inst.insn.imm = imm,
+                None => insert_shift(&mut insts, &mut open, at, reg, shift),
+            }
+        }
+        // An instruction may touch two such copies.
+        while let Some(known) =
+            open.iter().position(|&(r, _)| used.reads.has(r) || used.writes.has(r))
+        {
+            let (reg, at) = open.swap_remove(known);
+            insert_shift(&mut insts, &mut open, at, reg, shift);
+        }
+        let copies = is_copy(inst.insn) && inst.insn.src() == FP;
+        insts.push(inst);
+        if copies {
+            open.push((inst.insn.dst(), insts.len()));
+        }
+    }
+    while let Some((reg, at)) = open.pop() {
+        insert_shift(&mut insts, &mut open, at, reg, shift);
+    }
+    insts
 }
 
 fn insert_shift(insts: &mut Vec<Inst>, open: &mut [(u8, usize)], at: usize, reg: u8, shift: i32) {
@@ -304,8 +327,8 @@ fn holder(code: &[Inst], reg: u8) -> Option<u8> {
 /// The register of r6 to r9 that holds the first argument throughout: written once, at the start, from
 /// r1.
 fn copy_of_argument(callee: &Body) -> Option<u8> {
-    let start = callee.blocks.first()?;
-    let copy = start.insts.iter().find_map(|inst| {
+    callee.blocks.first()?;
+    let copy = callee.code(0).iter().find_map(|inst| {
         if is_copy(inst.insn) && inst.insn.src() == 1 && (6..=9).contains(&inst.insn.dst()) {
             return Some(Some(inst.insn.dst()));
         }

@@ -142,11 +142,11 @@ pub fn fuse_image(image: &Image, options: &FuseOptions) -> (Image, ImageReport) 
 /// An image taken apart.
 struct Program<'i> {
     image: &'i Image,
-    /// The instructions of each function.
-    listings: Vec<Vec<Inst>>,
-    /// Their graphs.
-    bodies: Vec<Result<Rc<Body>, Why>>,
-    /// What these use of their frames; nothing where there is no graph.
+    /// The functions; without blocks where there is a reason.
+    bodies: Vec<Rc<Body>>,
+    /// Why a function has to stay as it is.
+    whole: Vec<Option<Why>>,
+    /// What they use of their frames; nothing where there are no blocks.
     extents: Vec<Extent>,
     /// Callees before callers.
     order: Vec<u32>,
@@ -192,21 +192,24 @@ impl<'i> Program<'i> {
             let reloc = inst.reloc.and_then(|at| image.relocs.get(at.get()));
             reloc.is_some_and(|r| matches!(r.target, ImageTarget::JumpTable(_)))
         };
-        let blocks = |l: &Vec<Inst>| match l.iter().any(jumps) {
-            true => Err(Why::Control),
-            false => code::blocks(l).map(Rc::new),
-        };
-        let bodies: Vec<_> = listings.iter().map(blocks).collect();
-        let any = |_, _| true;
-        let extent = |b: &Result<Rc<Body>, Why>| match b {
-            Ok(body) => frame::extent(body, &any),
-            Err(_) => Extent::default(),
+        let (mut bodies, mut whole) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for listing in listings {
+            let blocks = match listing.iter().any(jumps) {
+                true => Err(Why::Control),
+                false => code::blocks(&listing),
+            };
+            whole.push(blocks.as_ref().err().copied());
+            bodies.push(Rc::new(Body::new(listing, blocks.unwrap_or_default())));
+        }
+        let extent = |body: &Rc<Body>| match body.blocks.is_empty() {
+            true => Extent::default(),
+            false => frame::extent(body, &|_, _| true),
         };
         Some(Self {
             image,
-            listings,
             extents: bodies.iter().map(extent).collect(),
             bodies,
+            whole,
             order,
             calls,
             recursive,
@@ -276,7 +279,7 @@ struct Attempt<'p, 'i> {
     options: &'p FuseOptions,
     left_out: &'p BTreeMap<u32, Why>,
     /// The bodies as far as they are fused.
-    bodies: Vec<Option<Rc<Body>>>,
+    bodies: Vec<Rc<Body>>,
     /// Instructions of functions into which something went.
     written: Vec<Option<Vec<Inst>>>,
     /// Stack of each function by now, in bytes.
@@ -291,13 +294,12 @@ impl<'p, 'i> Attempt<'p, 'i> {
         options: &'p FuseOptions,
         left_out: &'p BTreeMap<u32, Why>,
     ) -> Self {
-        let count = program.listings.len();
         Self {
             program,
             options,
             left_out,
-            bodies: program.bodies.iter().map(|b| b.as_ref().ok().cloned()).collect(),
-            written: vec![None; count],
+            bodies: program.bodies.clone(),
+            written: vec![None; program.bodies.len()],
             frames: program.extents.iter().map(Extent::bytes).collect(),
             fused: Vec::new(),
             kept: Vec::new(),
@@ -315,14 +317,11 @@ impl<'p, 'i> Attempt<'p, 'i> {
     /// Fuses what one function calls.
     fn function(&mut self, f: u32) -> Result<(), (u32, Why)> {
         let at = f as usize;
-        let Some(body) = self.bodies[at].clone() else {
-            let why = self.program.bodies[at].as_ref().err().copied().unwrap_or(Why::Control);
-            let calls: Vec<Inst> = self.program.listings[at].clone();
-            for inst in calls.iter().filter(|i| i.bpf_call().is_some()) {
-                self.keep(inst, why);
-            }
+        let body = self.bodies[at].clone();
+        if let Some(why) = self.program.whole[at] {
+            body.listing().iter().for_each(|inst| self.keep(inst, why));
             return Ok(());
-        };
+        }
         let calls: Vec<Inst> = body.insts().filter(|i| i.bpf_call().is_some()).copied().collect();
         if calls.is_empty() {
             return Ok(());
@@ -336,7 +335,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
                 (Err(why), _) => Some(why),
                 (Ok(()), true) => Some(Why::CallersFrame),
                 (Ok(()), false) => {
-                    let size = self.bodies[to as usize].as_ref().map_or(0, |b| b.size());
+                    let size = self.bodies[to as usize].size();
                     let limit = match self.options.policy {
                         Policy::Always if self.program.long_jumps => MAX_LONG_REACH,
                         Policy::Always => MAX_REACH,
@@ -357,11 +356,11 @@ impl<'p, 'i> Attempt<'p, 'i> {
         }
         let callee_of = |inst: &Inst| {
             let to = inst.bpf_call().filter(|to| wanted.get(to) == Some(&true))?;
-            self.bodies[to as usize].as_deref()
+            Some(&*self.bodies[to as usize])
         };
         let gone: Vec<Inst> = calls.iter().filter(|i| callee_of(i).is_some()).copied().collect();
         let Some(largest) = gone.iter().filter_map(Inst::bpf_call).max_by_key(|&to| {
-            (self.frames[to as usize], self.bodies[to as usize].as_ref().map_or(0, |b| b.size()))
+            (self.frames[to as usize], self.bodies[to as usize].size())
         }) else {
             return Ok(());
         };
@@ -380,7 +379,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
         tidy::tidy(&mut body, if f == 0 { self.bounds() } else { &[] });
         let written = code::flatten(&body, self.program.long_jumps);
         self.written[at] = Some(written.map_err(|why| (largest, why))?);
-        self.bodies[at] = Some(Rc::new(body));
+        self.bodies[at] = Rc::new(body);
         self.frames[at] = frame;
         for inst in &gone {
             if let Some(to) = inst.bpf_call() {
@@ -409,11 +408,10 @@ impl<'p, 'i> Attempt<'p, 'i> {
         if program.callbacks[at] {
             return Err(Why::Callback);
         }
-        let body = match (&program.bodies[at], &self.bodies[at]) {
-            (Err(why), _) => return Err(*why),
-            (Ok(_), Some(body)) => body,
-            (Ok(_), None) => return Err(Why::Control),
-        };
+        if let Some(why) = program.whole[at] {
+            return Err(why);
+        }
+        let body = &self.bodies[at];
         inline::check(body)?;
         if self.options.policy == Policy::Auto {
             if program.origin(inst.func).0 == origin.0 {
@@ -430,9 +428,10 @@ impl<'p, 'i> Attempt<'p, 'i> {
     /// Does a function that stays a call keep to what lies above the addresses it is given?
     fn keeps_above(&self, to: u32, args: u16, depth: usize) -> bool {
         // No path has more than eight functions.
-        let Some(body) = self.bodies[to as usize].as_ref().filter(|_| depth < 8) else {
+        let body = &self.bodies[to as usize];
+        if depth == 8 || body.blocks.is_empty() {
             return false;
-        };
+        }
         frame::upward(body, args, &|to, args| self.keeps_above(to, args, depth + 1))
     }
 
@@ -461,7 +460,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
     fn check_stack(&self) -> Result<(), (u32, Why)> {
         let program = self.program;
         let frames: Vec<u32> = program.extents.iter().map(Extent::bytes).collect();
-        let before = Depths::new(program, &frames, |f| &program.listings[f]);
+        let before = Depths::new(program, &frames, |f| program.bodies[f].listing());
         let now = Depths::new(program, &self.frames, |f| self.code(f));
         let too_deep = now.total > MAX_STACK && now.total > before.total;
         let above = now.above_tail_call > MAX_STACK_ABOVE_TAIL_CALL
@@ -480,7 +479,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
 
     /// The instructions of a function by now.
     fn code(&self, f: usize) -> &[Inst] {
-        self.written[f].as_deref().unwrap_or(&self.program.listings[f])
+        self.written[f].as_deref().unwrap_or_else(|| self.program.bodies[f].listing())
     }
 
     /// The functions that are still needed, in a row again.

@@ -76,7 +76,7 @@ pub(super) fn live_in(body: &Body) -> Vec<Regs> {
         let mut changed = false;
         for (id, block) in body.blocks.iter().enumerate().rev() {
             let behind = live_out(block, &live);
-            let now = block.insts.iter().rev().fold(behind, |now, inst| before(inst, now));
+            let now = body.code(id).iter().rev().fold(behind, |now, inst| before(inst, now));
             changed |= now != live[id];
             live[id] = now;
         }

@@ -294,10 +294,11 @@ fn far_blocks_are_jumped_to_by_long_jumps_or_not_at_all() {
     for (code, slots) in [(0x15, 2), (0x45, 3), (0x1d, 2), (0x4e, 3)] {
         let far = vec![at(mov(0, 1)); 40_000];
         let end = code::End::Exit(at(exit()));
-        let block = |insts, end| code::Block { insts, end };
         let test = at(insn(code, 1, 2, 0, 7));
-        let first = block(vec![at(mov(1, 7))], code::End::Branch { test, taken: 1, next: 2 });
-        let body = Body { blocks: vec![first, block(far.clone(), end), block(far, end)] };
+        let mut body = Body::default();
+        body.add(&[at(mov(1, 7))], code::End::Branch { test, taken: 1, next: 2 });
+        body.add(&far, end);
+        body.add(&far, end);
         assert_eq!(code::flatten(&body, false), Err(Why::JumpRange));
         let flat: Vec<Insn> =
             code::flatten(&body, true).unwrap().into_iter().map(|i| i.insn).collect();

@@ -114,11 +114,11 @@ impl Pass<'_> {
     /// A block, and where it goes on.
     fn block(&mut self, id: BlockId, known: Known) {
         let Known { mut regs, facts } = known;
-        let mut insts = std::mem::take(&mut self.body.blocks[id].insts);
+        let insts = self.body.code_mut(id);
         let (mut kept, mut changed) = (0, false);
         for at in 0..insts.len() {
             let mut inst = insts[at];
-            if self.rewrite((id, at), &mut inst, &mut regs) {
+            if rewrite(self.numbers, self.sunk, (id, at), &mut inst, &mut regs) {
                 changed |= inst.insn != insts[at].insn;
                 insts[kept] = inst;
                 kept += 1;
@@ -127,8 +127,7 @@ impl Pass<'_> {
         if changed || kept < insts.len() {
             self.done = self.done.max(Done::Instructions);
         }
-        insts.truncate(kept);
-        self.body.blocks[id].insts = insts;
+        self.body.blocks[id].truncate(kept);
         let end = self.ending(id, &Known { regs, facts });
         let mut ways = [None; 2];
         for (way, edge) in ways.iter_mut().zip(self.numbers.edges(&end, &regs)) {
@@ -141,50 +140,6 @@ impl Pass<'_> {
         if ways.iter().flatten().any(|(from, to)| from != to) {
             self.done = Done::Ways;
         }
-    }
-
-    /// An instruction at a place (block, index) with the registers that are best, and what is known behind it.
-    /// Does it do anything?
-    fn rewrite(
-        &mut self,
-        (block, at): (BlockId, usize),
-        inst: &mut Inst,
-        regs: &mut State,
-    ) -> bool {
-        let numbers = &mut *self.numbers;
-        let insn = inst.insn;
-        let dst = usize::from(insn.dst().min(FP));
-        let copies = is_copy(inst);
-        if copies || insn.class() == class::LDX {
-            // So that the copy that it was taken from may fall away.
-            let best = home(numbers, insn.src(), regs);
-            if best != insn.src() {
-                *inst = inst.with(insn.with_src(best));
-            }
-        }
-        if numbers.is_bound(inst, regs) {
-            let before = *regs;
-            numbers.step(block, at, inst, regs);
-            let same = (0..10).find(|&r| before[r] == regs[dst]);
-            if let Some(same) = same {
-                *inst = inst.beside(Insn::new(MOV64, insn.dst(), same as u8, 0, 0));
-            }
-            return same != Some(dst);
-        }
-        let before = regs[dst];
-        numbers.step(block, at, inst, regs);
-        if before != regs[dst] {
-            return true;
-        }
-        let idle = match insn.class() {
-            // A constant in a register that calls overwrite may be needed here and not before.
-            _ if is_constant(inst) => self.sunk || Regs::CALLEE_SAVED.has(insn.dst()),
-            class::ALU | class::ALU64 if numbers.constant(before).is_some() => {
-                inst.poisoned.is_none()
-            }
-            _ => copies && is_kind(numbers, before),
-        };
-        !idle
     }
 
     /// Has a block end without a test whose outcome is known, or with the registers that are best.
@@ -225,24 +180,25 @@ impl Pass<'_> {
         copied.clear();
         // What only this edge leads to is decided when its turn comes.
         for _ in 0..if self.arrivals[first] > 1 { MAX_HOPS } else { 0 } {
-            let block = &self.body.blocks[to];
-            if let (true, End::Goto(next)) = (block.insts.is_empty(), block.end) {
+            let block = self.body.blocks[to];
+            if let (true, End::Goto(next)) = (block.is_empty(), block.end) {
                 to = next;
                 continue;
             }
             let End::Branch { test, taken, next } = block.end else { break };
             // Through a loop a test would be decided once for each turn.
-            if self.looping[to] || block.insts.len() > MAX_COPIED {
+            if self.looping[to] || block.len() > MAX_COPIED {
                 break;
             }
-            if block.insts.iter().any(|inst| inst.is_call() || inst.insn.class() == class::STX) {
+            let code = self.body.code(to);
+            if code.iter().any(|inst| inst.is_call() || inst.insn.class() == class::STX) {
                 break;
             }
             let mut there = known;
             let before = copied.len();
-            for at in 0..block.insts.len() {
-                let mut inst = self.body.blocks[to].insts[at];
-                if self.rewrite((to, at), &mut inst, &mut there.regs) {
+            for (at, inst) in code.iter().enumerate() {
+                let mut inst = *inst;
+                if rewrite(self.numbers, self.sunk, (to, at), &mut inst, &mut there.regs) {
                     copied.push(inst);
                 }
             }
@@ -256,14 +212,53 @@ impl Pass<'_> {
         self.numbers.arrive(&mut self.known, to, known);
         let way = match copied.is_empty() {
             true => to,
-            false => {
-                self.body.blocks.push(Block { insts: copied.clone(), end: End::Goto(to) });
-                self.body.blocks.len() - 1
-            }
+            false => self.body.add(&copied, End::Goto(to)),
         };
         self.copied = copied;
         way
     }
+}
+
+/// An instruction at a place (block, index) with the registers that are best, and what is known behind it.
+/// Does it do anything? `sunk`: constants are where they are needed.
+fn rewrite(
+    numbers: &mut Numbers,
+    sunk: bool,
+    (block, at): (BlockId, usize),
+    inst: &mut Inst,
+    regs: &mut State,
+) -> bool {
+    let insn = inst.insn;
+    let dst = usize::from(insn.dst().min(FP));
+    let copies = is_copy(inst);
+    if copies || insn.class() == class::LDX {
+        // So that the copy that it was taken from may fall away.
+        let best = home(numbers, insn.src(), regs);
+        if best != insn.src() {
+            *inst = inst.with(insn.with_src(best));
+        }
+    }
+    if numbers.is_bound(inst, regs) {
+        let before = *regs;
+        numbers.step(block, at, inst, regs);
+        let same = (0..10).find(|&r| before[r] == regs[dst]);
+        if let Some(same) = same {
+            *inst = inst.beside(Insn::new(MOV64, insn.dst(), same as u8, 0, 0));
+        }
+        return same != Some(dst);
+    }
+    let before = regs[dst];
+    numbers.step(block, at, inst, regs);
+    if before != regs[dst] {
+        return true;
+    }
+    let idle = match insn.class() {
+        // A constant in a register that calls overwrite may be needed here and not before.
+        _ if is_constant(inst) => sunk || Regs::CALLEE_SAVED.has(insn.dst()),
+        class::ALU | class::ALU64 if numbers.constant(before).is_some() => inst.poisoned.is_none(),
+        _ => copies && is_kind(numbers, before),
+    };
+    !idle
 }
 
 /// To each block, how many edges lead; to the first, one comes from outside.
@@ -313,7 +308,7 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
     let mut loads: HashMap<i16, Vec<(BlockId, usize)>> = HashMap::new();
     for (id, holders) in holders_of_context(body).into_iter().enumerate() {
         let Some(mut holders) = holders else { continue };
-        for (at, inst) in body.blocks[id].insts.iter().enumerate() {
+        for (at, inst) in body.code(id).iter().enumerate() {
             if numbers.field(inst).is_some() && holders.has(inst.insn.src()) {
                 loads.entry(inst.insn.off).or_default().push((id, at));
             }
@@ -323,12 +318,20 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
     let places = fields().filter_map(|field| loads.get(field).filter(|places| places.len() > 1));
     let mut copies: Vec<_> =
         places.zip(free).flat_map(|(places, reg)| places.iter().map(move |&p| (p, reg))).collect();
-    // From the back, so that indices stay right.
-    bpfweld_btf::order::sort_by(&mut copies, |a, b| b.cmp(a));
-    for ((id, at), reg) in copies {
-        let load = body.blocks[id].insts[at];
-        let copy = Insn::new(MOV64, reg, load.insn.dst(), 0, 0);
-        body.blocks[id].insts.insert(at + 1, load.beside(copy));
+    bpfweld_btf::order::sort(&mut copies);
+    let mut copies = copies.into_iter().peekable();
+    let old = std::mem::take(body);
+    *body = Body::with_capacity(old.listing().len(), old.blocks.len());
+    for (id, block) in old.blocks.iter().enumerate() {
+        let mut len = block.len();
+        for (at, inst) in old.code(id).iter().enumerate() {
+            body.push(*inst);
+            if let Some((_, reg)) = copies.next_if(|(place, _)| *place == (id, at)) {
+                body.push(inst.beside(Insn::new(MOV64, reg, inst.insn.dst(), 0, 0)));
+                len += 1;
+            }
+        }
+        body.close(len, block.end);
     }
 }
 
@@ -340,9 +343,8 @@ fn holders_of_context(body: &Body) -> Vec<Option<Regs>> {
     let mut waiting = Waiting::at_entry(body);
     while let Some(at) = waiting.next() {
         let Some(start) = holders[at] else { continue };
-        let block = &body.blocks[at];
-        let end = block.insts.iter().fold(start, |held, inst| holders_behind(inst, held));
-        for to in block.end.successors() {
+        let end = body.code(at).iter().fold(start, |held, inst| holders_behind(inst, held));
+        for to in body.blocks[at].end.successors() {
             let both = holders[to].map_or(end, |there: Regs| Regs(there.0 & end.0));
             if holders[to] != Some(both) {
                 holders[to] = Some(both);
@@ -420,40 +422,49 @@ fn in_loops(body: &Body) -> Vec<bool> {
 /// written, at the start of each block.
 fn sink(body: &mut Body, live: &[Regs]) -> bool {
     let blocks = body.blocks.len();
-    for id in 0..body.blocks.len() {
+    // Kept for their room: what goes to either side.
+    let mut moved: [Vec<Inst>; 2] = Default::default();
+    for id in 0..blocks {
         let End::Branch { test, taken, next } = body.blocks[id].end else { continue };
         if taken == next {
             continue;
         }
         let mut touched = test.reg_use().reads;
-        let mut at = body.blocks[id].insts.len();
-        let mut moved: [Vec<Inst>; 2] = [Vec::new(), Vec::new()];
-        while at > 0 {
-            at -= 1;
-            let inst = body.blocks[id].insts[at];
-            let used = inst.reg_use();
-            let dst = inst.insn.dst();
-            if is_constant(&inst) && !touched.has(dst) {
-                let sides = [live[taken].has(dst), live[next].has(dst)];
-                let side = match sides {
+        moved.iter_mut().for_each(Vec::clear);
+        let code = body.code_mut(id);
+        // What stays is moved to the back.
+        let mut kept = code.len();
+        for at in (0..code.len()).rev() {
+            let inst = code[at];
+            let (used, dst) = (inst.reg_use(), inst.insn.dst());
+            let side = match is_constant(&inst) && !touched.has(dst) {
+                true => match [live[taken].has(dst), live[next].has(dst)] {
                     [true, false] => Some(0),
                     [false, true] => Some(1),
                     _ => None,
-                };
-                if let Some(side) = side {
-                    // Walking backwards: what comes first is found last.
-                    moved[side].insert(0, inst);
-                    body.blocks[id].insts.remove(at);
+                },
+                false => None,
+            };
+            match side {
+                Some(side) => {
+                    moved[side].push(inst);
                     touched = touched.or(Regs::one(dst));
-                    continue;
+                }
+                None => {
+                    kept -= 1;
+                    if kept > at {
+                        code[kept] = inst;
+                    }
+                    touched = touched.or(used.reads).or(used.writes);
                 }
             }
-            touched = touched.or(used.reads).or(used.writes);
         }
-        for (side, insts) in moved.into_iter().enumerate().filter(|(_, m)| !m.is_empty()) {
+        body.blocks[id].skip(kept);
+        for (side, insts) in moved.iter_mut().enumerate().filter(|(_, m)| !m.is_empty()) {
+            // Walking backwards: what comes first is found last.
+            insts.reverse();
             let to = if side == 0 { taken } else { next };
-            body.blocks.push(Block { insts, end: End::Goto(to) });
-            let new = body.blocks.len() - 1;
+            let new = body.add(insts, End::Goto(to));
             if let End::Branch { taken, next, .. } = &mut body.blocks[id].end {
                 *(if side == 0 { taken } else { next }) = new;
             }
@@ -465,7 +476,7 @@ fn sink(body: &mut Body, live: &[Regs]) -> bool {
 /// Blocks that do nothing but return. What makes a verdict before stays apart: where a member ends the chain, the
 /// verifier so comes to an end first, and has less to keep in mind, than where it goes on.
 fn unite(body: &mut Body) -> bool {
-    let exits = |b: &Block| b.insts.is_empty() && matches!(b.end, End::Exit(_));
+    let exits = |b: &Block| b.is_empty() && matches!(b.end, End::Exit(_));
     let Some(first) = body.blocks.iter().position(exits) else { return false };
     let others: Vec<bool> = body.blocks.iter().skip(first + 1).map(exits).collect();
     let mut changed = false;
@@ -496,24 +507,25 @@ fn sweep(body: &mut Body) -> (Vec<Regs>, bool) {
             false => vec![Regs::NONE; body.blocks.len()],
         };
         let mut changed = false;
-        for (id, block) in body.blocks.iter_mut().enumerate().rev() {
-            let mut now = live_out(block, &live);
+        for id in (0..body.blocks.len()).rev() {
+            let mut now = live_out(&body.blocks[id], &live);
+            let code = body.code_mut(id);
             // What stays is moved to the back.
-            let mut kept = block.insts.len();
+            let mut kept = code.len();
             for at in (0..kept).rev() {
-                let inst = block.insts[at];
+                let inst = code[at];
                 if is_idle(&inst, now) {
                     continue;
                 }
                 now = before(&inst, now);
                 kept -= 1;
                 if kept > at {
-                    block.insts[kept] = inst;
+                    code[kept] = inst;
                 }
             }
             changed |= kept > 0;
-            emptied |= kept > 0 && kept == block.insts.len();
-            block.insts.drain(..kept);
+            emptied |= kept > 0 && kept == code.len();
+            body.blocks[id].skip(kept);
             live[id] = now;
         }
         if !(changed && again) {
@@ -543,8 +555,9 @@ fn compact(body: &mut Body) -> bool {
         end.retarget(|mut to| {
             // Past blocks without code.
             for _ in 0..MAX_HOPS {
-                match &body.blocks[to] {
-                    Block { insts, end: End::Goto(next) } if insts.is_empty() => to = *next,
+                match body.blocks[to] {
+                    block if !block.is_empty() => break,
+                    Block { end: End::Goto(next), .. } => to = next,
                     _ => break,
                 }
                 changed = true;
@@ -566,32 +579,31 @@ fn compact(body: &mut Body) -> bool {
     for to in order.iter().flat_map(|&id| body.blocks[id].end.successors()) {
         arrivals[to] += 1;
     }
-    let mut names = vec![0; body.blocks.len()];
-    let mut blocks: Vec<Block> = Vec::with_capacity(order.len());
+    // Of each block, where it is now, or is joined with another.
+    const NOWHERE: BlockId = BlockId::MAX;
+    let mut names = vec![NOWHERE; body.blocks.len()];
+    let old = std::mem::take(body);
+    *body = Body::with_capacity(old.listing().len(), order.len());
     for id in order {
         // Not if it was joined with one before.
-        let Some(mut block) = take(body, id) else { continue };
-        while let End::Goto(to) = block.end
-            && arrivals[to] == 1
-            && let Some(behind) = take(body, to)
-        {
-            block.insts.extend_from_slice(&behind.insts);
-            block.end = behind.end;
-            changed = true;
+        if names[id] != NOWHERE {
+            continue;
         }
-        names[id] = blocks.len();
-        blocks.push(block);
+        let (mut at, mut len) = (id, 0);
+        let end = loop {
+            names[at] = body.blocks.len();
+            old.code(at).iter().for_each(|inst| body.push(*inst));
+            len += old.blocks[at].len();
+            match old.blocks[at].end {
+                End::Goto(to) if arrivals[to] == 1 && names[to] == NOWHERE => at = to,
+                end => break end,
+            }
+            changed = true;
+        };
+        body.close(len, end);
     }
-    for block in &mut blocks {
+    for block in &mut body.blocks {
         block.end.retarget(|to| names[to]);
     }
-    body.blocks = blocks;
     changed
-}
-
-/// A block, if it was not taken before.
-fn take(body: &mut Body, id: BlockId) -> Option<Block> {
-    const TAKEN: Block = Block { insts: Vec::new(), end: End::Goto(BlockId::MAX) };
-    let block = std::mem::replace(&mut body.blocks[id], TAKEN);
-    (block.end != TAKEN.end).then_some(block)
 }

@@ -206,11 +206,10 @@ impl Numbers {
         let mut waiting = Waiting::at_entry(body);
         while let Some(at) = waiting.next() {
             let Some(Known { mut regs, facts }) = arrivals.known[at] else { continue };
-            let block = &body.blocks[at];
-            for (i, inst) in block.insts.iter().enumerate() {
+            for (i, inst) in body.code(at).iter().enumerate() {
                 self.step(at, i, inst, &mut regs);
             }
-            for (to, fact) in self.edges(&block.end, &regs).into_iter().flatten() {
+            for (to, fact) in self.edges(&body.blocks[at].end, &regs).into_iter().flatten() {
                 let arriving = Known { regs, facts: self.learn(facts, fact) };
                 if self.arrive(&mut arrivals, to, arriving) {
                     waiting.add(to);
