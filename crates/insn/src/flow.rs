@@ -1,7 +1,7 @@
 //! Control flow and register use of single instructions: where one can go next, which registers it
 //! reads and writes. What a linker needs to move, inline or check code; no whole-program analysis.
 
-use crate::{CALL, EXIT, Insn, JA, JA32, class, pseudo};
+use crate::{CALL, EXIT, Insn, JA, JA32, class, helper_arguments, pseudo};
 
 /// Conditional `goto` that the verifier may take at will to bound a loop (`BPF_JMP | BPF_JCOND`,
 /// `src` = 0), kernel 6.9.
@@ -117,12 +117,6 @@ const ATOMIC_CMPXCHG: i32 = 0xf1;
 const ATOMIC_LOAD_ACQ: i32 = 0x100;
 const ATOMIC_STORE_REL: i32 = 0x110;
 
-/// Helpers without parameters: ktime_get_ns, get_prandom_u32, get_smp_processor_id,
-/// get_current_pid_tgid, get_current_uid_gid, get_current_task, get_numa_node_id,
-/// get_current_cgroup_id, jiffies64, ktime_get_boot_ns, get_current_task_btf, ktime_get_coarse_ns,
-/// ktime_get_tai_ns.
-const NO_ARGUMENTS: [i32; 13] = [5, 7, 8, 14, 15, 35, 42, 80, 118, 125, 158, 160, 208];
-
 impl Insn {
     /// Slots that the instruction takes: 2 for a 64-bit immediate load, else 1.
     pub fn slots(self) -> usize {
@@ -211,12 +205,13 @@ impl Insn {
         }
     }
 
-    /// Arguments that a call reads. Most helpers' arity is not recorded here, so all five, but for
-    /// the few without any that compilers like to put between others.
+    /// Arguments that a call reads: of a helper as many as it takes, of anything else all five.
     fn call_reads(self) -> Regs {
         let helper =
             self.code == CALL && self.src() != pseudo::CALL && self.src() != pseudo::KFUNC_CALL;
-        if helper && NO_ARGUMENTS.contains(&{ self.imm }) { Regs::NONE } else { Regs::ARGS }
+        let count = if helper { helper_arguments(self.imm.cast_unsigned()) } else { None };
+        // r1 is the first.
+        count.map_or(Regs::ARGS, |count| Regs(Regs::ARGS.0 & ((2 << count) - 1)))
     }
 }
 
@@ -266,7 +261,10 @@ mod tests {
         assert_eq!(used(Insn::new(0x15, 1, 0, 1, 0)), (r1, 0)); // if r1 == 0
         assert_eq!(used(Insn::new(JA, 0, 0, 1, 0)), (0, 0));
         assert_eq!(used(Insn::new(EXIT, 0, 0, 0, 0)), (r0, 0));
-        assert_eq!(used(Insn::new(CALL, 0, 0, 0, 1)), (0x3e, 0x3f));
+        assert_eq!(used(Insn::new(CALL, 0, 0, 0, 1)), (r1 | r2, 0x3f)); // map_lookup_elem
+        assert_eq!(used(Insn::new(CALL, 0, 0, 0, 25)), (0x3e, 0x3f)); // perf_event_output: all five
+        assert_eq!(used(Insn::new(CALL, 0, 0, 0, 212)), (0x3e, 0x3f)); // no kernel has it
+        assert_eq!(used(Insn::new(CALL, 0, 0, 0, -1)), (0x3e, 0x3f));
         assert_eq!(used(Insn::new(CALL, 0, 0, 0, 5)), (0, 0x3f)); // ktime_get_ns
         assert_eq!(used(Insn::new(CALL, 0, 1, 0, 5)), (0x3e, 0x3f)); // a call 5 slots ahead
         assert_eq!(used(Insn::new(0x30, 0, 0, 0, 4)), (r6, 0x3f)); // r0 = *(u8 *)skb[4]
@@ -278,14 +276,6 @@ mod tests {
         assert_eq!(used(Insn::new(0xdb, 1, 2, 0, 0x100)), (r2, r1)); // load_acquire
         assert_eq!(used(Insn::new(0xdb, 1, 2, 0, 0x110)), (r1 | r2, 0)); // store_release
         assert_eq!(used(Insn::default()), (0, 0)); // second slot of an ldimm64
-    }
-
-    #[test]
-    fn helpers_without_arguments_are_getters() {
-        for number in NO_ARGUMENTS {
-            let name = crate::helper_name(number.unsigned_abs()).unwrap();
-            assert!(name.contains("_get_") || name == "bpf_jiffies64", "{name}");
-        }
     }
 
     #[test]

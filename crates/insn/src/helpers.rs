@@ -15,6 +15,12 @@ pub fn helper_number(name: &str) -> Option<u32> {
     u32::try_from(index + 1).ok()
 }
 
+/// How many arguments a helper takes, in registers from r1 on: the parameters of its prototype in the comments of
+/// `linux/bpf.h`, all five where it takes any number (`bpf_trace_printk`). `None` for numbers beyond the list.
+pub fn helper_arguments(number: u32) -> Option<u8> {
+    ARGUMENTS.get((number as usize).checked_sub(1)?).copied()
+}
+
 /// Does the kernel refuse this helper to a program whose licence is not GPL-compatible?
 ///
 /// As Linux 6.18 answers (`gpl_only` in its `struct bpf_func_proto`), tried there for every helper and
@@ -23,6 +29,33 @@ pub fn helper_number(name: &str) -> Option<u32> {
 pub fn helper_gpl_only(number: u32) -> bool {
     GPL_ONLY.binary_search(&number).is_ok()
 }
+
+/// From number 1 on, ten in a row; behind each row the number of its first.
+#[rustfmt::skip]
+const ARGUMENTS: [u8; NAMES.len()] = [
+    2, 4, 2, 3, 0, 5, 0, 0, 5, 5, // 1
+    5, 3, 3, 0, 0, 2, 1, 3, 1, 4, // 11
+    4, 2, 2, 1, 5, 4, 3, 5, 3, 3, // 21
+    3, 2, 3, 1, 0, 3, 2, 3, 2, 2, // 31
+    1, 0, 3, 2, 3, 1, 1, 2, 5, 4, // 41
+    3, 4, 4, 2, 4, 3, 5, 2, 2, 4, // 51
+    2, 2, 4, 3, 2, 5, 4, 5, 4, 4, // 61
+    4, 4, 4, 4, 3, 4, 1, 4, 1, 0, // 71
+    2, 4, 2, 5, 5, 1, 3, 2, 2, 4, // 81
+    4, 3, 1, 1, 1, 1, 1, 1, 5, 5, // 91
+    4, 3, 3, 3, 4, 4, 4, 2, 1, 5, // 101
+    5, 3, 3, 3, 3, 2, 1, 0, 4, 4, // 111
+    5, 1, 1, 3, 0, 5, 3, 1, 2, 4, // 121
+    3, 2, 2, 2, 2, 1, 1, 1, 1, 1, // 131
+    4, 4, 4, 3, 4, 2, 3, 3, 5, 4, // 141
+    1, 4, 2, 1, 2, 4, 2, 0, 2, 0, // 151
+    3, 1, 5, 4, 5, 3, 4, 1, 3, 2, // 161
+    3, 1, 1, 1, 1, 3, 4, 1, 4, 5, // 171
+    4, 3, 3, 2, 1, 0, 1, 1, 4, 4, // 181
+    5, 3, 3, 2, 3, 1, 4, 4, 2, 2, // 191
+    5, 5, 3, 3, 3, 2, 2, 0, 4, 4, // 201
+    2, // 211
+];
 
 /// By rising number.
 const GPL_ONLY: [u32; 44] = [
@@ -311,6 +344,40 @@ mod tests {
         assert_eq!(helper_name(212), None);
         assert_eq!(helper_name(u32::MAX), None);
         assert_eq!(helper_number("bpf_nothing"), None);
+    }
+
+    #[test]
+    fn arguments_by_prototype() {
+        // One of each row, against the prototypes in `linux/bpf.h`.
+        for (name, count) in [
+            ("bpf_map_lookup_elem", 2),
+            ("bpf_map_update_elem", 4),
+            ("bpf_trace_printk", 5),
+            ("bpf_tail_call", 3),
+            ("bpf_perf_event_output", 5),
+            ("bpf_get_current_task", 0),
+            ("bpf_redirect_map", 3),
+            ("bpf_get_stack", 4),
+            ("bpf_jiffies64", 0),
+            ("bpf_sk_lookup_udp", 5),
+            ("bpf_spin_lock", 1),
+            ("bpf_sk_storage_get", 4),
+            ("bpf_skb_output", 5),
+            ("bpf_ktime_get_boot_ns", 0),
+            ("bpf_ringbuf_reserve", 3),
+            ("bpf_get_task_stack", 4),
+            ("bpf_redirect_peer", 2),
+            ("bpf_for_each_map_elem", 4),
+            ("bpf_timer_cancel", 1),
+            ("bpf_loop", 4),
+            ("bpf_xdp_store_bytes", 4),
+            ("bpf_dynptr_read", 5),
+            ("bpf_cgrp_storage_delete", 2),
+        ] {
+            assert_eq!(helper_arguments(helper_number(name).unwrap()), Some(count), "{name}");
+        }
+        assert_eq!((helper_arguments(0), helper_arguments(212)), (None, None));
+        assert!(ARGUMENTS.iter().all(|&count| count <= 5));
     }
 
     #[test]

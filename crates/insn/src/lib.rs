@@ -13,7 +13,7 @@ pub mod helpers;
 pub mod text;
 
 pub use flow::{Flow, RegUse, Regs};
-pub use helpers::{helper_gpl_only, helper_name, helper_number};
+pub use helpers::{helper_arguments, helper_gpl_only, helper_name, helper_number};
 pub use text::Text;
 
 /// Bytes of one instruction slot. A 64-bit immediate load takes two slots.

@@ -359,9 +359,11 @@ impl<'p, 'i> Attempt<'p, 'i> {
             Some(&*self.bodies[to as usize])
         };
         let gone: Vec<Inst> = calls.iter().filter(|i| callee_of(i).is_some()).copied().collect();
-        let Some(largest) = gone.iter().filter_map(Inst::bpf_call).max_by_key(|&to| {
-            (self.frames[to as usize], self.bodies[to as usize].size())
-        }) else {
+        let Some(largest) = gone
+            .iter()
+            .filter_map(Inst::bpf_call)
+            .max_by_key(|&to| (self.frames[to as usize], self.bodies[to as usize].size()))
+        else {
             return Ok(());
         };
         let (mut body, saved) = inline::inline(&body, own.bytes(), callee_of);

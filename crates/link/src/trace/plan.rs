@@ -247,7 +247,7 @@ fn points_to_context(proto: Type<'_>, program: &ProgramSpec) -> bool {
 }
 
 /// Which of r1 to r5 a function reads before it writes them: surely, with helpers taken to read none;
-/// and maybe, with helpers taken to read all.
+/// and maybe, with helpers taken to read what they can.
 fn arguments_read(insns: &[Insn]) -> (u16, u16) {
     let live = |calls_read: u16| {
         // Backwards until nothing changes; each round can only add registers. Compilers' code needs a
@@ -402,8 +402,10 @@ mod tests {
     #[test]
     fn arguments_that_are_read() {
         assert_eq!(arguments_read(&[mov(0, 1), mov(2, 0), mov(3, 2), EXIT]), (2, 2));
-        // Whether the helper reads r2, its number alone does not say.
-        assert_eq!(arguments_read(&[mov(1, 10), helper(1), EXIT]), (0, 0b11_1100));
+        // Whether the helper reads r2 to r5, its number alone does not say: bpf_trace_printk.
+        assert_eq!(arguments_read(&[mov(1, 10), helper(6), EXIT]), (0, 0b11_1100));
+        // bpf_map_lookup_elem has two arguments.
+        assert_eq!(arguments_read(&[mov(1, 10), helper(1), EXIT]), (0, 0b100));
         assert_eq!(arguments_read(&[]), (0, 0));
         // A loop: r2 is read when it comes round.
         let back = Insn { code: 0x05, off: -2, ..Insn::default() };
