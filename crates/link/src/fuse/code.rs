@@ -206,9 +206,14 @@ impl Body {
         self.blocks.len() - 1
     }
 
+    /// Adds copies of these instructions to the block that [`Body::close`] makes next.
+    pub(super) fn append(&mut self, insts: &[Inst]) {
+        self.insts.extend_from_slice(insts);
+    }
+
     /// Adds a block with a copy of these instructions.
     pub(super) fn add(&mut self, insts: &[Inst], end: End) -> BlockId {
-        self.insts.extend_from_slice(insts);
+        self.append(insts);
         self.close(insts.len(), end)
     }
 

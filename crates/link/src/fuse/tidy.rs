@@ -22,7 +22,7 @@ use foldhash::{HashMap, HashMapExt as _};
 
 use super::code::{Block, BlockId, Body, End, FP, Inst, MOV64};
 use super::order::{Waiting, before, forwards, goes_back, live_in, live_out};
-use super::values::{Arrivals, Bounds, Known, Number, Numbers, State, Value};
+use super::values::{Arrivals, Bounds, Known, Numbers, State};
 
 /// Rounds of all passes: what one pass finds can make work for another. Most bodies need two.
 const ROUNDS: usize = 4;
@@ -76,7 +76,7 @@ enum Done {
 /// Goes over the blocks in their order, each with what is known where it begins. `sunk`: constants are where
 /// they are needed.
 fn forward(body: &mut Body, numbers: &mut Numbers, live: &[Regs], sunk: bool) -> Done {
-    let arrivals = arrivals(body);
+    let arrivals = arrivals(body, 0..body.blocks.len());
     let looping = in_loops(body);
     // Where blocks go round, what is known of the first of them takes into account what comes round.
     let around = goes_back(body).then(|| numbers.analyse(body));
@@ -101,7 +101,7 @@ struct Pass<'b> {
     live: &'b [Regs],
     sunk: bool,
     /// From how many places a block was reached at first.
-    arrivals: Vec<usize>,
+    arrivals: Vec<u32>,
     /// Which blocks are part of a circle.
     looping: Vec<bool>,
     known: Arrivals,
@@ -224,7 +224,7 @@ impl Pass<'_> {
 fn rewrite(
     numbers: &mut Numbers,
     sunk: bool,
-    (block, at): (BlockId, usize),
+    place: (BlockId, usize),
     inst: &mut Inst,
     regs: &mut State,
 ) -> bool {
@@ -240,7 +240,7 @@ fn rewrite(
     }
     if numbers.is_bound(inst, regs) {
         let before = *regs;
-        numbers.step(block, at, inst, regs);
+        numbers.step_of(true, place, inst, regs);
         let same = (0..10).find(|&r| before[r] == regs[dst]);
         if let Some(same) = same {
             *inst = inst.beside(Insn::new(MOV64, insn.dst(), same as u8, 0, 0));
@@ -248,7 +248,7 @@ fn rewrite(
         return same != Some(dst);
     }
     let before = regs[dst];
-    numbers.step(block, at, inst, regs);
+    numbers.step_of(false, place, inst, regs);
     if before != regs[dst] {
         return true;
     }
@@ -256,30 +256,25 @@ fn rewrite(
         // A constant in a register that calls overwrite may be needed here and not before.
         _ if is_constant(inst) => sunk || Regs::CALLEE_SAVED.has(insn.dst()),
         class::ALU | class::ALU64 if numbers.constant(before).is_some() => inst.poisoned.is_none(),
-        _ => copies && is_kind(numbers, before),
+        _ => copies && numbers.is_kept(before),
     };
     !idle
 }
 
-/// To each block, how many edges lead; to the first, one comes from outside.
-fn arrivals(body: &Body) -> Vec<usize> {
+/// To each block, how many edges of these lead; to the first, one comes from outside.
+fn arrivals(body: &Body, blocks: impl Iterator<Item = BlockId>) -> Vec<u32> {
     let mut arrivals = vec![0; body.blocks.len()];
     arrivals[0] = 1;
-    for to in body.blocks.iter().flat_map(|b| b.end.successors()) {
-        arrivals[to] += 1;
+    for id in blocks {
+        body.blocks[id].end.successors().for_each(|to| arrivals[to] += 1);
     }
     arrivals
-}
-
-/// The context pointer, or one of the packet's bounds?
-fn is_kind(numbers: &Numbers, number: Number) -> bool {
-    matches!(numbers.value(number), Some(Value::Entry(1) | Value::Bound(..)))
 }
 
 /// The register of r6 to r9 that holds the same as this one; this one if there is none.
 fn home(numbers: &Numbers, reg: u8, regs: &State) -> u8 {
     let Some(&number) = regs.get(usize::from(reg)).filter(|_| reg < FP) else { return reg };
-    if !is_kind(numbers, number) {
+    if !numbers.is_kept(number) {
         return reg;
     }
     (6..10u8).find(|&r| regs[usize::from(r)] == number).unwrap_or(reg)
@@ -537,13 +532,16 @@ fn sweep(body: &mut Body) -> (Vec<Regs>, bool) {
 /// Does an instruction nothing but write a register that is not read? Loads have no effect of their own.
 fn is_idle(inst: &Inst, live: Regs) -> bool {
     let insn = inst.insn;
+    let nothing = is_copy(inst) && insn.dst() == insn.src();
+    if !nothing && inst.reg_use().writes.0 & live.0 != 0 {
+        return false;
+    }
     let pure = match insn.class() {
         class::ALU | class::ALU64 | class::LDX => true,
         class::LD => insn.is_ld_imm64(),
         _ => false,
     };
-    let nothing = is_copy(inst) && insn.dst() == insn.src();
-    pure && inst.poisoned.is_none() && (nothing || !live.has(insn.dst()))
+    pure && inst.poisoned.is_none()
 }
 
 /// Drops what is not reached, joins what runs on, puts the rest in its order. Is it another body now, but for
@@ -574,11 +572,7 @@ fn compact(body: &mut Body) -> bool {
     }
     let order = forwards(body);
     changed |= order.len() < body.blocks.len();
-    let mut arrivals = vec![0usize; body.blocks.len()];
-    arrivals[0] = 1;
-    for to in order.iter().flat_map(|&id| body.blocks[id].end.successors()) {
-        arrivals[to] += 1;
-    }
+    let arrivals = arrivals(body, order.iter().copied());
     // Of each block, where it is now, or is joined with another.
     const NOWHERE: BlockId = BlockId::MAX;
     let mut names = vec![NOWHERE; body.blocks.len()];
@@ -592,7 +586,7 @@ fn compact(body: &mut Body) -> bool {
         let (mut at, mut len) = (id, 0);
         let end = loop {
             names[at] = body.blocks.len();
-            old.code(at).iter().for_each(|inst| body.push(*inst));
+            body.append(old.code(at));
             len += old.blocks[at].len();
             match old.blocks[at].end {
                 End::Goto(to) if arrivals[to] == 1 && names[to] == NOWHERE => at = to,

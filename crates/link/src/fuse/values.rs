@@ -184,15 +184,38 @@ impl Numbers {
                 Value::Outcome((rest >> 32) as u32, (rest >> 4) as u32 & 0xfff_ffff, reg)
             }
             Number::JOIN => Value::Join((rest >> 8) as u32, reg),
-            _ => return self.values.get(rest as usize).copied(),
+            _ => return self.in_table(number).copied(),
         })
     }
 
+    /// What a number stands for that does not say so itself.
+    #[inline]
+    fn in_table(&self, number: Number) -> Option<&Value> {
+        let rest = (number.0 & Number::MASK) as usize;
+        self.values.get(rest).filter(|_| number.0 >> Number::BITS == Number::IN_TABLE)
+    }
+
+    #[inline]
     pub(super) fn constant(&self, number: Number) -> Option<u64> {
-        match self.value(number)? {
-            Value::Const(c) => Some(c),
+        match number.0 >> Number::BITS {
+            Number::CONST | Number::IN_TABLE => match self.value(number)? {
+                Value::Const(c) => Some(c),
+                _ => None,
+            },
             _ => None,
         }
+    }
+
+    /// A bound of the packet?
+    #[inline]
+    fn bounds_packet(&self, number: Number) -> bool {
+        matches!(self.in_table(number), Some(Value::Bound(..)))
+    }
+
+    /// The context pointer, or one of the packet's bounds?
+    #[inline]
+    pub(super) fn is_kept(&self, number: Number) -> bool {
+        number == Number::new(Number::ENTRY, 1) || self.bounds_packet(number)
     }
 
     fn entry(&mut self) -> Known {
@@ -241,9 +264,8 @@ impl Numbers {
                 // Of comparisons with a bound of the packet only. What the verifier concludes from one
                 // holds for all copies of the pointers; of two equal numbers it may know more about the
                 // one that was compared.
-                let is_bound = |n| matches!(self.value(n), Some(Value::Bound(..)));
                 // And of comparisons of what was read from the packet; see `decide`.
-                let kept = is_bound(a) || is_bound(b) || self.is_read(a);
+                let kept = self.bounds_packet(a) || self.bounds_packet(b) || self.is_read(a);
                 let fact = |holds| kept.then_some((test.insn.code, a, b, holds));
                 [Some((next, fact(false))), Some((taken, fact(true)))]
             }
@@ -325,6 +347,19 @@ impl Numbers {
 
     /// The number of what an instruction makes, and what is known behind it.
     pub(super) fn step(&mut self, block: usize, at: usize, inst: &Inst, regs: &mut State) {
+        let bound = self.is_bound(inst, regs);
+        self.step_of(bound, (block, at), inst, regs);
+    }
+
+    /// The same; `bound`: it loads one of the packet's bounds from the context ([`Numbers::is_bound`]).
+    #[inline]
+    pub(super) fn step_of(
+        &mut self,
+        bound: bool,
+        (block, at): (usize, usize),
+        inst: &Inst,
+        regs: &mut State,
+    ) {
         let insn = inst.insn;
         let outcome = |reg: u8| Value::Outcome(block as u32, at as u32, reg);
         let makes = match insn.class() {
@@ -333,7 +368,7 @@ impl Numbers {
             _ => false,
         };
         if makes {
-            let made = match self.is_bound(inst, regs) {
+            let made = match bound {
                 true => Some(self.bound(block, at, insn.off, regs)),
                 false => self.result(inst, regs),
             };
@@ -345,8 +380,10 @@ impl Numbers {
         }
         let contents = self.contents(block, at, inst, regs);
         let written = inst.reg_use().writes;
-        for reg in (0..FP).filter(|&reg| written.has(reg)) {
-            regs[usize::from(reg)] = self.number(outcome(reg));
+        if written != Regs::NONE {
+            for reg in (0..FP).filter(|&reg| written.has(reg)) {
+                regs[usize::from(reg)] = self.number(outcome(reg));
+            }
         }
         if let Some(contents) = contents {
             regs[CONTENTS] = contents;
@@ -434,11 +471,11 @@ impl Numbers {
 
     /// An address as a bound of the packet and a distance from it.
     fn in_packet(&self, base: Number, off: i16) -> Option<(Number, i64)> {
-        let (bound, by) = match self.value(base)? {
+        let (bound, by) = match *self.in_table(base)? {
             Value::Sum(bound, by) => (bound, by),
             _ => (base, 0),
         };
-        let known = matches!(self.value(bound), Some(Value::Bound(..)));
+        let known = self.bounds_packet(bound);
         // No packet is longer, and what is counted on from here cannot overflow.
         let distance = by.checked_add(off.into()).filter(|&by| i32::try_from(by).is_ok());
         distance.filter(|_| known).map(|by| (bound, by))
@@ -481,8 +518,8 @@ impl Numbers {
 
     /// The number of a bound of the packet that is loaded.
     fn bound(&mut self, block: usize, at: usize, field: i16, regs: &State) -> Number {
-        let held = regs.iter().find(|&&number| match self.value(number) {
-            Some(Value::Bound(off, packet, ..)) => (off, packet) == (field, regs[PACKET]),
+        let held = regs.iter().find(|&&number| match self.in_table(number) {
+            Some(&Value::Bound(off, packet, ..)) => (off, packet) == (field, regs[PACKET]),
             _ => false,
         });
         match held {
@@ -492,8 +529,8 @@ impl Numbers {
     }
 
     fn sum(&mut self, base: Number, by: i64) -> Number {
-        let (base, by) = match self.value(base) {
-            Some(Value::Sum(base, before)) => (base, before.wrapping_add(by)),
+        let (base, by) = match self.in_table(base) {
+            Some(&Value::Sum(base, before)) => (base, before.wrapping_add(by)),
             _ => (base, by),
         };
         if by == 0 { base } else { self.number(Value::Sum(base, by)) }
@@ -519,7 +556,7 @@ impl Numbers {
 
     /// The context pointer of a program whose context bounds a packet?
     pub(super) fn is_context(&self, number: Number) -> bool {
-        !self.bounds.is_empty() && Number::speaking(Value::Entry(1)) == Some(number)
+        !self.bounds.is_empty() && number == Number::new(Number::ENTRY, 1)
     }
 
     /// What a conditional jump compares.
@@ -534,7 +571,7 @@ impl Numbers {
 
     /// Read from the packet, or made of that?
     fn is_read(&self, number: Number) -> bool {
-        matches!(self.value(number), Some(Value::Packet(..) | Value::Outgrowth(..)))
+        matches!(self.in_table(number), Some(Value::Packet(..) | Value::Outgrowth(..)))
     }
 
     /// Does a conditional jump jump? `None` where that is not known. `live`: registers that are read
