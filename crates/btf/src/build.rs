@@ -60,6 +60,8 @@ pub struct MemberSpec<'a> {
 
 /// The kernel takes no string offset above this (`BTF_MAX_NAME_OFFSET`).
 const MAX_STRINGS: u32 = 0x00ff_ffff;
+/// Room for the types of a small program, so that they need not be moved while they become more.
+const USUAL_TYPES: usize = 64;
 /// Bounds the type section to 1 GiB, so that every offset in it fits a header field.
 const MAX_WORDS: usize = 1 << 28;
 
@@ -72,9 +74,11 @@ impl Default for BtfBuilder {
 impl BtfBuilder {
     /// An empty one: only `void` and the empty string.
     pub fn new() -> Self {
+        let mut starts = Vec::with_capacity(USUAL_TYPES);
+        starts.push(0);
         Self {
-            words: Vec::new(),
-            starts: vec![0],
+            words: Vec::with_capacity(USUAL_TYPES * 4),
+            starts,
             strings: Strings::new(),
             record_index: HashIndex::default(),
             tags: HashMap::default(),

@@ -211,7 +211,7 @@ fn pairs(all: &[(String, String)]) -> String {
 }
 
 fn proposal(chain: &Chain<'_>, planned: &PlannedChain) -> Result<Proposal, ChainError> {
-    let mut old = chain.unchanged()?;
+    let mut old = chain.unchanged(&planned.members)?;
     let mut proposal = Proposal {
         members: Vec::with_capacity(planned.members.len()),
         next_id: old.next_id,

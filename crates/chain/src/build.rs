@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bpfweld::kernel::sys::ObjectKind;
-use bpfweld::kernel::{Map, Sys};
+use bpfweld::kernel::{Map, Program, Sys};
 use bpfweld::link::chain_root::{self, COUNTERS_MAP, Member, ROOT_NAME, Root};
 use bpfweld::link::fuse::Policy;
 use bpfweld::link::{ExistingMaps, ImageSet, InstanceId, MapIndex};
@@ -251,20 +251,24 @@ fn lost<'a>(step: &'static str, files: &'a Files) -> impl Fn(std::io::Error) -> 
     move |source| ChainError::File { step, path: files.maps_of(0), source }
 }
 
+fn asked(interface: &str) -> impl Fn(std::io::Error) -> ChainError + '_ {
+    move |source| ChainError::Call {
+        interface: interface.to_owned(),
+        step: "ask after the new program",
+        source,
+    }
+}
+
 impl Built {
-    /// The program for the interface, and the kernel's id of it.
-    pub(crate) fn program(
-        &self,
-        interface: &str,
-    ) -> Result<(&bpfweld::kernel::Program, u32), ChainError> {
-        let call = |source| ChainError::Call {
-            interface: interface.to_owned(),
-            step: "ask after the new program",
-            source,
-        };
-        let none = || call(std::io::ErrorKind::NotFound.into());
-        let program = self.loaded.entries().first().ok_or_else(none)?;
-        Ok((program, program.info().map_err(call)?.id))
+    /// The program for the interface.
+    pub(crate) fn program(&self, interface: &str) -> Result<&Program, ChainError> {
+        let none = || asked(interface)(std::io::ErrorKind::NotFound.into());
+        self.loaded.entries().first().ok_or_else(none)
+    }
+
+    /// The kernel's id of it.
+    pub(crate) fn program_id(&self, interface: &str) -> Result<u32, ChainError> {
+        Ok(self.program(interface)?.info().map_err(asked(interface))?.id)
     }
 
     /// The maps of an instance, with their names there; also those that are another's.
@@ -288,10 +292,11 @@ impl Built {
         pins: &std::collections::BTreeMap<String, String>,
         there: &std::collections::BTreeMap<String, String>,
     ) -> Result<(), ChainError> {
-        let (sys, dir) = (host.sys(), files.maps_of(id));
-        if pins.len() > there.len() {
-            sys.make_dir(&dir).map_err(file("make directory", &dir))?;
+        if pins.len() <= there.len() {
+            return Ok(());
         }
+        let (sys, dir) = (host.sys(), files.maps_of(id));
+        sys.make_dir(&dir).map_err(file("make directory", &dir))?;
         for (name, map) in self.maps_of(instance).filter(|(name, _)| !there.contains_key(*name)) {
             let Some(pin) = pins.get(name) else { continue };
             let path = dir.join(pin);

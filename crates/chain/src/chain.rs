@@ -239,7 +239,7 @@ impl<'h> Chain<'h> {
     pub fn load(&mut self, new: &[NewMember], options: &Options) -> Result<Change, ChainError> {
         self.change(options, |chain| {
             chain.not_alone()?;
-            let mut proposal = chain.unchanged()?;
+            let mut proposal = chain.unchanged(new)?;
             proposal.counters |= options.counters;
             for member in new {
                 chain.add(&mut proposal, member)?;
@@ -256,7 +256,7 @@ impl<'h> Chain<'h> {
                 let (interface, program) = (chain.interface.name.clone(), first.name.clone());
                 return Err(ChainError::Alone { interface, program });
             }
-            let mut proposal = chain.unchanged()?;
+            let mut proposal = chain.unchanged(&[])?;
             proposal.alone = true;
             chain.add(&mut proposal, new)?;
             Ok(proposal)
@@ -277,7 +277,7 @@ impl<'h> Chain<'h> {
     }
 
     fn without(&self, ids: &[u32]) -> Result<Proposal, ChainError> {
-        let mut proposal = self.unchanged()?;
+        let mut proposal = self.unchanged(&[])?;
         let stays = |m: &Proposed| !ids.contains(&m.opened.entry.id) && !self.state.alone;
         proposal.members.retain(stays);
         Ok(proposal)
@@ -310,7 +310,7 @@ impl<'h> Chain<'h> {
         self.change(options, |chain| {
             chain.not_alone()?;
             let old = chain.named(name)?.clone();
-            let mut proposal = chain.unchanged()?;
+            let mut proposal = chain.unchanged(&[])?;
             proposal.members.retain(|m| m.opened.entry.id != old.id);
             let new = NewMember { name: Some(old.name.clone()), ..new.clone() };
             chain.add(&mut proposal, &new)?;
@@ -331,7 +331,7 @@ impl<'h> Chain<'h> {
             let none = || ChainError::NoPrevious { interface: chain.interface.name.clone() };
             let previous = chain.previous()?.ok_or_else(none)?;
             Ok(Proposal {
-                members: chain.stored(&previous)?,
+                members: chain.stored(&previous, &[])?,
                 next_id: chain.state.next_id.max(previous.next_id),
                 alone: previous.alone,
                 counters: previous.counters,
@@ -484,7 +484,7 @@ impl<'h> Chain<'h> {
         let built = build(self.host, &self.files, &state, &opened, &shared, &load, options.fuse)
             .map_err(|error| self.device_refused(device, error))?;
         warnings.extend(built.warnings.iter().cloned());
-        state.program = built.program(&self.interface.name)?.1;
+        state.program = built.program_id(&self.interface.name)?;
         for (entry, instance) in state.members.iter_mut().zip(&built.instances) {
             if entry.maps.is_empty() {
                 let maps: BTreeMap<&str, u32> =
@@ -606,16 +606,10 @@ impl<'h> Chain<'h> {
                 files.store(sys, &member.opened.entry.object, &member.opened.bytes)?;
             }
         }
-        for (i, (entry, instance)) in state.members.iter().zip(&built.instances).enumerate() {
-            let there = prepared.members.get(i).map(|m| m.opened.entry.maps.clone());
-            built.pin(
-                self.host,
-                files,
-                entry.id,
-                *instance,
-                &entry.maps,
-                &there.unwrap_or_default(),
-            )?;
+        let new = state.members.iter().zip(&built.instances);
+        for ((entry, instance), old) in new.zip(&prepared.members) {
+            let there = &old.opened.entry.maps;
+            built.pin(self.host, files, entry.id, *instance, &entry.maps, there)?;
         }
         if let (Some(root), Some(pin)) = (built.root, &state.counters_pin) {
             let pins = [(COUNTERS_MAP.to_owned(), pin.clone())].into();
@@ -629,7 +623,7 @@ impl<'h> Chain<'h> {
         self.pin_replacements(prepared)?;
         files.ready(sys)?;
         let attachment = self.attachment();
-        let (program, _) = built.program(&self.interface.name)?;
+        let program = built.program(&self.interface.name)?;
         let new = program.fd().as_fd();
         match (prepared.takes_over, self.state.program) {
             (Some(old), _) => {

@@ -164,6 +164,12 @@ impl NewMember {
         self
     }
 
+    /// Is its object, as it is linked, that of a member, of which these are the bytes?
+    pub(crate) fn has_object_of(&self, entry: &Entry, bytes: &[u8]) -> bool {
+        let named = self.path.as_os_str() == entry.path.as_str();
+        named && self.sets == entry.sets && *self.bytes == *bytes
+    }
+
     /// How it is going to run.
     pub fn config(&self) -> RunConfig {
         self.config

@@ -32,6 +32,8 @@ use crate::error::ChainError;
 const VERSION: u32 = 1;
 /// Longest state file that is read: 255 programs take some 200 KiB.
 const MAX_STATE: usize = 16 << 20;
+/// Bytes that suffice for most programs in a state file.
+const USUAL_ENTRY: usize = 400;
 /// Most maps of a program: the kernel's limit.
 const MAX_MAPS: usize = 64;
 
@@ -96,9 +98,10 @@ pub(crate) struct Entry {
     /// Its slot in the map of counters.
     pub(crate) slot: u32,
     /// Variables that were set.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) sets: Vec<(String, String)>,
     /// Maps that it shares: name, and what with.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) shared: Vec<(String, String)>,
     /// Its maps: name, and name of the pin below `maps/ID`.
     pub(crate) maps: BTreeMap<String, String>,
@@ -106,11 +109,16 @@ pub(crate) struct Entry {
     #[serde(default)]
     pub(crate) map_ids: Vec<u32>,
     /// Is it bound to the interface?
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) dev_bound: bool,
     /// Of one without an object: the program that was taken in.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) adopted: Option<Adopted>,
+}
+
+/// Is it what a state says by not saying it?
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A program that was on the interface before the chain and is called by it.
@@ -409,7 +417,8 @@ impl Files {
     /// Writes what is to become `next` under another name: while that is there, there may be more that only
     /// the change needs.
     pub(crate) fn begin(&self, sys: &dyn Sys, state: &State) -> Result<(), ChainError> {
-        let mut text = serde_json::to_vec(state)
+        let mut text = Vec::with_capacity(USUAL_ENTRY * (1 + state.members.len()));
+        serde_json::to_writer(&mut text, state)
             .map_err(|e| ChainError::State { path: self.next(), problem: e.to_string() })?;
         text.push(b'\n');
         let work = self.unfinished();

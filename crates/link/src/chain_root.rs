@@ -100,9 +100,12 @@ impl Default for Verdicts {
 /// `XDP_PASS,XDP_TX`; nothing for none.
 impl fmt::Display for Verdicts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> =
-            self.iter().filter_map(|v| XDP_VERDICTS.get(v as usize)).copied().collect();
-        f.write_str(&names.join(","))
+        let names = self.iter().filter_map(|v| XDP_VERDICTS.get(v as usize));
+        for (i, name) in names.enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            write!(f, "{comma}{name}")?;
+        }
+        Ok(())
     }
 }
 

@@ -1,9 +1,8 @@
 //! Which functions an entry program needs, in which order, and whether the kernel's limits allow it.
 
-use std::collections::HashMap;
-
 use bpfweld_btf::Kind;
 use bpfweld_object::{ExternId, ExternKind, FuncId, Function, Linkage, RelocTarget};
+use foldhash::{HashMap, HashMapExt as _};
 
 use crate::error::{FunctionRef, LinkError, Site};
 use crate::image::InstanceId;

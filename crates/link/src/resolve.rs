@@ -1,6 +1,6 @@
 //! From names to functions: the instances of a link, explicit bindings, resolution by name.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use bpfweld_btf::{Endian, Kind, Linkage as BtfLinkage, TypeId, compat, order};
 use bpfweld_object::{
     DataId, Extern, ExternId, ExternKind, FuncId, Function, Linkage, MapId, Object, RelocTarget,
 };
+use foldhash::{HashMap, HashSet};
 
 use crate::error::{FunctionRef, LinkError, Site, SourceLine, UnresolvedExtern};
 use crate::image::{Binding, InstanceId, Origin};
@@ -15,7 +16,7 @@ use crate::maps::Key;
 
 /// Maps of an instance that is loaded already, by name (data sections by section name, the kconfig
 /// map as `.kconfig`).
-pub type ExistingMaps = HashMap<String, Arc<OwnedFd>>;
+pub type ExistingMaps = std::collections::HashMap<String, Arc<OwnedFd>>;
 
 /// One use of an object in a link.
 #[derive(Debug, Clone)]

@@ -208,7 +208,7 @@ impl Chain<'_> {
                     entry.name, adopted.program
                 ),
             };
-            let (chain, _) = built.program(&self.interface.name)?;
+            let chain = built.program(&self.interface.name)?;
             let none = || std::io::Error::other("the kernel took the chain without types");
             let btf_id = chain.function_type(&entry.program).ok_or_else(none).map_err(failed)?;
             let program = sys

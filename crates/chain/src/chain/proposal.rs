@@ -43,13 +43,17 @@ impl Chain<'_> {
         }
     }
 
-    /// The chain as it is.
-    pub(crate) fn unchanged(&self) -> Result<Proposal, ChainError> {
-        Ok(Proposal { members: self.stored(&self.state)?, ..self.empty_proposal() })
+    /// The chain as it is, before these join it.
+    pub(crate) fn unchanged(&self, new: &[NewMember]) -> Result<Proposal, ChainError> {
+        Ok(Proposal { members: self.stored(&self.state, new)?, ..self.empty_proposal() })
     }
 
-    /// The members of a state, their objects read.
-    pub(super) fn stored(&self, state: &State) -> Result<Vec<Proposed>, ChainError> {
+    /// The members of a state, their objects read, unless a new one has the same.
+    pub(super) fn stored(
+        &self,
+        state: &State,
+        new: &[NewMember],
+    ) -> Result<Vec<Proposed>, ChainError> {
         let mut all: Vec<Proposed> = Vec::with_capacity(state.members.len());
         for entry in &state.members {
             let is_same = |m: &&Proposed| m.opened.entry.has_object_of(entry);
@@ -62,7 +66,10 @@ impl Chain<'_> {
                 (None, None) => {
                     let path = self.files.object(&entry.object);
                     let bytes = self.host.sys().read(&path).map_err(file("read", &path))?;
-                    Opened::stored(entry, bytes.into())?
+                    match new.iter().find(|new| new.has_object_of(entry, &bytes)) {
+                        Some(new) => Opened::with(entry, new.object.clone(), new.bytes.clone())?,
+                        None => Opened::stored(entry, bytes.into())?,
+                    }
                 }
             };
             all.push(Proposed {

@@ -56,11 +56,12 @@ pub(super) fn emit(root: &Root<'_>) -> Code {
     let last = root.members.len().checked_sub(1);
     for (i, member) in root.members.iter().enumerate() {
         let start = if i == 0 { 0 } else { code.insns.len() };
-        let then = match member.goes_on {
-            Verdicts::NONE => "never goes on".to_owned(),
-            verdicts => format!("goes on after {verdicts}"),
+        let (name, verdicts) = (member.name, member.goes_on);
+        let text = match verdicts {
+            Verdicts::NONE => format!("verdict = {name}(ctx); // never goes on"),
+            _ => format!("verdict = {name}(ctx); // goes on after {verdicts}"),
         };
-        code.lines.push((start as u32, format!("verdict = {}(ctx); // {then}", member.name)));
+        code.lines.push((start as u32, text));
         code.insns.push(mov(R1, CTX));
         code.relocs.push(call(code.insns.len(), i));
         code.insns.push(Insn::new(CALL, 0, pseudo::CALL, 0, -1));
