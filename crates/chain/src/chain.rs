@@ -599,11 +599,15 @@ impl<'h> Chain<'h> {
             // Its maps' pins go by ids that begin anew; the program keeps the maps.
             files.sweep(sys, &Found::default())?;
         }
-        files.make(sys)?;
+        if self.state.program == 0 {
+            files.make(sys)?;
+        }
         files.begin(sys, state)?;
-        for member in &prepared.members {
-            if member.is_new {
-                files.store(sys, &member.opened.entry.object, &member.opened.bytes)?;
+        let (new, old): (Vec<_>, Vec<_>) = prepared.members.iter().partition(|m| m.is_new);
+        let is_kept = |hash: &str| old.iter().any(|m| m.opened.entry.object == hash);
+        for Opened { entry, bytes, .. } in new.iter().map(|m| &m.opened) {
+            if !is_kept(&entry.object) {
+                files.store(sys, &entry.object, bytes)?;
             }
         }
         let new = state.members.iter().zip(&built.instances);

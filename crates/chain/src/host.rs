@@ -1,6 +1,7 @@
 //! [`Chains`]: the chains of a network namespace, and where their state is.
 
 use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -275,12 +276,13 @@ impl<'k> Chains<'k> {
     /// The directory for pins is on a BPF file system, as far as it is there.
     pub(crate) fn check_pins(&self) -> Result<(), ChainError> {
         let mut at = self.dirs.pins.as_path();
-        while !at.exists() {
-            at = at.parent().unwrap_or(Path::new("/"));
-        }
-        match self.sys().fs_magic(at).map_err(file("look at", at))? {
-            BPF_FS_MAGIC => Ok(()),
-            _ => Err(ChainError::NoBpfFs { path: self.dirs.pins.clone() }),
+        loop {
+            match (self.sys().fs_magic(at), at.parent()) {
+                (Ok(BPF_FS_MAGIC), _) => return Ok(()),
+                (Ok(_), _) => return Err(ChainError::NoBpfFs { path: self.dirs.pins.clone() }),
+                (Err(e), Some(parent)) if e.kind() == io::ErrorKind::NotFound => at = parent,
+                (Err(e), _) => return Err(file("look at", at)(e)),
+            }
         }
     }
 
@@ -297,13 +299,15 @@ impl<'k> Chains<'k> {
 
     fn lock(&self) -> Result<Lock, ChainError> {
         let (sys, dir) = (self.sys(), &self.dirs.state);
-        sys.make_dir(dir).map_err(file("make directory", dir))?;
         let path = dir.join("lock");
-        match sys.lock_file(&path, LOCK_WAIT) {
+        let mut locked = sys.lock_file(&path, LOCK_WAIT);
+        if locked.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+            sys.make_dir(dir).map_err(file("make directory", dir))?;
+            locked = sys.lock_file(&path, LOCK_WAIT);
+        }
+        match locked {
             Ok(fd) => Ok(Lock(std::rc::Rc::new(fd))),
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
-                Err(ChainError::Locked { path })
-            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(ChainError::Locked { path }),
             Err(e) => Err(file("lock", &path)(e)),
         }
     }

@@ -62,10 +62,6 @@ pub(super) fn call(call: FileCall<'_>) -> io::Result<Reply> {
     };
     match call {
         FileCall::MakeDir { path } => {
-            // To make one that is there means to ask for it twice.
-            if path.is_dir() {
-                return done(Ok(()));
-            }
             done(fs::DirBuilder::new().recursive(true).mode(0o700).create(path))
         }
         FileCall::Write { path, contents } => {

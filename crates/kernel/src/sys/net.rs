@@ -9,11 +9,12 @@ use super::{Command, Reply, Sys, unexpected};
 #[derive(Debug)]
 pub enum NetCall<'a> {
     /// One request on a netlink(7) socket of its own. Replies with [`Reply::Bytes`]: all messages up to
-    /// and including the one that ends the answer (`NLMSG_ERROR`, `NLMSG_DONE`).
+    /// and including the one that ends the answer (`NLMSG_ERROR`, `NLMSG_DONE`, or one without
+    /// `NLM_F_MULTI`).
     Netlink {
         /// `NETLINK_ROUTE`, `NETLINK_GENERIC`.
         protocol: i32,
-        /// The request, with its `struct nlmsghdr`; asks for a dump or an acknowledgement.
+        /// The request, with its `struct nlmsghdr`; asks for something, or for an acknowledgement.
         request: &'a [u8],
     },
     /// setns(2) with `CLONE_NEWNET`: this thread goes over to another network namespace.

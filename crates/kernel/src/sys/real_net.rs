@@ -19,6 +19,8 @@ const HEADER: usize = 16;
 /// Message types that end an answer (`linux/netlink.h`).
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
+/// Flag of all messages of an answer that has several.
+const NLM_F_MULTI: u16 = 2;
 
 pub(super) fn call(call: NetCall<'_>) -> io::Result<Reply> {
     match call {
@@ -43,8 +45,7 @@ fn netlink(protocol: i32, request: &[u8]) -> io::Result<Vec<u8>> {
     if sent < 0 {
         return Err(io::Error::last_os_error());
     }
-    // Most answers, and what says that they end, fit into what is asked for once.
-    let mut answer: Vec<u8> = Vec::with_capacity(2 * RECEIVE);
+    let mut answer: Vec<u8> = Vec::new();
     while answer.len() < MAX_ANSWER {
         let before = answer.len();
         answer.reserve(RECEIVE);
@@ -74,8 +75,9 @@ fn netlink(protocol: i32, request: &[u8]) -> io::Result<Vec<u8>> {
 /// Is the end of an answer among these messages?
 fn ends(mut bytes: &[u8]) -> bool {
     while let Some(head) = bytes.first_chunk::<HEADER>() {
-        let [a, b, c, d, e, f, ..] = *head;
-        if matches!(u16::from_ne_bytes([e, f]), NLMSG_ERROR | NLMSG_DONE) {
+        let [a, b, c, d, e, f, g, h, ..] = *head;
+        let alone = u16::from_ne_bytes([g, h]) & NLM_F_MULTI == 0;
+        if alone || matches!(u16::from_ne_bytes([e, f]), NLMSG_ERROR | NLMSG_DONE) {
             return true;
         }
         let len = (u32::from_ne_bytes([a, b, c, d]) as usize).next_multiple_of(4);
