@@ -82,7 +82,9 @@ fn forward(body: &mut Body, numbers: &mut Numbers, live: &[Regs], sunk: bool) ->
     let around = goes_back(body).then(|| numbers.analyse(body));
     let known = numbers.arrivals(body);
     let (copied, done) = (Vec::new(), Done::Nothing);
-    let mut pass = Pass { body, numbers, live, sunk, arrivals, looping, known, copied, done };
+    let forth_only = around.is_none();
+    let mut pass =
+        Pass { body, numbers, live, sunk, arrivals, looping, forth_only, known, copied, done };
     for id in 0..live.len() {
         // What no way leads to any more needs none. Of a circle's blocks that is not known yet: a way to one
         // may come from a later one.
@@ -104,6 +106,8 @@ struct Pass<'b> {
     arrivals: Vec<u32>,
     /// Which blocks are part of a circle.
     looping: Vec<bool>,
+    /// Is there none? Then what comes behind a block is as it was when its turn comes.
+    forth_only: bool,
     known: Arrivals,
     /// Kept for its room.
     copied: Vec<Inst>,
@@ -180,14 +184,17 @@ impl Pass<'_> {
         copied.clear();
         // What only this edge leads to is decided when its turn comes.
         for _ in 0..if self.arrivals[first] > 1 { MAX_HOPS } else { 0 } {
+            // Through a loop a test would be decided once for each turn.
+            if self.looping[to] {
+                break;
+            }
             let block = self.body.blocks[to];
             if let (true, End::Goto(next)) = (block.is_empty(), block.end) {
                 to = next;
                 continue;
             }
             let End::Branch { test, taken, next } = block.end else { break };
-            // Through a loop a test would be decided once for each turn.
-            if self.looping[to] || block.len() > MAX_COPIED {
+            if block.len() > MAX_COPIED {
                 break;
             }
             let code = self.body.code(to);
@@ -209,6 +216,9 @@ impl Pass<'_> {
             known = there;
             to = if holds { taken } else { next };
         }
+        if self.forth_only {
+            self.sweep_copied(&mut copied, self.live[to], &mut known.regs);
+        }
         self.numbers.arrive(&mut self.known, to, known);
         let way = match copied.is_empty() {
             true => to,
@@ -216,6 +226,28 @@ impl Pass<'_> {
         };
         self.copied = copied;
         way
+    }
+
+    /// Drops what is copied on the way to a block and not read from there on. `live`: the registers that are. Of r6 to
+    /// r9 what they hold may be asked for yet ([`home`]).
+    fn sweep_copied(&mut self, copied: &mut Vec<Inst>, live: Regs, regs: &mut State) {
+        let (mut live, mut written) = (live.or(Regs::CALLEE_SAVED), Regs::NONE);
+        let mut kept = copied.len();
+        for at in (0..kept).rev() {
+            let inst = copied[at];
+            if is_idle(&inst, live) {
+                let dst = inst.insn.dst();
+                if !written.has(dst) {
+                    regs[usize::from(dst)] = self.numbers.unknown();
+                }
+            } else {
+                live = before(&inst, live);
+                kept -= 1;
+                copied[kept] = inst;
+            }
+            written = written.or(inst.reg_use().writes);
+        }
+        copied.drain(..kept);
     }
 }
 

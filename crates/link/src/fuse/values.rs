@@ -173,6 +173,14 @@ impl Numbers {
         at
     }
 
+    /// A number of its own, for what no register is read for.
+    pub(super) fn unknown(&mut self) -> Number {
+        let number = Number::new(Number::IN_TABLE, self.values.len() as u64);
+        // Not in the index: no instruction's outcome has it.
+        self.values.push(Value::Outcome(u32::MAX, u32::MAX, u8::MAX));
+        number
+    }
+
     #[inline]
     pub(super) fn value(&self, number: Number) -> Option<Value> {
         let rest = number.0 & Number::MASK;
