@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use bpfweld_insn::flow::{CALLX, JAX, JCOND};
+use bpfweld_insn::flow::{CALLX, JCOND};
 use bpfweld_insn::{Flow, Insn, JA, JA32, RegUse, Regs, class, pseudo};
 
 use super::report::Why;
@@ -126,12 +126,12 @@ pub(super) enum End {
 impl End {
     /// The blocks that may come next; none for an exit.
     pub(super) fn successors(&self) -> impl Iterator<Item = BlockId> + use<> {
-        let (a, b) = match *self {
-            Self::Goto(to) => (Some(to), None),
-            Self::Branch { taken, next, .. } => (Some(next), Some(taken)),
-            Self::Exit(_) => (None, None),
+        let (all, count) = match *self {
+            Self::Goto(to) => ([to, to], 1),
+            Self::Branch { taken, next, .. } => ([next, taken], 2),
+            Self::Exit(_) => ([0, 0], 0),
         };
-        a.into_iter().chain(b)
+        all.into_iter().take(count)
     }
 
     /// Changes where it goes.
@@ -223,15 +223,34 @@ impl Body {
         (0..self.blocks.len()).map(slots).sum()
     }
 
-    /// All instructions, ends included.
-    pub(super) fn insts(&self) -> impl Iterator<Item = &Inst> {
-        self.blocks.iter().flat_map(|block| {
-            let end = match &block.end {
-                End::Goto(_) => None,
-                End::Branch { test: i, .. } | End::Exit(i) => Some(i),
-            };
-            self.insts[block.range()].iter().chain(end)
-        })
+    /// Looks at all instructions, ends included.
+    pub(super) fn for_each(&self, mut look: impl FnMut(&Inst)) {
+        self.any(|inst| {
+            look(inst);
+            false
+        });
+    }
+
+    /// Is there such an instruction, ends included?
+    pub(super) fn any(&self, mut is: impl FnMut(&Inst) -> bool) -> bool {
+        self.find(|inst| is(inst).then_some(())).is_some()
+    }
+
+    /// What the first instruction gives that gives something, ends included.
+    pub(super) fn find<T>(&self, mut of: impl FnMut(&Inst) -> Option<T>) -> Option<T> {
+        for block in &self.blocks {
+            for inst in &self.insts[block.range()] {
+                if let Some(found) = of(inst) {
+                    return Some(found);
+                }
+            }
+            if let End::Branch { test: inst, .. } | End::Exit(inst) = &block.end
+                && let Some(found) = of(inst)
+            {
+                return Some(found);
+            }
+        }
+        None
     }
 }
 
@@ -269,20 +288,16 @@ pub(super) fn listing(image: &Image, f: usize) -> Option<Vec<Inst>> {
     let function = &image.functions[f];
     let start = function.start as usize;
     let insns = image.insns.get(start..start + function.len as usize)?;
-    // What says something about instructions is in their order: looked for once, then followed.
-    let mut relocs = image.relocs.partition_point(|r| r.insn < function.start);
-    let mut poisons = image.poisoned.partition_point(|p| p.insn < function.start);
-    let mut lines = image.lines.partition_point(|l| l.insn <= function.start);
+    let mut relocs = Followed::new(&image.relocs, |r| r.insn, function.start);
+    let mut poisons = Followed::new(&image.poisoned, |p| p.insn, function.start);
+    let mut lines = Followed::new(&image.lines, |l| l.insn, function.start.saturating_add(1));
     let mut out = Vec::with_capacity(insns.len());
     let mut at = 0;
     while let Some(&insn) = insns.get(at) {
         let place = (start + at) as u32;
-        let reloc = follow(&image.relocs, &mut relocs, |r| r.insn, place);
-        let poisoned = follow(&image.poisoned, &mut poisons, |p| p.insn, place);
-        while image.lines.get(lines).is_some_and(|l| l.insn <= place) {
-            lines += 1;
-        }
-        let line = lines.checked_sub(1);
+        let reloc = relocs.at(place);
+        let poisoned = poisons.at(place);
+        let line = lines.before(place + 1);
         let refers = insn.is_bpf_call() || insn.is_ld_imm64() && insn.src() == pseudo::FUNC;
         // What a backend is yet to patch is as the compiler left it.
         let callee = match refers && reloc.is_none() {
@@ -297,10 +312,10 @@ pub(super) fn listing(image: &Image, f: usize) -> Option<Vec<Inst>> {
             insn,
             used: insn.reg_use(),
             high,
-            reloc: reloc.and_then(Index::new),
+            reloc,
             callee,
-            poisoned: poisoned.and_then(Index::new),
-            line: line.and_then(Index::new),
+            poisoned,
+            line,
             func: f as u32,
             own: true,
         });
@@ -309,13 +324,48 @@ pub(super) fn listing(image: &Image, f: usize) -> Option<Vec<Inst>> {
     Some(out)
 }
 
-/// Index of what is said of the instruction at `place`, if anything is. `next`: where to go on, in a list
-/// whose order is that of the instructions.
-fn follow<T>(all: &[T], next: &mut usize, at: impl Fn(&T) -> u32, place: u32) -> Option<usize> {
-    while all.get(*next).is_some_and(|one| at(one) < place) {
-        *next += 1;
+/// A list of what is said about instructions, in their order: looked through once, then followed.
+struct Followed<'i, T> {
+    all: &'i [T],
+    insn: fn(&T) -> u32,
+    /// The next one: its index, and the instruction that it is about.
+    next: usize,
+    place: u32,
+}
+
+impl<'i, T> Followed<'i, T> {
+    /// The next one is the first that is about an instruction at `from` or behind it.
+    fn new(all: &'i [T], insn: fn(&T) -> u32, from: u32) -> Self {
+        let next = all.partition_point(|one| insn(one) < from);
+        Self { all, insn, next, place: Self::place(all, insn, next) }
     }
-    all.get(*next).filter(|one| at(one) == place).map(|_| *next)
+
+    fn place(all: &[T], insn: fn(&T) -> u32, next: usize) -> u32 {
+        all.get(next).map_or(u32::MAX, insn)
+    }
+
+    /// Goes on to the first that is about an instruction at `place` or behind it.
+    #[inline]
+    fn go_on(&mut self, place: u32) {
+        while self.place < place {
+            self.next += 1;
+            self.place = Self::place(self.all, self.insn, self.next);
+        }
+    }
+
+    /// What is said of an instruction.
+    #[inline]
+    fn at(&mut self, place: u32) -> Option<Index> {
+        self.go_on(place);
+        if self.place == place { Index::new(self.next) } else { None }
+    }
+
+    /// The last that is about an instruction before `place`.
+    #[inline]
+    fn before(&mut self, place: u32) -> Option<Index> {
+        self.go_on(place);
+        self.next.checked_sub(1).and_then(Index::new)
+    }
 }
 
 /// The function that starts at a slot.
@@ -325,66 +375,70 @@ fn starting(image: &Image, slot: i64) -> Option<Index> {
 
 /// The blocks of a function, or why it has to stay as it is.
 pub(super) fn blocks(insts: &[Inst]) -> Result<Vec<Block>, Why> {
-    let mut slots = Vec::with_capacity(insts.len());
-    let mut end = 0;
-    for inst in insts {
-        slots.push(end);
-        end += inst.slots();
-    }
-    let find = |slot: i64| {
-        let at = usize::try_from(slot).ok().and_then(|slot| slots.binary_search(&slot).ok());
-        at.ok_or(Why::Control)
-    };
-    // The ends of blocks, with instructions in place of blocks; which instructions begin one.
+    // The ends of blocks, with slots in place of blocks; the slots in the middle of an instruction.
     let mut ends: Vec<(usize, End)> = Vec::new();
-    let mut leads = vec![false; insts.len() + 1];
-    leads[0] = true;
+    let mut middles: Vec<usize> = Vec::new();
+    let mut slot = 0;
     for (i, inst) in insts.iter().enumerate() {
         let insn = inst.insn;
-        if !matches!(insn.class(), class::JMP | class::JMP32) {
-            continue;
-        }
-        if matches!(insn.code, JAX | CALLX) {
-            return Err(Why::Control);
-        }
-        if insn.code == JCOND {
-            return Err(Why::MayGoto);
-        }
-        let end = match insn.flow(slots[i]) {
-            Flow::To(to) if insn.is_jump() => End::Goto(find(to)?),
-            Flow::To(_) => continue,
-            Flow::Either { next, target } => {
-                End::Branch { test: *inst, taken: find(target)?, next: find(next)? }
+        match insn.class() {
+            class::LD if insn.is_ld_imm64() => {
+                slot += 1;
+                middles.push(slot);
             }
-            Flow::Exit => End::Exit(*inst),
-            Flow::Unknown => return Err(Why::Control),
-        };
-        for leader in end.successors().chain([i + 1]) {
-            leads[leader] = true;
+            class::JMP | class::JMP32 => {
+                let to = |slot: i64| usize::try_from(slot).map_err(|_| Why::Control);
+                let end = match insn.flow(slot) {
+                    _ if insn.code == JCOND => return Err(Why::MayGoto),
+                    _ if insn.code == CALLX => return Err(Why::Control),
+                    Flow::To(target) if insn.is_jump() => Some(End::Goto(to(target)?)),
+                    Flow::To(_) => None,
+                    Flow::Either { next, target } => {
+                        Some(End::Branch { test: *inst, taken: to(target)?, next: to(next)? })
+                    }
+                    Flow::Exit => Some(End::Exit(*inst)),
+                    Flow::Unknown => return Err(Why::Control),
+                };
+                ends.extend(end.map(|end| (i, end)));
+            }
+            _ => {}
         }
-        ends.push((i, end));
+        slot += 1;
     }
     // Runs off the end?
     if ends.last().is_none_or(|(last, _)| last + 1 < insts.len()) {
         return Err(Why::Control);
     }
-    // Of each instruction that begins a block, which one.
-    let mut names = vec![0; insts.len()];
-    let mut count = 0;
-    for (name, _) in names.iter_mut().zip(&leads).filter(|(_, leads)| **leads) {
-        *name = count;
-        count += 1;
+    // Which instructions begin a block; in the ends, instructions in place of slots.
+    let mut leads = vec![false; insts.len()];
+    leads[0] = true;
+    for (at, end) in &mut ends {
+        let mut outside = false;
+        end.retarget(|slot| {
+            let at = slot - middles.partition_point(|&middle| middle < slot);
+            outside |= at >= insts.len() || middles.binary_search(&slot).is_ok();
+            at
+        });
+        if outside {
+            return Err(Why::Control);
+        }
+        end.successors().for_each(|to| leads[to] = true);
+        if let Some(next) = leads.get_mut(*at + 1) {
+            *next = true;
+        }
     }
-    let mut blocks = Vec::with_capacity(count);
+    let starts: Vec<usize> =
+        leads.iter().enumerate().filter_map(|(at, &leads)| leads.then_some(at)).collect();
+    let block = |at: usize| starts.partition_point(|&start| start < at);
+    let mut blocks = Vec::with_capacity(starts.len());
     let mut ends = ends.into_iter().peekable();
-    let mut start = 0;
-    for stop in (1..=insts.len()).filter(|&at| leads[at]) {
+    for (id, &start) in starts.iter().enumerate() {
+        let stop = starts.get(id + 1).copied().unwrap_or(insts.len());
         let last = ends.next_if(|(at, _)| at + 1 == stop);
         let len = stop - start - usize::from(last.is_some());
         let mut end = last.map_or(End::Goto(stop), |(_, end)| end);
-        end.retarget(|at| names[at]);
+        end.retarget(block);
         blocks.push(Block { start: start as u32, len: len as u32, end });
-        start = stop;
     }
     Ok(blocks)
 }

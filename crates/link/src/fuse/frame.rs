@@ -62,7 +62,7 @@ type State = [Class; 11];
 /// What a body's own code uses of its frame. `calls` says whether a function of the image that is called
 /// with addresses in these argument registers (bit n: register n) keeps to what lies above them.
 pub(super) fn extent(body: &Body, calls: &dyn Fn(u32, u16) -> bool) -> Extent {
-    if !body.insts().any(|inst| inst.own && inst.reg_use().reads.has(FP)) {
+    if !body.any(|inst| inst.own && inst.reg_use().reads.has(FP)) {
         return Extent::default();
     }
     let mut state = [Class::Other; 11];
@@ -83,7 +83,7 @@ pub(super) fn upward(body: &Body, args: u16, calls: &dyn Fn(u32, u16) -> bool) -
 }
 
 fn run(body: &Body, entry: State, calls: &dyn Fn(u32, u16) -> bool) -> Extent {
-    let callbacks = body.insts().any(|i| i.callee.is_some() && i.insn.is_ld_imm64());
+    let callbacks = body.any(|i| i.callee.is_some() && i.insn.is_ld_imm64());
     let mut walk = Walk { extent: Extent { lowest: 0, loose: false }, callbacks, calls };
     let mut known: Vec<Option<State>> = vec![None; body.blocks.len()];
     let mut visits = vec![0u8; body.blocks.len()];

@@ -27,20 +27,19 @@ const LOAD64: u8 = 0x79;
 
 /// May a function go inline at all?
 pub(super) fn check(body: &Body) -> Result<(), Why> {
-    for inst in body.insts() {
+    let prevents = |inst: &Inst| {
         let insn = inst.insn;
         if insn.class() == class::LD && !insn.is_ld_imm64() {
-            return Err(Why::LegacyLoad);
+            return Some(Why::LegacyLoad);
         }
         if insn.helper() == Some(TAIL_CALL) && inst.reloc.is_none() {
-            return Err(Why::TailCall);
+            return Some(Why::TailCall);
         }
         let used = inst.reg_use();
-        if used.writes.has(FP) || used.reads.has(FP) && !is_plain_use(insn) {
-            return Err(Why::FramePointer);
-        }
-    }
-    Ok(())
+        let frame = used.writes.has(FP) || used.reads.has(FP) && !is_plain_use(insn);
+        frame.then_some(Why::FramePointer)
+    };
+    body.find(prevents).map_or(Ok(()), Err)
 }
 
 /// A use of r10 that can be shifted: the base of an access below it, or a copy.
@@ -166,10 +165,8 @@ impl Site {
     fn assign(callee: &Body, kept: Regs, context: Option<(u8, u8)>) -> Self {
         let mut site =
             Self { names: std::array::from_fn(|r| r as u8), saved: vec![], shared: None };
-        let used = callee.insts().fold(Regs::NONE, |all, inst| {
-            let used = inst.reg_use();
-            all.or(used.reads).or(used.writes)
-        });
+        let mut used = Regs::NONE;
+        callee.for_each(|inst| used = used.or(inst.reg_use().reads).or(inst.reg_use().writes));
         let mut taken = kept;
         let mut homeless = Vec::new();
         for reg in (6..=9).filter(|&r| used.has(r)) {
@@ -334,7 +331,8 @@ fn copy_of_argument(callee: &Body) -> Option<u8> {
         }
         inst.reg_use().writes.has(1).then_some(None)
     })??;
-    let writes = callee.insts().filter(|inst| inst.reg_use().writes.has(copy)).count();
+    let mut writes = 0;
+    callee.for_each(|inst| writes += usize::from(inst.reg_use().writes.has(copy)));
     // Nothing may jump back to the start, where it does not hold it yet; and nothing needs to look: what
     // is written once, there, is written with what r1 held on entry, unless r1 is another by then.
     let again = callee.blocks.iter().any(|b| b.end.successors().any(|to| to == 0));

@@ -26,6 +26,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -148,6 +149,8 @@ struct Program<'i> {
     whole: Vec<Option<Why>>,
     /// What they use of their frames; nothing where there are no blocks.
     extents: Vec<Extent>,
+    /// What each calls.
+    callees: Vec<Vec<u32>>,
     /// Callees before callers.
     order: Vec<u32>,
     /// How many calls of each function there are.
@@ -168,38 +171,38 @@ impl<'i> Program<'i> {
         let count = image.functions.len();
         let listings: Option<Vec<_>> = (0..count).map(|f| code::listing(image, f)).collect();
         let listings = listings?;
+        let mut callees = vec![Vec::new(); count];
         let mut calls = vec![0; count];
         let mut callbacks = vec![false; count];
-        for inst in listings.iter().flatten() {
-            match (inst.bpf_call(), inst.callee) {
-                (Some(to), _) => calls[to as usize] += 1,
-                (None, Some(to)) => callbacks[to.get()] = true,
-                (None, None) => {}
-            }
-        }
-        let (order, recursive) = callees_first(&listings);
         let mut tail_calls = vec![false; count];
+        let mut long_jumps = false;
+        let (mut bodies, mut whole) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for (f, listing) in listings.into_iter().enumerate() {
+            let mut tables = false;
+            for inst in &listing {
+                match (inst.bpf_call(), inst.callee) {
+                    (Some(to), _) => {
+                        callees[f].push(to);
+                        calls[to as usize] += 1;
+                    }
+                    (None, Some(to)) => callbacks[to.get()] = true,
+                    (None, None) => {}
+                }
+                match inst.reloc.and_then(|at| image.relocs.get(at.get())) {
+                    Some(reloc) => tables |= matches!(reloc.target, ImageTarget::JumpTable(_)),
+                    None => tail_calls[f] |= inst.insn.helper() == Some(TAIL_CALL),
+                }
+                long_jumps |= inst.insn.code == JA32;
+            }
+            let blocks = if tables { Err(Why::Control) } else { code::blocks(&listing) };
+            whole.push(blocks.as_ref().err().copied());
+            bodies.push(Rc::new(Body::new(listing, blocks.unwrap_or_default())));
+        }
+        let (order, recursive) = callees_first(&callees);
         // Twice, because those that call each other come in no order.
         for &f in order.iter().chain(&order) {
             let f = f as usize;
-            tail_calls[f] = listings[f].iter().any(|inst| {
-                inst.insn.helper() == Some(TAIL_CALL) && inst.reloc.is_none()
-                    || inst.bpf_call().is_some_and(|to| tail_calls[to as usize])
-            });
-        }
-        let long_jumps = image.insns.iter().any(|i| i.code == JA32);
-        let jumps = |inst: &Inst| {
-            let reloc = inst.reloc.and_then(|at| image.relocs.get(at.get()));
-            reloc.is_some_and(|r| matches!(r.target, ImageTarget::JumpTable(_)))
-        };
-        let (mut bodies, mut whole) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for listing in listings {
-            let blocks = match listing.iter().any(jumps) {
-                true => Err(Why::Control),
-                false => code::blocks(&listing),
-            };
-            whole.push(blocks.as_ref().err().copied());
-            bodies.push(Rc::new(Body::new(listing, blocks.unwrap_or_default())));
+            tail_calls[f] |= callees[f].iter().any(|&to| tail_calls[to as usize]);
         }
         let extent = |body: &Rc<Body>| match body.blocks.is_empty() {
             true => Extent::default(),
@@ -210,6 +213,7 @@ impl<'i> Program<'i> {
             extents: bodies.iter().map(extent).collect(),
             bodies,
             whole,
+            callees,
             order,
             calls,
             recursive,
@@ -225,14 +229,12 @@ impl<'i> Program<'i> {
 }
 
 /// The functions, callees before callers, and which of them are in a circle of calls: these in any order.
-fn callees_first(listings: &[Vec<Inst>]) -> (Vec<u32>, Vec<bool>) {
-    let callees: Vec<Vec<u32>> =
-        listings.iter().map(|l| l.iter().filter_map(Inst::bpf_call).collect()).collect();
-    let mut order = Vec::with_capacity(listings.len());
+fn callees_first(callees: &[Vec<u32>]) -> (Vec<u32>, Vec<bool>) {
+    let mut order = Vec::with_capacity(callees.len());
     // 0: not seen, 1: on the path, 2: done.
-    let mut state = vec![0u8; listings.len()];
+    let mut state = vec![0u8; callees.len()];
     let mut circles = false;
-    for root in 0..listings.len() {
+    for root in 0..callees.len() {
         if state[root] != 0 {
             continue;
         }
@@ -260,7 +262,7 @@ fn callees_first(listings: &[Vec<Inst>]) -> (Vec<u32>, Vec<bool>) {
         }
     }
     let reaches_itself = |f: usize| {
-        let mut seen = vec![false; listings.len()];
+        let mut seen = vec![false; callees.len()];
         let mut work = callees[f].clone();
         while let Some(at) = work.pop() {
             if !std::mem::replace(&mut seen[at as usize], true) {
@@ -269,7 +271,7 @@ fn callees_first(listings: &[Vec<Inst>]) -> (Vec<u32>, Vec<bool>) {
         }
         seen[f]
     };
-    let recursive = (0..listings.len()).map(|f| circles && reaches_itself(f)).collect();
+    let recursive = (0..callees.len()).map(|f| circles && reaches_itself(f)).collect();
     (order, recursive)
 }
 
@@ -322,12 +324,14 @@ impl<'p, 'i> Attempt<'p, 'i> {
             body.listing().iter().for_each(|inst| self.keep(inst, why));
             return Ok(());
         }
-        let calls: Vec<Inst> = body.insts().filter(|i| i.bpf_call().is_some()).copied().collect();
-        if calls.is_empty() {
+        if self.program.callees[at].is_empty() {
             return Ok(());
         }
+        let mut calls: Vec<Inst> = Vec::with_capacity(self.program.callees[at].len());
+        body.for_each(|inst| calls.extend(inst.bpf_call().map(|_| *inst)));
         let own = self.program.extents[at];
-        let mut wanted: BTreeMap<u32, bool> = BTreeMap::new();
+        // Of each function that is called: does it go inline?
+        let mut wanted: Vec<Option<bool>> = vec![None; self.bodies.len()];
         let mut length = body.size();
         for inst in &calls {
             let Some(to) = inst.bpf_call() else { continue };
@@ -352,11 +356,12 @@ impl<'p, 'i> Attempt<'p, 'i> {
             if let Some(why) = why {
                 self.keep(inst, why);
             }
-            wanted.insert(to, why.is_none() && wanted.get(&to).copied().unwrap_or(true));
+            let wanted = &mut wanted[to as usize];
+            *wanted = Some(why.is_none() && *wanted != Some(false));
         }
         let callee_of = |inst: &Inst| {
-            let to = inst.bpf_call().filter(|to| wanted.get(to) == Some(&true))?;
-            Some(&*self.bodies[to as usize])
+            let to = inst.bpf_call()? as usize;
+            (wanted[to] == Some(true)).then(|| &*self.bodies[to])
         };
         let gone: Vec<Inst> = calls.iter().filter(|i| callee_of(i).is_some()).copied().collect();
         let Some(largest) = gone
@@ -462,8 +467,11 @@ impl<'p, 'i> Attempt<'p, 'i> {
     fn check_stack(&self) -> Result<(), (u32, Why)> {
         let program = self.program;
         let frames: Vec<u32> = program.extents.iter().map(Extent::bytes).collect();
-        let before = Depths::new(program, &frames, |f| program.bodies[f].listing());
-        let now = Depths::new(program, &self.frames, |f| self.code(f));
+        let before = Depths::new(program, &frames, |f| Cow::Borrowed(&program.callees[f]));
+        let now = Depths::new(program, &self.frames, |f| match &self.written[f] {
+            Some(code) => code.iter().filter_map(Inst::bpf_call).collect(),
+            None => Cow::Borrowed(&program.callees[f]),
+        });
         let too_deep = now.total > MAX_STACK && now.total > before.total;
         let above = now.above_tail_call > MAX_STACK_ABOVE_TAIL_CALL
             && now.above_tail_call > before.above_tail_call;
@@ -505,12 +513,18 @@ impl<'p, 'i> Attempt<'p, 'i> {
             end += self.code(f).iter().map(|inst| inst.slots() as u32).sum::<u32>();
         }
         let mut new = Image {
+            name: old.name.clone(),
+            instance: old.instance.clone(),
+            section: old.section.clone(),
+            program: old.program.clone(),
+            license: old.license.clone(),
+            kernel_version: old.kernel_version,
             insns: Vec::with_capacity(end as usize),
             functions: Vec::new(),
-            relocs: Vec::new(),
-            lines: Vec::new(),
+            relocs: Vec::with_capacity(old.relocs.len()),
+            lines: Vec::with_capacity(old.lines.len()),
             poisoned: Vec::new(),
-            ..old.clone()
+            jump_tables: old.jump_tables.clone(),
         };
         let mut regions: Vec<Region> = Vec::new();
         for f in (0..count).filter(|&f| needed[f]) {
@@ -579,20 +593,25 @@ struct Depths {
 }
 
 impl Depths {
-    fn new<'c>(program: &Program<'_>, frames: &[u32], code: impl Fn(usize) -> &'c [Inst]) -> Self {
+    /// `callees`: what a function calls by now.
+    fn new<'c>(
+        program: &Program<'_>,
+        frames: &[u32],
+        callees: impl Fn(usize) -> Cow<'c, [u32]>,
+    ) -> Self {
         let mut below = vec![0u32; frames.len()];
         let mut found = Self { total: 0, above_tail_call: 0 };
         for &f in &program.order {
             let f = f as usize;
-            let callees = code(f).iter().filter_map(Inst::bpf_call).map(|to| below[to as usize]);
-            below[f] = callees.max().unwrap_or(0) + frames[f].max(1).next_multiple_of(GRANULE);
+            let deepest = callees(f).iter().map(|&to| below[to as usize]).max();
+            below[f] = deepest.unwrap_or(0) + frames[f].max(1).next_multiple_of(GRANULE);
             found.total = found.total.max(below[f]);
         }
         let mut above = vec![0u32; frames.len()];
         for &f in program.order.iter().rev() {
             let f = f as usize;
             let here = above[f] + frames[f].max(1).next_multiple_of(GRANULE);
-            for to in code(f).iter().filter_map(Inst::bpf_call).map(|to| to as usize) {
+            for to in callees(f).iter().map(|&to| to as usize) {
                 above[to] = above[to].max(here);
                 if program.tail_calls[to] {
                     found.above_tail_call = found.above_tail_call.max(here);

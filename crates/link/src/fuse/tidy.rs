@@ -320,13 +320,13 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
     let fields = || bounds.get(1).into_iter().chain(bounds.first());
     let mut used = Regs::NONE;
     let mut loads = vec![0; bounds.len()];
-    for inst in body.insts() {
+    body.for_each(|inst| {
         let this = inst.reg_use();
         used = used.or(this.reads).or(this.writes);
         if let Some(field) = numbers.field(inst) {
             loads[field] += 1;
         }
-    }
+    });
     let free = (6..10u8).filter(|&r| !used.has(r));
     if free.clone().next().is_none() || loads.iter().all(|&loads| loads < 2) {
         return;
