@@ -33,6 +33,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
+use commands::apart;
 use error::{Failure, FailureReport, Sources};
 use output::Style;
 
@@ -76,17 +77,17 @@ struct Failed<'a> {
 /// `run`: the matches of that command, if it is given.
 fn perform(command: &Command, run: &ArgMatches) -> Result<(), Failure> {
     match command {
-        Command::Inspect(args) => commands::inspect::inspect(args),
-        Command::Check(args) => commands::check::check(args),
-        Command::Run(args) => commands::run::run(args, run),
-        Command::Load(args) => commands::load::load(args),
-        Command::Link(args) => commands::link::link(args),
-        Command::Disasm(args) => commands::disasm::disasm(args),
-        Command::Xdp(args) => commands::xdp::xdp(args),
-        Command::Graph(args) => commands::graph::graph(args),
-        Command::Features(args) => commands::features::features(args),
-        Command::Explain(args) => commands::explain::explain(args),
-        Command::Completions(args) => commands::manual::completions(args),
-        Command::Man(args) => commands::manual::man(args),
+        Command::Inspect(args) => apart(|| commands::inspect::inspect(args)),
+        Command::Check(args) => apart(|| commands::check::check(args)),
+        Command::Run(args) => apart(|| commands::run::run(args, run)),
+        Command::Load(args) => apart(|| commands::load::load(args)),
+        Command::Link(args) => apart(|| commands::link::link(args)),
+        Command::Disasm(args) => apart(|| commands::disasm::disasm(args)),
+        Command::Xdp(args) => apart(|| commands::xdp::xdp(args)),
+        Command::Graph(args) => apart(|| commands::graph::graph(args)),
+        Command::Features(args) => apart(|| commands::features::features(args)),
+        Command::Explain(args) => apart(|| commands::explain::explain(args)),
+        Command::Completions(args) => apart(|| commands::manual::completions(args)),
+        Command::Man(args) => apart(|| commands::manual::man(args)),
     }
 }

@@ -11,3 +11,11 @@ pub(crate) mod load;
 pub(crate) mod manual;
 pub(crate) mod run;
 pub(crate) mod xdp;
+
+use crate::error::Failure;
+
+/// Runs a command. Its code lies by itself, not in one piece with that of all the others, of which a process runs none.
+#[inline(never)]
+pub(crate) fn apart(command: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    command()
+}

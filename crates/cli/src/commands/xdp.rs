@@ -7,6 +7,7 @@ use bpfweld::kernel::sys::{Killed, When};
 use bpfweld::kernel::{RealSys, Sys};
 use bpfweld_chain::{Chain, Chains, Dirs, Plan, enter_net_ns};
 
+use super::apart;
 use crate::args::xdp::{XdpArgs, XdpCommand, XdpCommon};
 use crate::error::Failure;
 use crate::output;
@@ -27,17 +28,17 @@ pub(crate) fn xdp(args: &XdpArgs) -> Result<(), Failure> {
     }
     let chains = Chains::new(&kernel, dirs(common))?;
     match &args.command {
-        XdpCommand::Load(args) => change::load(&chains, &kernel, args),
-        XdpCommand::Unload(args) => change::unload(&chains, &kernel, args),
-        XdpCommand::Replace(args) => change::replace(&chains, &kernel, args),
-        XdpCommand::Rollback(args) => change::rollback(&chains, &kernel, args),
-        XdpCommand::Adopt(args) => change::adopt(&chains, &kernel, args),
-        XdpCommand::Apply(args) => change::apply(&chains, &kernel, args),
-        XdpCommand::Diff(args) => show::diff(&chains, args),
-        XdpCommand::Status(args) => show::status(&chains, args),
-        XdpCommand::Stats(args) => show::stats(&chains, args),
-        XdpCommand::Features(args) => show::features(&chains, args),
-        XdpCommand::Clean(args) => show::clean(&chains, args),
+        XdpCommand::Load(args) => apart(|| change::load(&chains, &kernel, args)),
+        XdpCommand::Unload(args) => apart(|| change::unload(&chains, &kernel, args)),
+        XdpCommand::Replace(args) => apart(|| change::replace(&chains, &kernel, args)),
+        XdpCommand::Rollback(args) => apart(|| change::rollback(&chains, &kernel, args)),
+        XdpCommand::Adopt(args) => apart(|| change::adopt(&chains, &kernel, args)),
+        XdpCommand::Apply(args) => apart(|| change::apply(&chains, &kernel, args)),
+        XdpCommand::Diff(args) => apart(|| show::diff(&chains, args)),
+        XdpCommand::Status(args) => apart(|| show::status(&chains, args)),
+        XdpCommand::Stats(args) => apart(|| show::stats(&chains, args)),
+        XdpCommand::Features(args) => apart(|| show::features(&chains, args)),
+        XdpCommand::Clean(args) => apart(|| show::clean(&chains, args)),
     }
 }
 

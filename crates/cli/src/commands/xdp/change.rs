@@ -1,11 +1,13 @@
 //! `xdp load`, `unload`, `replace`, `rollback`, `adopt`, `apply`.
 
+use std::mem::ManuallyDrop;
+
 use bpfweld::{Kernel, LoadOptions};
 use bpfweld_chain::{
     Chain, ChainError, Chains, Change, NewMember, Options, Plan, Select, SharedMap, XdpMode,
 };
 
-use super::{open, tell_of_all, without};
+use super::{tell_of_all, without};
 use crate::args::xdp::{
     XdpApplyArgs, XdpChangeArgs, XdpInterfaceArgs, XdpLoadArgs, XdpProgramArgs, XdpReplaceArgs,
     XdpUnloadArgs,
@@ -133,6 +135,11 @@ pub(super) fn apply(
         output::note("nothing differs");
     }
     Ok(())
+}
+
+/// The chain on an interface, for as long as this process runs, which ends without taking it apart.
+fn open<'h>(chains: &'h Chains<'_>, interface: &str) -> Result<ManuallyDrop<Chain<'h>>, Failure> {
+    super::open(chains, interface).map(ManuallyDrop::new)
 }
 
 fn member(path: &std::path::Path, args: &XdpProgramArgs) -> Result<NewMember, Failure> {
