@@ -76,6 +76,9 @@ pub(crate) fn json(
 
 /// Prints warnings on standard error.
 pub(crate) fn warn(warnings: &[String]) {
+    if warnings.is_empty() {
+        return;
+    }
     let stderr = io::stderr();
     let style = Style::of(&stderr);
     let mut out = stderr.lock();

@@ -1,6 +1,8 @@
 //! From names to functions: the instances of a link, explicit bindings, resolution by name.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -269,7 +271,8 @@ impl Link {
     /// Resolves every extern of every instance. What is missing or ambiguous is an error only where
     /// an image comes to need it, see [`Linked::images`].
     pub fn link(self, options: &LinkOptions) -> Result<Linked, LinkError> {
-        let exports = exports(&self.instances);
+        // Looked for by name is only what nobody bound.
+        let exports = LazyCell::new(|| exports(&self.instances));
         let mut resolutions = Vec::with_capacity(self.instances.len());
         let mut warnings = Vec::new();
         for (at, instance) in (0..).map(InstanceId).zip(&self.instances) {
@@ -605,7 +608,7 @@ fn exports(instances: &[Instance]) -> Exports<'_> {
     exports
 }
 
-fn by_name(ext: &Extern, exports: &Exports<'_>) -> Resolution {
+fn by_name<'a>(ext: &Extern, exports: &impl Deref<Target = Exports<'a>>) -> Resolution {
     let missing = || if ext.weak { Resolution::Absent } else { Resolution::Unresolved };
     let name = ext.name.as_str();
     match ext.kind {
