@@ -223,6 +223,11 @@ impl Body {
         (0..self.blocks.len()).map(slots).sum()
     }
 
+    /// How many instructions the blocks have, ends left out.
+    pub(super) fn len(&self) -> usize {
+        self.blocks.iter().map(Block::len).sum()
+    }
+
     /// Looks at all instructions, ends included.
     pub(super) fn for_each(&self, mut look: impl FnMut(&Inst)) {
         self.any(|inst| {
@@ -373,11 +378,24 @@ fn starting(image: &Image, slot: i64) -> Option<Index> {
     Index::new(image.functions.binary_search_by_key(&slot, |f| i64::from(f.start)).ok()?)
 }
 
+/// What [`blocks`] makes on the way, kept for its room.
+#[derive(Default)]
+pub(super) struct Ways {
+    /// The ends of blocks, by the instruction; with slots, then instructions in place of blocks.
+    ends: Vec<(usize, End)>,
+    /// The slots in the middle of an instruction.
+    middles: Vec<usize>,
+    /// Does an instruction begin a block?
+    leads: Vec<bool>,
+    /// Those that do.
+    starts: Vec<usize>,
+}
+
 /// The blocks of a function, or why it has to stay as it is.
-pub(super) fn blocks(insts: &[Inst]) -> Result<Vec<Block>, Why> {
-    // The ends of blocks, with slots in place of blocks; the slots in the middle of an instruction.
-    let mut ends: Vec<(usize, End)> = Vec::new();
-    let mut middles: Vec<usize> = Vec::new();
+pub(super) fn blocks(insts: &[Inst], ways: &mut Ways) -> Result<Vec<Block>, Why> {
+    let Ways { ends, middles, leads, starts } = ways;
+    ends.clear();
+    middles.clear();
     let mut slot = 0;
     for (i, inst) in insts.iter().enumerate() {
         let insn = inst.insn;
@@ -409,10 +427,10 @@ pub(super) fn blocks(insts: &[Inst]) -> Result<Vec<Block>, Why> {
     if ends.last().is_none_or(|(last, _)| last + 1 < insts.len()) {
         return Err(Why::Control);
     }
-    // Which instructions begin a block; in the ends, instructions in place of slots.
-    let mut leads = vec![false; insts.len()];
+    leads.clear();
+    leads.resize(insts.len(), false);
     leads[0] = true;
-    for (at, end) in &mut ends {
+    for (at, end) in ends.iter_mut() {
         let mut outside = false;
         end.retarget(|slot| {
             let at = slot - middles.partition_point(|&middle| middle < slot);
@@ -427,11 +445,11 @@ pub(super) fn blocks(insts: &[Inst]) -> Result<Vec<Block>, Why> {
             *next = true;
         }
     }
-    let starts: Vec<usize> =
-        leads.iter().enumerate().filter_map(|(at, &leads)| leads.then_some(at)).collect();
+    starts.clear();
+    starts.extend(leads.iter().enumerate().filter_map(|(at, &leads)| leads.then_some(at)));
     let block = |at: usize| starts.partition_point(|&start| start < at);
     let mut blocks = Vec::with_capacity(starts.len());
-    let mut ends = ends.into_iter().peekable();
+    let mut ends = ends.drain(..).peekable();
     for (id, &start) in starts.iter().enumerate() {
         let stop = starts.get(id + 1).copied().unwrap_or(insts.len());
         let last = ends.next_if(|(at, _)| at + 1 == stop);

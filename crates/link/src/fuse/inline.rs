@@ -86,7 +86,7 @@ pub(super) fn inline<'b>(
                 let site = Site::new(callee, kept, &code[..at]);
                 jobs.push(Job { place: (id, at), callee, site });
                 count += callee.blocks.len() + 1;
-                length += callee.listing().len();
+                length += callee.len();
             }
             now = before(inst, now);
         }

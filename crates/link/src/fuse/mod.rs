@@ -176,6 +176,7 @@ impl<'i> Program<'i> {
         let mut callbacks = vec![false; count];
         let mut tail_calls = vec![false; count];
         let mut long_jumps = false;
+        let mut ways = code::Ways::default();
         let (mut bodies, mut whole) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for (f, listing) in listings.into_iter().enumerate() {
             let mut tables = false;
@@ -194,7 +195,7 @@ impl<'i> Program<'i> {
                 }
                 long_jumps |= inst.insn.code == JA32;
             }
-            let blocks = if tables { Err(Why::Control) } else { code::blocks(&listing) };
+            let blocks = if tables { Err(Why::Control) } else { code::blocks(&listing, &mut ways) };
             whole.push(blocks.as_ref().err().copied());
             bodies.push(Rc::new(Body::new(listing, blocks.unwrap_or_default())));
         }

@@ -348,7 +348,7 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
     bpfweld_btf::order::sort(&mut copies);
     let mut copies = copies.into_iter().peekable();
     let old = std::mem::take(body);
-    *body = Body::with_capacity(old.listing().len(), old.blocks.len());
+    *body = Body::with_capacity(old.len() + copies.len(), old.blocks.len());
     for (id, block) in old.blocks.iter().enumerate() {
         let mut len = block.len();
         for (at, inst) in old.code(id).iter().enumerate() {
@@ -609,7 +609,7 @@ fn compact(body: &mut Body) -> bool {
     const NOWHERE: BlockId = BlockId::MAX;
     let mut names = vec![NOWHERE; body.blocks.len()];
     let old = std::mem::take(body);
-    *body = Body::with_capacity(old.listing().len(), order.len());
+    *body = Body::with_capacity(old.len(), order.len());
     for id in order {
         // Not if it was joined with one before.
         if names[id] != NOWHERE {

@@ -25,6 +25,7 @@ impl Number {
     const CONST: u64 = 2;
     const OUTCOME: u64 = 3;
     const JOIN: u64 = 4;
+    const UNKNOWN: u64 = 5;
 
     fn new(kind: u64, rest: u64) -> Self {
         Self(kind << Self::BITS | rest & Self::MASK)
@@ -139,6 +140,8 @@ pub(super) struct Numbers {
     learned: Vec<Learned>,
     /// The last load of each place of the packet behind stores: of which contents, and as of which it is the same.
     loaded: HashMap<(Number, i64, u8), (Number, Number)>,
+    /// How many numbers of which nothing is known were given out.
+    unknown: u64,
     /// Bounds of the packet in the context that r1 holds on entry; empty where it holds another thing.
     bounds: Bounds,
 }
@@ -146,12 +149,13 @@ pub(super) struct Numbers {
 impl Numbers {
     pub(super) fn new(bounds: Bounds) -> Self {
         /// Of a short program.
-        const USUAL: usize = 224;
+        const USUAL: usize = 32;
         Self {
             values: Vec::with_capacity(USUAL),
             index: HashMap::with_capacity(USUAL),
             learned: Vec::with_capacity(USUAL),
             loaded: HashMap::new(),
+            unknown: 0,
             bounds,
         }
     }
@@ -173,12 +177,10 @@ impl Numbers {
         at
     }
 
-    /// A number of its own, for what no register is read for.
+    /// A number of its own, of which nothing is known.
     pub(super) fn unknown(&mut self) -> Number {
-        let number = Number::new(Number::IN_TABLE, self.values.len() as u64);
-        // Not in the index: no instruction's outcome has it.
-        self.values.push(Value::Outcome(u32::MAX, u32::MAX, u8::MAX));
-        number
+        self.unknown += 1;
+        Number::new(Number::UNKNOWN, self.unknown)
     }
 
     #[inline]
