@@ -1,7 +1,8 @@
 //! `crates/cli/order.ld`, a script for the linker: the functions that runs of the command need, what each start and then
 //! what changing chains needs before the rest, and behind the usual ones what only few runs need. Found by callgrind, of the
 //! command and of what `peer-bench` measures, whose code is built for size and so cut into other functions. Of the C library,
-//! whole files of its archive are placed: it has no section for each function.
+//! whole files of its archive are placed: it has no section for each function. What these only read goes before the
+//! constants of the rest, and those before tables and texts.
 //!
 //! A name that no longer exists does nothing, so the file need not be written anew with each change.
 
@@ -28,8 +29,15 @@ const USUAL: usize = 2;
 /// How valgrind runs a program: with its tool that counts calls, what comes before `main` included.
 const CALLGRIND: [&str; 4] = ["--tool=callgrind", "-q", "--demangle=no", "--show-below-main=yes"];
 
-/// Files of the C library by which a program finds the kernel's own functions (vDSO) when it starts: valgrind hides these.
-const HIDDEN: [&str; 3] = ["libc.a(dl-object.o)", "libc.a(dl-lookup.o)", "libc.a(strcmp-sse2.o)"];
+/// What runs when a program starts and callgrind does not tell: files of the C library by which it finds the kernel's own
+/// functions (vDSO), which valgrind hides, and what compilers have run first.
+const HIDDEN: [&str; 5] = [
+    "libc.a(dl-object.o)",
+    "libc.a(dl-lookup.o)",
+    "libc.a(pthread_mutex_lock.o)",
+    "libc.a(strcmp-sse2.o)",
+    "crtbegin*.o",
+];
 
 /// The kinds of runs: what programs need to start, which libbpf's side of what is measured needs as well; changing chains,
 /// loading, linking.
@@ -265,12 +273,18 @@ fn in_sections(pattern: &str) -> String {
     format!("*(.text*.{pattern})")
 }
 
-/// The linker's script: into the section where all functions go, these first.
+/// The linker's script: into the section of what is only read, what files of these have in it, then constants without a
+/// name; into the one where all functions go, these first, and in front of it what runs before and after all others.
 fn script(places: &[&str]) -> String {
     let mut text = String::from(
         "/* Written by `cargo xtask dist --order`: functions in the order in which they are placed. */\n\
-         SECTIONS { .text : {\n*(.iplt)\n",
+         SECTIONS { .rodata : {\n*(.rodata.cst*)\n",
     );
+    for file in places.iter().filter_map(|place| place.strip_suffix("(.text*)")) {
+        let _ = writeln!(text, "{file}(.rodata*)");
+    }
+    text += "*(.rodata..L*)\n} } INSERT AFTER .gcc_except_table;\n\
+             SECTIONS { .init : { *(.init) } .fini : { *(.fini) } .text : {\n*(.iplt)\n";
     for place in places {
         let _ = writeln!(text, "{place}");
     }
