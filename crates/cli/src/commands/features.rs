@@ -32,6 +32,7 @@ struct FeatureReport {
 }
 
 /// `bpfweld features`.
+#[inline(never)]
 pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Failure> {
     let kernel = Kernel::new();
     let features = kernel.features();

@@ -26,6 +26,7 @@ struct PinReport {
 }
 
 /// `bpfweld load`.
+#[inline(never)]
 pub(crate) fn load(args: &LoadArgs) -> Result<(), Failure> {
     let session = Session::new(&args.link)?;
     let linked = session.link()?;

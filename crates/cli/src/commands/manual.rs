@@ -13,6 +13,7 @@ use crate::args::{Cli, CompletionsArgs, ManArgs};
 use crate::error::Failure;
 
 /// `bpfweld completions`.
+#[inline(never)]
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
     // Into memory first: the generator panics on a broken pipe.
     let mut script = Vec::new();
@@ -22,6 +23,7 @@ pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
 }
 
 /// `bpfweld man`.
+#[inline(never)]
 pub(crate) fn man(args: &ManArgs) -> Result<(), Failure> {
     let pages = pages()?;
     match &args.dir {

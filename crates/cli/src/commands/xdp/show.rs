@@ -81,6 +81,7 @@ impl From<MemberInfo> for MemberReport {
     }
 }
 
+#[inline(never)]
 pub(super) fn status(chains: &Chains<'_>, args: &XdpStatusArgs) -> Result<(), Failure> {
     let found = match &args.interface {
         Some(interface) => vec![open(chains, interface)?],
@@ -168,6 +169,7 @@ struct CountersReport {
     numbers: [u64; COUNTERS.len()],
 }
 
+#[inline(never)]
 pub(super) fn stats(chains: &Chains<'_>, args: &XdpStatsArgs) -> Result<(), Failure> {
     loop {
         let report = counters(chains, &args.interface)?;
@@ -232,6 +234,7 @@ fn prometheus(out: &mut impl Write, report: &StatsReport) -> Result<(), Failure>
     Ok(())
 }
 
+#[inline(never)]
 pub(super) fn diff(chains: &Chains<'_>, args: &XdpDiffArgs) -> Result<(), Failure> {
     let plan = Plan::open(&args.file)?;
     tell_of_all(chains, &plan)?;
@@ -250,6 +253,7 @@ pub(super) fn diff(chains: &Chains<'_>, args: &XdpDiffArgs) -> Result<(), Failur
     if any { Err(Failure::told()) } else { Ok(()) }
 }
 
+#[inline(never)]
 pub(super) fn features(chains: &Chains<'_>, args: &XdpFeaturesArgs) -> Result<(), Failure> {
     let Some(bits) = interface_features(chains, &args.interface)? else {
         return Err(Failure::new("the kernel does not tell what interfaces can do with XDP")
@@ -265,6 +269,7 @@ pub(super) fn features(chains: &Chains<'_>, args: &XdpFeaturesArgs) -> Result<()
     Ok(())
 }
 
+#[inline(never)]
 pub(super) fn clean(chains: &Chains<'_>, args: &XdpCleanArgs) -> Result<(), Failure> {
     let cleaned = chains.clean(args.interface.as_deref())?;
     let mut out = io::stdout().lock();
