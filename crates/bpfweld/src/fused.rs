@@ -64,17 +64,26 @@ impl Kernel {
 fn load_one(
     prepared: &mut Prepared<'_>,
     image: &Image,
-    mut options: FuseOptions,
+    options: FuseOptions,
 ) -> Result<(Program, Image, ImageReport), LoadError> {
     let (fused, report) = fuse_image(image, &options);
-    let refused = match prepared.load_as(&fused) {
-        Ok(program) => return Ok((program, fused, report)),
-        Err(error) if report.fused.is_empty() => return Err(error),
-        Err(error) => error,
-    };
+    match prepared.load_as(&fused) {
+        Ok(program) => Ok((program, fused, report)),
+        Err(error) if report.fused.is_empty() => Err(error),
+        Err(error) => load_less_fused(prepared, image, options, (error, report)),
+    }
+}
+
+/// Loads what the kernel refused, fused as this report says.
+#[cold]
+fn load_less_fused(
+    prepared: &mut Prepared<'_>,
+    image: &Image,
+    mut options: FuseOptions,
+    mut refused: (LoadError, ImageReport),
+) -> Result<(Program, Image, ImageReport), LoadError> {
     // Is it the fusing at all? If not, what the verifier says of the program as it was is what helps.
     let plain = prepared.load_as(image)?;
-    let mut refused = (refused, report);
     while options.except.len() < MAX_GIVEN_UP {
         let Some(origin) = culprit(&refused.0, image, &refused.1) else { break };
         if !options.except.insert(origin) {

@@ -106,9 +106,15 @@ impl Btf {
     ///
     /// Of split BTF, its own types are checked.
     pub fn validate(&self) -> Result<(), BtfError> {
-        if quick::is_valid(self) {
-            return Ok(());
+        match quick::is_valid(self) {
+            true => Ok(()),
+            false => self.validate_each(),
         }
+    }
+
+    /// The same, one type after the other: what is wrong, if something is.
+    #[cold]
+    fn validate_each(&self) -> Result<(), BtfError> {
         let layout = Layout::new(self)?;
         self.types().try_for_each(|ty| layout.check(ty).map_err(|problem| invalid(ty, problem)))
     }

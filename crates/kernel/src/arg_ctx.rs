@@ -36,7 +36,8 @@ pub(crate) fn is_used(btf: &Btf) -> bool {
     btf.types().any(is_tag)
 }
 
-/// The set's BTF with the prototypes that its images need behind it.
+/// The set's BTF with the prototypes that its images need behind it. Apart from what all sets need.
+#[inline(never)]
 pub(crate) fn rewrite(set: &ImageSet) -> (Cow<'_, Btf>, Contexts) {
     let btf = &set.btf;
     let mut tagged: HashMap<TypeId, Vec<usize>> = HashMap::new();

@@ -184,7 +184,9 @@ impl<'a, 'l> Emitter<'a, 'l> {
         let first_table = self.image.jump_tables.len() as u32;
         let moved = |table: &Vec<u32>| table.iter().map(|slot| start + slot).collect();
         self.image.jump_tables.extend(function.jump_tables.iter().map(moved));
-        self.core_relocs(planned.instance, function, start)?;
+        if !function.core_relocs.is_empty() {
+            self.core_relocs(planned.instance, function, start)?;
+        }
         let mut edges = planned.edges.iter().peekable();
         for (reloc_index, reloc) in function.relocs.iter().enumerate() {
             let at = start + reloc.insn;
@@ -367,7 +369,8 @@ impl<'a, 'l> Emitter<'a, 'l> {
         Ok(Some((ext.kind, Box::new(kernel))))
     }
 
-    /// CO-RE relocations, on the copy of the function.
+    /// CO-RE relocations, on the copy of the function. Apart from what is done to all functions.
+    #[inline(never)]
     fn core_relocs(
         &mut self,
         at: InstanceId,
@@ -376,10 +379,7 @@ impl<'a, 'l> Emitter<'a, 'l> {
     ) -> Result<(), LinkError> {
         let linked = self.linked;
         let instance = get(&linked.instances, at)?;
-        let Some(btf) = instance.object.btf.as_deref().filter(|_| !function.core_relocs.is_empty())
-        else {
-            return Ok(());
-        };
+        let Some(btf) = instance.object.btf.as_deref() else { return Ok(()) };
         let targets = linked.options.core_targets.as_deref();
         let relocator = self
             .relocators

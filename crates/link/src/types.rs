@@ -204,7 +204,8 @@ impl<'l> Types<'l> {
         Ok(self.builder.add_func(name, proto, linkage))
     }
 
-    /// The DATASEC of a section of global variables.
+    /// The DATASEC of a section of global variables. Like the next, apart from what all objects have.
+    #[inline(never)]
     pub(crate) fn data_section(
         &mut self,
         at: InstanceId,
@@ -237,6 +238,7 @@ impl<'l> Types<'l> {
     }
 
     /// The DATASEC of the kconfig map of an instance.
+    #[inline(never)]
     pub(crate) fn kconfig_section(
         &mut self,
         at: InstanceId,

@@ -103,6 +103,8 @@ impl ExternIndex {
     }
 }
 
+/// Apart from what all objects have.
+#[inline(never)]
 fn classify(name: &str, weak: bool, types: &TypeIndex<'_>) -> Result<(Extern, Use), ReadProblem> {
     let described = types.external(name).map(|ty| (ty, types.section_of(ty.id()).unwrap_or("")));
     let Some((ty, section)) = described else {

@@ -28,7 +28,8 @@ pub(crate) struct JumpTables {
 }
 
 impl JumpTables {
-    /// Index of the table at an offset of its section, of a size, in bytes.
+    /// Index of the table at an offset of its section, of a size, in bytes. Apart from what all objects have.
+    #[inline(never)]
     pub(crate) fn find(
         &mut self,
         section: &Section<'_>,

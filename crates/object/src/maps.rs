@@ -200,6 +200,8 @@ impl Maps {
         Ok(())
     }
 
+    // Apart from what all objects have.
+    #[inline(never)]
     fn fill_slot(
         &mut self,
         elf: &Elf<'_>,

@@ -74,6 +74,7 @@ impl Chain<'_> {
     }
 
     /// The map that a new program is to share.
+    #[cold]
     fn shared_map(
         &self,
         member: &Proposed,
