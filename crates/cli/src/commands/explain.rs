@@ -10,7 +10,6 @@ use crate::instances::nearest;
 const PAGE: &str = include_str!("../../../../docs/errors.md");
 
 /// `bpfweld explain`.
-#[inline(never)]
 pub(crate) fn explain(args: &ExplainArgs) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match &args.code {

@@ -32,7 +32,6 @@ struct FeatureReport {
 }
 
 /// `bpfweld features`.
-#[inline(never)]
 pub(crate) fn features(args: &FeaturesArgs) -> Result<(), Failure> {
     let kernel = Kernel::new();
     let features = kernel.features();

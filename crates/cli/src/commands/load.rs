@@ -26,7 +26,6 @@ struct PinReport {
 }
 
 /// `bpfweld load`.
-#[inline(never)]
 pub(crate) fn load(args: &LoadArgs) -> Result<(), Failure> {
     let session = Session::new(&args.link)?;
     let linked = session.link()?;

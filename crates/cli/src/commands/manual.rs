@@ -13,7 +13,6 @@ use crate::args::{Cli, CompletionsArgs, ManArgs};
 use crate::error::Failure;
 
 /// `bpfweld completions`.
-#[inline(never)]
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
     // Into memory first: the generator panics on a broken pipe.
     let mut script = Vec::new();
@@ -23,7 +22,6 @@ pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
 }
 
 /// `bpfweld man`.
-#[inline(never)]
 pub(crate) fn man(args: &ManArgs) -> Result<(), Failure> {
     let pages = pages()?;
     match &args.dir {

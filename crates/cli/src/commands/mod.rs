@@ -1,7 +1,4 @@
 //! One module a command. A new command is a variant of [`crate::args::Command`] and a module here.
-//!
-//! Most that have one caller are `#[inline(never)]`: a run then brings in the code of one command, and not of all that are
-//! its neighbours.
 
 pub(crate) mod check;
 pub(crate) mod disasm;

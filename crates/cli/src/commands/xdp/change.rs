@@ -18,7 +18,6 @@ use crate::output;
 /// As libxdp has it: no dispatcher.
 const SKIP_DISPATCHER: &str = "LIBXDP_SKIP_DISPATCHER";
 
-#[inline(never)]
 pub(super) fn load(
     chains: &Chains<'_>,
     kernel: &Kernel,
@@ -58,7 +57,6 @@ pub(super) fn load(
     Ok(())
 }
 
-#[inline(never)]
 pub(super) fn unload(
     chains: &Chains<'_>,
     kernel: &Kernel,
@@ -77,7 +75,6 @@ pub(super) fn unload(
     Ok(())
 }
 
-#[inline(never)]
 pub(super) fn replace(
     chains: &Chains<'_>,
     kernel: &Kernel,
@@ -92,7 +89,6 @@ pub(super) fn replace(
     Ok(())
 }
 
-#[inline(never)]
 pub(super) fn rollback(
     chains: &Chains<'_>,
     kernel: &Kernel,
@@ -101,7 +97,6 @@ pub(super) fn rollback(
     on_interface(chains, kernel, args, |chain, options| chain.rollback(options))
 }
 
-#[inline(never)]
 pub(super) fn adopt(
     chains: &Chains<'_>,
     kernel: &Kernel,
@@ -123,7 +118,6 @@ fn on_interface(
     Ok(())
 }
 
-#[inline(never)]
 pub(super) fn apply(
     chains: &Chains<'_>,
     kernel: &Kernel,

@@ -81,7 +81,6 @@ impl From<MemberInfo> for MemberReport {
     }
 }
 
-#[inline(never)]
 pub(super) fn status(chains: &Chains<'_>, args: &XdpStatusArgs) -> Result<(), Failure> {
     let found = match &args.interface {
         Some(interface) => vec![open(chains, interface)?],
@@ -169,7 +168,6 @@ struct CountersReport {
     numbers: [u64; COUNTERS.len()],
 }
 
-#[inline(never)]
 pub(super) fn stats(chains: &Chains<'_>, args: &XdpStatsArgs) -> Result<(), Failure> {
     loop {
         let report = counters(chains, &args.interface)?;
@@ -234,7 +232,6 @@ fn prometheus(out: &mut impl Write, report: &StatsReport) -> Result<(), Failure>
     Ok(())
 }
 
-#[inline(never)]
 pub(super) fn diff(chains: &Chains<'_>, args: &XdpDiffArgs) -> Result<(), Failure> {
     let plan = Plan::open(&args.file)?;
     tell_of_all(chains, &plan)?;
@@ -253,7 +250,6 @@ pub(super) fn diff(chains: &Chains<'_>, args: &XdpDiffArgs) -> Result<(), Failur
     if any { Err(Failure::told()) } else { Ok(()) }
 }
 
-#[inline(never)]
 pub(super) fn features(chains: &Chains<'_>, args: &XdpFeaturesArgs) -> Result<(), Failure> {
     let Some(bits) = interface_features(chains, &args.interface)? else {
         return Err(Failure::new("the kernel does not tell what interfaces can do with XDP")
@@ -269,7 +265,6 @@ pub(super) fn features(chains: &Chains<'_>, args: &XdpFeaturesArgs) -> Result<()
     Ok(())
 }
 
-#[inline(never)]
 pub(super) fn clean(chains: &Chains<'_>, args: &XdpCleanArgs) -> Result<(), Failure> {
     let cleaned = chains.clean(args.interface.as_deref())?;
     let mut out = io::stdout().lock();
