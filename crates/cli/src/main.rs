@@ -57,19 +57,23 @@ fn main() -> ExitCode {
     };
     match perform(&cli.command, &run) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let stderr = io::stderr();
-            let style = Style::of(&stderr);
-            let mut sources = Sources::beside(cli.command.object_paths());
-            // Where standard error is closed, the exit code has to do.
-            let _ = failure.render(&mut stderr.lock(), style, cli.command.verbose(), &mut sources);
-            if cli.command.json() && !failure.is_silent() {
-                // Likewise.
-                let _ = output::json(&mut io::stdout().lock(), &Failed { error: failure.report() });
-            }
-            ExitCode::from(failure.exit_code())
-        }
+        Err(failure) => tell(&failure, &cli.command),
     }
+}
+
+/// Says why a command failed.
+#[cold]
+fn tell(failure: &Failure, command: &Command) -> ExitCode {
+    let stderr = io::stderr();
+    let style = Style::of(&stderr);
+    let mut sources = Sources::beside(command.object_paths());
+    // Where standard error is closed, the exit code has to do.
+    let _ = failure.render(&mut stderr.lock(), style, command.verbose(), &mut sources);
+    if command.json() && !failure.is_silent() {
+        // Likewise.
+        let _ = output::json(&mut io::stdout().lock(), &Failed { error: failure.report() });
+    }
+    ExitCode::from(failure.exit_code())
 }
 
 /// What `--json` prints in place of an answer.

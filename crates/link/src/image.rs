@@ -59,7 +59,7 @@ pub struct ImageSet {
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
     /// The instances, by [`InstanceId`].
-    pub instances: Vec<Instance>,
+    pub instances: Arc<[Instance]>,
     /// What stands behind the function externs of each.
     pub bindings: Vec<Binding>,
 }

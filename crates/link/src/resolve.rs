@@ -291,7 +291,7 @@ impl Link {
         }
         let options = options.clone();
         let wishes = self.wishes;
-        let (instances, bindings) = (self.instances, self.bindings);
+        let (instances, bindings) = (self.instances.into(), self.bindings);
         Ok(Linked { instances, bindings, resolutions, warnings, options, wishes })
     }
 }
@@ -330,7 +330,7 @@ pub(crate) enum Resolution {
 /// bindings agree in type. Next phase: [`Linked::images`].
 #[derive(Debug, Clone)]
 pub struct Linked {
-    pub(crate) instances: Vec<Instance>,
+    pub(crate) instances: Arc<[Instance]>,
     pub(crate) bindings: Bindings,
     pub(crate) resolutions: Vec<Vec<Resolution>>,
     pub(crate) warnings: Vec<String>,
@@ -432,7 +432,7 @@ impl Linked {
             sites.extend(f.relocs.iter().filter(refers).map(|r| instance.site(f, r.insn)));
         }
         let mut offered: Vec<(f64, FunctionRef)> = Vec::new();
-        for (other_at, other) in (0..).map(InstanceId).zip(&self.instances) {
+        for (other_at, other) in (0..).map(InstanceId).zip(&*self.instances) {
             for (func, f) in other.functions().filter(|(_, f)| other_at != at && visible(f)) {
                 let likeness = strsim::jaro_winkler(&ext.name, &f.name);
                 if likeness > 0.75 || f.program.is_some() {
