@@ -28,7 +28,6 @@ mod values;
 mod wishes;
 
 use std::io;
-use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
@@ -39,10 +38,7 @@ use error::{Failure, FailureReport, Sources};
 use output::Style;
 
 fn main() -> ExitCode {
-    // The process ends before the memory is needed elsewhere: it is not taken apart.
-    let mut definition = ManuallyDrop::new(Cli::command());
-    let matches = definition.try_get_matches_from_mut(std::env::args_os());
-    let parsed = matches.and_then(|mut matches| {
+    let parsed = Cli::command().try_get_matches().and_then(|mut matches| {
         // In which order they were given, matches alone know.
         let run = matches.subcommand_matches("run").cloned();
         Ok((Cli::from_arg_matches_mut(&mut matches)?, run.unwrap_or_default()))
