@@ -106,12 +106,21 @@ fn run(body: &Body, entry: State, calls: &dyn Fn(u32, u16) -> bool) -> Extent {
             walk.extent.loose = true;
         }
         for to in end.successors() {
-            let joined = match known[to] {
-                None => state,
-                Some(old) => std::array::from_fn(|r| old[r].join(state[r])),
-            };
-            if known[to] != Some(joined) {
-                known[to] = Some(joined);
+            let mut changed = false;
+            match &mut known[to] {
+                None => {
+                    known[to] = Some(state);
+                    changed = true;
+                }
+                Some(old) => {
+                    for (old, new) in old.iter_mut().zip(&state).filter(|(old, new)| old != new) {
+                        let joined = old.join(*new);
+                        changed |= joined != *old;
+                        *old = joined;
+                    }
+                }
+            }
+            if changed {
                 waiting.add(to);
             }
         }

@@ -285,6 +285,8 @@ struct Attempt<'p, 'i> {
     bodies: Vec<Rc<Body>>,
     /// Instructions of functions into which something went.
     written: Vec<Option<Vec<Inst>>>,
+    /// Their slots ([`Body::size`]).
+    sizes: Vec<usize>,
     /// Stack of each function by now, in bytes.
     frames: Vec<u32>,
     fused: Vec<FusedCall>,
@@ -302,6 +304,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
             options,
             left_out,
             bodies: program.bodies.clone(),
+            sizes: program.bodies.iter().map(|body| body.size()).collect(),
             written: vec![None; program.bodies.len()],
             frames: program.extents.iter().map(Extent::bytes).collect(),
             fused: Vec::new(),
@@ -333,14 +336,14 @@ impl<'p, 'i> Attempt<'p, 'i> {
         let own = self.program.extents[at];
         // Of each function that is called: does it go inline?
         let mut wanted: Vec<Option<bool>> = vec![None; self.bodies.len()];
-        let mut length = body.size();
+        let mut length = self.sizes[at];
         for inst in &calls {
             let Some(to) = inst.bpf_call() else { continue };
             let why = match (self.may(inst, to), own.loose) {
                 (Err(why), _) => Some(why),
                 (Ok(()), true) => Some(Why::CallersFrame),
                 (Ok(()), false) => {
-                    let size = self.bodies[to as usize].size();
+                    let size = self.sizes[to as usize];
                     let limit = match self.options.policy {
                         Policy::Always if self.program.long_jumps => MAX_LONG_REACH,
                         Policy::Always => MAX_REACH,
@@ -368,7 +371,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
         let Some(largest) = gone
             .iter()
             .filter_map(Inst::bpf_call)
-            .max_by_key(|&to| (self.frames[to as usize], self.bodies[to as usize].size()))
+            .max_by_key(|&to| (self.frames[to as usize], self.sizes[to as usize]))
         else {
             return Ok(());
         };
@@ -387,6 +390,7 @@ impl<'p, 'i> Attempt<'p, 'i> {
         tidy::tidy(&mut body, if f == 0 { self.bounds() } else { &[] });
         let written = code::flatten(&body, self.program.long_jumps);
         self.written[at] = Some(written.map_err(|why| (largest, why))?);
+        self.sizes[at] = body.size();
         self.bodies[at] = Rc::new(body);
         self.frames[at] = frame;
         for inst in &gone {
@@ -419,14 +423,13 @@ impl<'p, 'i> Attempt<'p, 'i> {
         if let Some(why) = program.whole[at] {
             return Err(why);
         }
-        let body = &self.bodies[at];
-        inline::check(body)?;
+        inline::check(&self.bodies[at])?;
         if self.options.policy == Policy::Auto {
             if program.origin(inst.func).0 == origin.0 {
                 return Err(Why::SameObject);
             }
             let copies = program.calls[at].saturating_sub(1);
-            if body.size() > SMALL && body.size() * copies > MAX_COPIES {
+            if self.sizes[at] > SMALL && self.sizes[at] * copies > MAX_COPIES {
                 return Err(Why::Size);
             }
         }

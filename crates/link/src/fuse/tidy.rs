@@ -18,7 +18,6 @@
 //!   others get into their order.
 
 use bpfweld_insn::{Insn, Regs, class};
-use foldhash::{HashMap, HashMapExt as _};
 
 use super::code::{Block, BlockId, Body, End, FP, Inst, MOV64};
 use super::order::{Waiting, before, forwards, goes_back, live_in, live_out};
@@ -331,33 +330,34 @@ fn keep(body: &mut Body, numbers: &mut Numbers) {
     if free.clone().next().is_none() || loads.iter().all(|&loads| loads < 2) {
         return;
     }
-    // (block, index) of each load, by field.
-    let mut loads: HashMap<i16, Vec<(BlockId, usize)>> = HashMap::new();
+    // Block and index of each load, and the field.
+    let mut loads: Vec<(BlockId, usize, i16)> = Vec::with_capacity(loads.iter().sum());
     for (id, holders) in holders_of_context(body).into_iter().enumerate() {
         let Some(mut holders) = holders else { continue };
         for (at, inst) in body.code(id).iter().enumerate() {
             if numbers.field(inst).is_some() && holders.has(inst.insn.src()) {
-                loads.entry(inst.insn.off).or_default().push((id, at));
+                loads.push((id, at, inst.insn.off));
             }
             holders = holders_behind(inst, holders);
         }
     }
-    let places = fields().filter_map(|field| loads.get(field).filter(|places| places.len() > 1));
-    let mut copies: Vec<_> =
-        places.zip(free).flat_map(|(places, reg)| places.iter().map(move |&p| (p, reg))).collect();
-    bpfweld_btf::order::sort(&mut copies);
-    let mut copies = copies.into_iter().peekable();
+    let often = |field: &&i16| loads.iter().filter(|(.., off)| off == *field).count() > 1;
+    let homes: Vec<(i16, u8)> = fields().filter(often).copied().zip(free).collect();
+    let home = |field| homes.iter().find(|(of, _)| *of == field).map(|(_, reg)| *reg);
     let old = std::mem::take(body);
-    *body = Body::with_capacity(old.len() + copies.len(), old.blocks.len());
+    *body = Body::with_capacity(old.len() + loads.len(), old.blocks.len());
+    let mut loads = loads.into_iter().peekable();
     for (id, block) in old.blocks.iter().enumerate() {
-        let mut len = block.len();
-        for (at, inst) in old.code(id).iter().enumerate() {
-            body.push(*inst);
-            if let Some((_, reg)) = copies.next_if(|(place, _)| *place == (id, at)) {
-                body.push(inst.beside(Insn::new(MOV64, reg, inst.insn.dst(), 0, 0)));
-                len += 1;
-            }
+        let code = old.code(id);
+        let (mut from, mut len) = (0, code.len());
+        while let Some((_, at, field)) = loads.next_if(|load| load.0 == id) {
+            let Some(reg) = home(field) else { continue };
+            body.append(&code[from..=at]);
+            body.push(code[at].beside(Insn::new(MOV64, reg, code[at].insn.dst(), 0, 0)));
+            from = at + 1;
+            len += 1;
         }
+        body.append(&code[from..]);
         body.close(len, block.end);
     }
 }
