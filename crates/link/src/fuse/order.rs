@@ -18,12 +18,18 @@ pub(super) fn goes_back(body: &Body) -> bool {
 pub(super) fn forwards(body: &Body) -> Vec<BlockId> {
     let mut order = Vec::with_capacity(body.blocks.len());
     let mut seen = vec![false; body.blocks.len()];
-    let mut path = vec![(0, body.blocks[0].end.successors())];
+    // Each with how many of those that it goes on to were looked at.
+    let mut path = Vec::with_capacity(body.blocks.len());
+    path.push((0, 0));
     seen[0] = true;
-    while let Some((at, more)) = path.last_mut() {
-        match more.next() {
-            Some(to) if std::mem::replace(&mut seen[to], true) => {}
-            Some(to) => path.push((to, body.blocks[to].end.successors())),
+    while let Some((at, looked)) = path.last_mut() {
+        *looked += 1;
+        match body.blocks[*at].end.successors().nth(*looked - 1) {
+            Some(to) if seen[to] => {}
+            Some(to) => {
+                seen[to] = true;
+                path.push((to, 0));
+            }
             None => {
                 order.push(*at);
                 path.pop();

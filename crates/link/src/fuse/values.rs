@@ -422,8 +422,11 @@ impl Numbers {
                 if insn.off != 0 {
                     return None;
                 }
-                if op == 0xb0 && by_reg && wide {
-                    return Some(of(insn.src()));
+                if op == 0xb0 && wide {
+                    return Some(match by_reg {
+                        true => of(insn.src()),
+                        false => self.number(Value::Const(imm.cast_unsigned())),
+                    });
                 }
                 let operand = match by_reg {
                     true => self.constant(of(insn.src())),
@@ -588,18 +591,14 @@ impl Numbers {
     /// behind it.
     pub(super) fn decide(&mut self, insn: Insn, known: &Known, live: Regs) -> Option<bool> {
         let (a, b) = self.operands(insn, &known.regs);
+        if let (Some(a), Some(b)) = (self.constant(a), self.constant(b)) {
+            return compare(insn, a, b);
+        }
         let fact = self.facts(known.facts).filter(|f| (f.0, f.1, f.2) == (insn.code, a, b)).last();
         // A number that is read behind the comparison may need what the verifier concludes from it.
         let needed =
             |n| self.is_read(n) && (0..10).any(|r| live.has(r) && known.regs[usize::from(r)] == n);
-        if let Some(fact) = fact
-            && !needed(a)
-            && !needed(b)
-        {
-            return Some(fact.3);
-        }
-        let (a, b) = (self.constant(a)?, self.constant(b)?);
-        compare(insn, a, b)
+        fact.filter(|_| !needed(a) && !needed(b)).map(|fact| fact.3)
     }
 }
 
