@@ -270,16 +270,16 @@ fn rewrite(
         }
     }
     if numbers.is_bound(inst, regs) {
-        let before = *regs;
-        numbers.step_of(true, place, inst, regs);
-        let same = (0..10).find(|&r| before[r] == regs[dst]);
+        let number = numbers.bound(place, insn.off, regs);
+        let same = regs[..10].iter().position(|&held| held == number);
+        regs[dst] = number;
         if let Some(same) = same {
             *inst = inst.beside(Insn::new(MOV64, insn.dst(), same as u8, 0, 0));
         }
         return same != Some(dst);
     }
     let before = regs[dst];
-    numbers.step_of(false, place, inst, regs);
+    numbers.step_unbound(place, inst, regs);
     if before != regs[dst] {
         return true;
     }

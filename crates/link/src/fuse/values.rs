@@ -9,7 +9,7 @@
 use bpfweld_insn::{Insn, Regs, class};
 use foldhash::{HashMap, HashMapExt as _};
 
-use super::code::{Body, End, FP, Inst};
+use super::code::{BlockId, Body, End, FP, Inst};
 use super::order::Waiting;
 
 /// A value number. Most say themselves what they stand for; others are an index into [`Numbers`]' table.
@@ -240,7 +240,7 @@ impl Numbers {
         while let Some(at) = waiting.next() {
             let Some(Known { mut regs, facts }) = arrivals.known[at] else { continue };
             for (i, inst) in body.code(at).iter().enumerate() {
-                self.step(at, i, inst, &mut regs);
+                self.step((at, i), inst, &mut regs);
             }
             for (to, fact) in self.edges(&body.blocks[at].end, &regs).into_iter().flatten() {
                 let arriving = Known { regs, facts: self.learn(facts, fact) };
@@ -355,18 +355,20 @@ impl Numbers {
         self.learned.get(facts.0 as usize).map_or(Facts::NONE, |learned| learned.before)
     }
 
-    /// The number of what an instruction makes, and what is known behind it.
-    pub(super) fn step(&mut self, block: usize, at: usize, inst: &Inst, regs: &mut State) {
-        let bound = self.is_bound(inst, regs);
-        self.step_of(bound, (block, at), inst, regs);
+    /// The number of what an instruction makes, and what is known behind it. `place`: its block and index there.
+    pub(super) fn step(&mut self, place: (BlockId, usize), inst: &Inst, regs: &mut State) {
+        if self.is_bound(inst, regs) {
+            let number = self.bound(place, inst.insn.off, regs);
+            regs[usize::from(inst.insn.dst().min(FP))] = number;
+        } else {
+            self.step_unbound(place, inst, regs);
+        }
     }
 
-    /// The same; `bound`: it loads one of the packet's bounds from the context ([`Numbers::is_bound`]).
-    #[inline]
-    pub(super) fn step_of(
+    /// The same for one that does not load a bound of the packet from the context ([`Numbers::is_bound`]).
+    pub(super) fn step_unbound(
         &mut self,
-        bound: bool,
-        (block, at): (usize, usize),
+        (block, at): (BlockId, usize),
         inst: &Inst,
         regs: &mut State,
     ) {
@@ -378,10 +380,7 @@ impl Numbers {
             _ => false,
         };
         if makes {
-            let made = match bound {
-                true => Some(self.bound(block, at, insn.off, regs)),
-                false => self.result(inst, regs),
-            };
+            let made = self.result(inst, regs);
             let dst = insn.dst().min(FP);
             if made.is_some() || dst < FP {
                 regs[usize::from(dst)] = made.unwrap_or_else(|| self.number(outcome(dst)));
@@ -529,8 +528,13 @@ impl Numbers {
         }
     }
 
-    /// The number of a bound of the packet that is loaded.
-    fn bound(&mut self, block: usize, at: usize, field: i16, regs: &State) -> Number {
+    /// The number of a bound of the packet that is loaded at a place (block, index).
+    pub(super) fn bound(
+        &mut self,
+        (block, at): (BlockId, usize),
+        field: i16,
+        regs: &State,
+    ) -> Number {
         let held = regs.iter().find(|&&number| match self.in_table(number) {
             Some(&Value::Bound(off, packet, ..)) => (off, packet) == (field, regs[PACKET]),
             _ => false,
