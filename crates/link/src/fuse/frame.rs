@@ -106,26 +106,27 @@ fn run(body: &Body, entry: State, calls: &dyn Fn(u32, u16) -> bool) -> Extent {
             walk.extent.loose = true;
         }
         for to in end.successors() {
-            let mut changed = false;
-            match &mut known[to] {
-                None => {
-                    known[to] = Some(state);
-                    changed = true;
-                }
-                Some(old) => {
-                    for (old, new) in old.iter_mut().zip(&state).filter(|(old, new)| old != new) {
-                        let joined = old.join(*new);
-                        changed |= joined != *old;
-                        *old = joined;
-                    }
-                }
-            }
-            if changed {
+            let news = match &mut known[to] {
+                Some(known) => join(known, &state),
+                unknown => unknown.replace(state).is_none(),
+            };
+            if news {
                 waiting.add(to);
             }
         }
     }
     walk.extent
+}
+
+/// Adds what registers may hold where one more way comes in. Is that more than before?
+fn join(known: &mut State, arriving: &State) -> bool {
+    let mut more = false;
+    for (old, new) in known.iter_mut().zip(arriving).filter(|(old, new)| old != new) {
+        let joined = old.join(*new);
+        more |= joined != *old;
+        *old = joined;
+    }
+    more
 }
 
 struct Walk<'a> {

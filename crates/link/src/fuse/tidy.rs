@@ -230,23 +230,15 @@ impl Pass<'_> {
     /// Drops what is copied on the way to a block and not read from there on. `live`: the registers that are. Of r6 to
     /// r9 what they hold may be asked for yet ([`home`]).
     fn sweep_copied(&mut self, copied: &mut Vec<Inst>, live: Regs, regs: &mut State) {
-        let (mut live, mut written) = (live.or(Regs::CALLEE_SAVED), Regs::NONE);
-        let mut kept = copied.len();
-        for at in (0..kept).rev() {
-            let inst = copied[at];
-            if is_idle(&inst, live) {
-                let dst = inst.insn.dst();
-                if !written.has(dst) {
-                    regs[usize::from(dst)] = self.numbers.unknown();
-                }
-            } else {
-                live = before(&inst, live);
-                kept -= 1;
-                copied[kept] = inst;
+        let mut written = Regs::NONE;
+        let (idle, _) = sweep_code(copied, live.or(Regs::CALLEE_SAVED), |inst, idle| {
+            let dst = inst.insn.dst();
+            if idle && !written.has(dst) {
+                regs[usize::from(dst)] = self.numbers.unknown();
             }
             written = written.or(inst.reg_use().writes);
-        }
-        copied.drain(..kept);
+        });
+        copied.drain(..idle);
     }
 }
 
@@ -535,30 +527,37 @@ fn sweep(body: &mut Body) -> (Vec<Regs>, bool) {
         };
         let mut changed = false;
         for id in (0..body.blocks.len()).rev() {
-            let mut now = live_out(&body.blocks[id], &live);
-            let code = body.code_mut(id);
-            // What stays is moved to the back.
-            let mut kept = code.len();
-            for at in (0..kept).rev() {
-                let inst = code[at];
-                if is_idle(&inst, now) {
-                    continue;
-                }
-                now = before(&inst, now);
-                kept -= 1;
-                if kept > at {
-                    code[kept] = inst;
-                }
-            }
-            changed |= kept > 0;
-            emptied |= kept > 0 && kept == code.len();
-            body.blocks[id].skip(kept);
+            let behind = live_out(&body.blocks[id], &live);
+            let (idle, now) = sweep_code(body.code_mut(id), behind, |_, _| {});
+            changed |= idle > 0;
+            emptied |= idle > 0 && idle == body.blocks[id].len();
+            body.blocks[id].skip(idle);
             live[id] = now;
         }
         if !(changed && again) {
             return (live, emptied);
         }
     }
+}
+
+/// Moves what stays of straight-line code to its back; `live`: registers that are read behind it. `each` is told of every
+/// instruction, from the back, and whether it is idle. How many are, and what is read from the start on.
+fn sweep_code(code: &mut [Inst], live: Regs, mut each: impl FnMut(&Inst, bool)) -> (usize, Regs) {
+    let (mut kept, mut live) = (code.len(), live);
+    for at in (0..kept).rev() {
+        let inst = code[at];
+        let idle = is_idle(&inst, live);
+        each(&inst, idle);
+        if idle {
+            continue;
+        }
+        live = before(&inst, live);
+        kept -= 1;
+        if kept > at {
+            code[kept] = inst;
+        }
+    }
+    (kept, live)
 }
 
 /// Does an instruction nothing but write a register that is not read? Loads have no effect of their own.

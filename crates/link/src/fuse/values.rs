@@ -27,7 +27,10 @@ impl Number {
     const JOIN: u64 = 4;
     const UNKNOWN: u64 = 5;
 
-    fn new(kind: u64, rest: u64) -> Self {
+    /// What r1 held when the function began.
+    const CONTEXT: Self = Self::new(Self::ENTRY, 1);
+
+    const fn new(kind: u64, rest: u64) -> Self {
         Self(kind << Self::BITS | rest & Self::MASK)
     }
 
@@ -207,11 +210,8 @@ impl Numbers {
 
     #[inline]
     pub(super) fn constant(&self, number: Number) -> Option<u64> {
-        match number.0 >> Number::BITS {
-            Number::CONST | Number::IN_TABLE => match self.value(number)? {
-                Value::Const(c) => Some(c),
-                _ => None,
-            },
+        match self.value(number)? {
+            Value::Const(c) => Some(c),
             _ => None,
         }
     }
@@ -225,7 +225,7 @@ impl Numbers {
     /// The context pointer, or one of the packet's bounds?
     #[inline]
     pub(super) fn is_kept(&self, number: Number) -> bool {
-        number == Number::new(Number::ENTRY, 1) || self.bounds_packet(number)
+        number == Number::CONTEXT || self.bounds_packet(number)
     }
 
     fn entry(&mut self) -> Known {
@@ -389,10 +389,8 @@ impl Numbers {
         }
         let contents = self.contents(block, at, inst, regs);
         let written = inst.reg_use().writes;
-        if written != Regs::NONE {
-            for reg in (0..FP).filter(|&reg| written.has(reg)) {
-                regs[usize::from(reg)] = self.number(outcome(reg));
-            }
+        for reg in (0..FP).filter(|&reg| written.has(reg)) {
+            regs[usize::from(reg)] = self.number(outcome(reg));
         }
         if let Some(contents) = contents {
             regs[CONTENTS] = contents;
@@ -573,7 +571,7 @@ impl Numbers {
 
     /// The context pointer of a program whose context bounds a packet?
     pub(super) fn is_context(&self, number: Number) -> bool {
-        !self.bounds.is_empty() && number == Number::new(Number::ENTRY, 1)
+        !self.bounds.is_empty() && number == Number::CONTEXT
     }
 
     /// What a conditional jump compares.
